@@ -1,0 +1,1 @@
+"""Two sensors onto one ground."""

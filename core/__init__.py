@@ -1,0 +1,48 @@
+"""What every room shares: grids, cubes, bands, errors, resampling, tiles and units."""
+
+from trifuse.core.atomic import (
+    atomic_path,
+    fingerprint,
+    read_json,
+    refuse_existing,
+    sha256,
+    write_bytes,
+    write_json,
+)
+from trifuse.core.bands import Band, BandSet, canonical_name
+from trifuse.core.cube import Cube, CubeSource, MemorySource
+from trifuse.core.errors import (
+    EXIT_CODES,
+    BandError,
+    ConfigError,
+    DataError,
+    GridError,
+    MetadataError,
+    MissingExtraError,
+    OutputExistsError,
+    OverlapError,
+    PartialError,
+    ProductError,
+    StoreError,
+    TrifuseError,
+    WeightsError,
+)
+from trifuse.core.grid import Grid, Window
+from trifuse.core.log import progress, progress_bar, set_verbosity
+from trifuse.core.resample import PSF, blur, degrade, fill_nearest, upsample
+from trifuse.core.series import Series
+from trifuse.core.tiling import Mosaic, Tile, TilePlan
+from trifuse.core.units import Manifest, Unit, run_units
+
+__all__ = [
+    "Grid", "Window", "Band", "BandSet", "canonical_name",
+    "Cube", "CubeSource", "MemorySource", "Series",
+    "PSF", "blur", "degrade", "upsample", "fill_nearest",
+    "Tile", "TilePlan", "Mosaic",
+    "Unit", "Manifest", "run_units",
+    "atomic_path", "refuse_existing", "write_bytes", "write_json", "read_json", "sha256",
+    "fingerprint", "progress", "progress_bar", "set_verbosity",
+    "EXIT_CODES", "TrifuseError", "ProductError", "PartialError", "OutputExistsError",
+    "WeightsError", "MetadataError", "GridError", "OverlapError", "BandError", "StoreError",
+    "ConfigError", "DataError", "MissingExtraError",
+]  # fmt: skip

@@ -1,0 +1,191 @@
+"""Spectral bands: a name, a centre and a width, in nanometres."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, overload
+
+from trifuse.core.errors import BandError
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One spectral band.
+
+    Attributes:
+        name: the field's name, e.g. ``B8A``, ``Oa17``, ``S3``.
+        centre: centre wavelength in nm; NaN where unknown.
+        fwhm: full width at half maximum in nm; NaN where unknown.
+    """
+
+    name: str
+    centre: float = math.nan
+    fwhm: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class BandSet:
+    """An ordered, immutable set of bands with unique names.
+
+    >>> BandSet.of(["B4", "B8A"], centres=[665, 865]).index("B8A")
+    1
+    """
+
+    bands: tuple[Band, ...]
+
+    def __post_init__(self) -> None:
+        names = [b.name for b in self.bands]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise BandError(f"band names occur twice: {', '.join(twice)}", fix="rename them")
+
+    @classmethod
+    def of(
+        cls,
+        names: Iterable[str],
+        centres: Iterable[float] | None = None,
+        fwhms: Iterable[float] | None = None,
+    ) -> BandSet:
+        """Make a set from parallel lists; what is not given is unknown (NaN)."""
+        names = list(names)
+        nothing = [math.nan] * len(names)
+        centres = nothing if centres is None else list(centres)
+        fwhms = nothing if fwhms is None else list(fwhms)
+        if not len(names) == len(centres) == len(fwhms):
+            raise BandError(f"{len(names)} names, {len(centres)} centres and {len(fwhms)} widths")
+        rows = zip(names, centres, fwhms, strict=True)
+        return cls(tuple(Band(n, float(c), float(f)) for n, c, f in rows))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Band names in order."""
+        return tuple(b.name for b in self.bands)
+
+    @property
+    def centres(self) -> tuple[float, ...]:
+        """Centre wavelengths in nm, in order."""
+        return tuple(b.centre for b in self.bands)
+
+    @property
+    def fwhms(self) -> tuple[float, ...]:
+        """Full widths at half maximum in nm, in order."""
+        return tuple(b.fwhm for b in self.bands)
+
+    def __len__(self) -> int:
+        return len(self.bands)
+
+    def __iter__(self) -> Iterator[Band]:
+        return iter(self.bands)
+
+    @overload
+    def __getitem__(self, key: int) -> Band: ...
+    @overload
+    def __getitem__(self, key: slice) -> BandSet: ...
+    def __getitem__(self, key: int | slice) -> Band | BandSet:
+        return BandSet(self.bands[key]) if isinstance(key, slice) else self.bands[key]
+
+    def index(self, name: str) -> int:
+        """Position of a band by name; ``B8A``, ``b8a`` and ``B08A`` are the same band.
+
+        Raises:
+            BandError: if there is no such band; the message lists those that are there.
+        """
+        wanted = canonical_name(name)
+        for i, band in enumerate(self.bands):
+            if canonical_name(band.name) == wanted:
+                return i
+        raise BandError(
+            f"no band {name!r} among {', '.join(self.names) or 'no bands'}",
+            fix="ask for one of these",
+        )
+
+    def indices(self, names: Iterable[str]) -> list[int]:
+        """Positions of several bands; all that are missing are named at once."""
+        known = {canonical_name(b.name): i for i, b in enumerate(self.bands)}
+        names = list(names)
+        if missing := [n for n in names if canonical_name(n) not in known]:
+            raise BandError(
+                f"bands {', '.join(missing)} are missing among {', '.join(self.names)}",
+                fix="ask for bands that are there, or give the product that has them",
+            )
+        return [known[canonical_name(n)] for n in names]
+
+    def select(self, which: Iterable[str | int]) -> BandSet:
+        """The named (or numbered) bands, in the order asked for."""
+        numbers = [w if isinstance(w, int) else self.index(w) for w in which]
+        return BandSet(tuple(self.bands[i] for i in numbers))
+
+    def nearest(self, nm: float, tolerance: float = math.inf) -> int:
+        """Position of the band whose centre is nearest to ``nm``.
+
+        Raises:
+            BandError: if no centre lies within ``tolerance`` nm.
+        """
+        gaps = [abs(c - nm) if math.isfinite(c) else math.inf for c in self.centres]
+        best = min(range(len(gaps)), key=gaps.__getitem__, default=-1)
+        if best < 0 or gaps[best] > tolerance or math.isinf(gaps[best]):
+            raise BandError(
+                f"no band within {tolerance:g} nm of {nm:g} nm among "
+                + ", ".join(f"{b.name} ({b.centre:g})" for b in self.bands)
+            )
+        return best
+
+    def differences(self, other: BandSet, tolerance: float = 5.0) -> list[str]:
+        """Why two sets are not the same bands in the same order; empty if they are.
+
+        Names must agree (``B01`` is ``B1``) and centres must lie within ``tolerance`` nm where
+        both are known.
+        """
+        if len(self) != len(other):
+            return [
+                f"{len(self)} bands ({', '.join(self.names)}) against "
+                f"{len(other)} ({', '.join(other.names)})"
+            ]
+        why = []
+        for i, (a, b) in enumerate(zip(self, other, strict=True), start=1):
+            if canonical_name(a.name) != canonical_name(b.name):
+                why.append(f"band {i} is {a.name} against {b.name}")
+            elif abs(a.centre - b.centre) > tolerance:
+                why.append(f"{a.name} is centred at {a.centre:.1f} against {b.centre:.1f} nm")
+        return why
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values for sidecars and cards; unknown numbers become null."""
+        return [
+            {"name": b.name, "centre_nm": _finite(b.centre), "fwhm_nm": _finite(b.fwhm)}
+            for b in self.bands
+        ]
+
+    @classmethod
+    def from_json(cls, rows: Iterable[dict[str, Any]]) -> BandSet:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            BandError: if a row has no name or a number that is none.
+        """
+        try:
+            return cls(
+                tuple(
+                    Band(str(r["name"]), _number(r.get("centre_nm")), _number(r.get("fwhm_nm")))
+                    for r in rows
+                )
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise BandError(f"not a list of bands with name, centre_nm and fwhm_nm ({e})") from None
+
+
+def canonical_name(name: str) -> str:
+    """Spelling that ignores case and leading zeros of the number: ``B08A``, ``b8a`` → ``B8A``."""
+    name = name.strip().upper()
+    match = re.fullmatch(r"([A-Z_]+)0*(\d.*)", name)
+    return name if match is None else match[1] + match[2]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,235 @@
+"""Long work as a list of independent units, recorded in a manifest.
+
+A unit writes one file atomically and is then recorded with its hash. A run that is killed and
+started again verifies what is recorded and goes on; it ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from trifuse.core.atomic import fingerprint, read_json, sha256, write_json
+from trifuse.core.errors import PartialError, ProductError, StoreError, TrifuseError
+from trifuse.core.log import progress_bar
+
+MANIFEST = "manifest.json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One piece of work.
+
+    Attributes:
+        id: deterministic and unique; stable over runs.
+        file: name of the file it writes, relative to the folder of the manifest.
+        payload: what the unit function needs; must pickle.
+    """
+
+    id: str
+    file: str
+    payload: Any = None
+
+
+@dataclass
+class Manifest:
+    """Record of the units of one folder, rewritten atomically after every unit.
+
+    Attributes:
+        folder: where the files and ``manifest.json`` lie.
+        config: what determines the content of every unit; plain JSON values.
+        planned: ids of all units of the work.
+        done: id → ``{"file", "bytes", "sha256", **extra}``.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    planned: tuple[str, ...]
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned unit is recorded."""
+        return set(self.planned) <= set(self.done)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        config: Mapping[str, Any],
+        planned: Sequence[str],
+        *,
+        overwrite: bool = False,
+    ) -> Manifest:
+        """Start a manifest, or go on with the one that is there.
+
+        Raises:
+            StoreError: if the folder holds work of another configuration, or files of none, and
+                ``overwrite`` is False.
+        """
+        folder = Path(folder)
+        fresh = cls(folder, dict(config), tuple(planned))
+        if not (folder / MANIFEST).exists():
+            if folder.exists() and not folder.is_dir():
+                raise StoreError("is a file, not a folder", where=folder)
+            if (
+                folder.is_dir()
+                and any(not p.name.startswith(".") for p in folder.iterdir())
+                and not overwrite
+            ):
+                raise StoreError(
+                    "holds files but no manifest", where=folder, fix="give an empty folder"
+                )
+            fresh.save()
+            return fresh
+        try:
+            old = cls.load(folder)
+        except (StoreError, ProductError):
+            if not overwrite:
+                raise
+            old = cls(folder, {}, ())
+        if fingerprint(dict(old.config)) == fingerprint(dict(config)) and not overwrite:
+            fresh.done = {k: v for k, v in old.done.items() if k in planned and old.intact(k)}
+        elif not overwrite:
+            differ = sorted(k for k in {*old.config, *config} if old.config.get(k) != config.get(k))
+            raise StoreError(
+                f"holds work of another configuration ({', '.join(differ)} differ)",
+                where=folder,
+                fix="give --overwrite or another folder",
+            )
+        else:
+            for record in old.done.values():
+                (folder / record["file"]).unlink(missing_ok=True)
+        fresh.save()
+        return fresh
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Manifest:
+        """Read a manifest without touching it.
+
+        Raises:
+            StoreError: if there is none, or it is damaged.
+        """
+        folder = Path(folder)
+        if not (folder / MANIFEST).is_file():
+            raise StoreError("holds no manifest.json", where=folder, fix="give a finished store")
+        raw = read_json(folder / MANIFEST)
+        try:
+            done = {str(k): dict(v) for k, v in raw["units"].items()}
+            for record in done.values():
+                if Path(record["file"]).name != record["file"]:
+                    raise StoreError(f"names {record['file']!r} outside itself", where=folder)
+                _ = record["sha256"], int(record["bytes"])
+            return cls(folder, dict(raw["config"]), tuple(map(str, raw["planned"])), done)
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            if isinstance(e, StoreError):
+                raise
+            raise StoreError(f"manifest.json is damaged ({e!r})", where=folder) from None
+
+    def path(self, unit_id: str) -> Path:
+        """File of a recorded unit."""
+        return self.folder / str(self.done[unit_id]["file"])
+
+    def intact(self, unit_id: str) -> bool:
+        """Whether the file of a recorded unit is there with the recorded content."""
+        record, path = self.done[unit_id], self.path(unit_id)
+        return (
+            path.is_file()
+            and path.stat().st_size == record["bytes"]
+            and sha256(path) == record["sha256"]
+        )
+
+    def record(self, unit: Unit, extra: Mapping[str, Any]) -> None:
+        """Note that a unit's file is published."""
+        path = self.folder / unit.file
+        entry = {"file": unit.file, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        self.done[unit.id] = {**extra, **entry}
+        self.save()
+
+    def require_complete(self) -> None:
+        """Check before use.
+
+        Raises:
+            StoreError: if a unit is not recorded or its file is not there in full length.
+        """
+        missing = [u for u in self.planned if u not in self.done]
+        short = [
+            r["file"]
+            for r in self.done.values()
+            if not (self.folder / r["file"]).is_file()
+            or (self.folder / r["file"]).stat().st_size != r["bytes"]
+        ]
+        if missing or short:
+            what = (
+                f"{len(missing)} of {len(self.planned)} units are missing"
+                if missing
+                else (f"files are missing or cut short: {', '.join(short[:5])}")
+            )
+            raise StoreError(
+                what, where=self.folder, fix="run the command that makes it again; it resumes"
+            )
+
+    def save(self) -> None:
+        """Write ``manifest.json``."""
+        value = {"config": dict(self.config), "planned": list(self.planned), "units": self.done}
+        write_json(self.folder / MANIFEST, value, overwrite=True)
+
+
+def run_units(
+    units: Sequence[Unit],
+    work: Callable[[Unit, Path], Mapping[str, Any]],
+    manifest: Manifest,
+    *,
+    jobs: int = 1,
+    label: str = "units",
+) -> None:
+    """Do what is not yet recorded, serially or in processes.
+
+    Args:
+        units: all units of the work.
+        work: called with (unit, folder); writes ``folder / unit.file`` atomically and returns
+            plain JSON values for the manifest. Must pickle if ``jobs`` > 1.
+        manifest: opened for these units.
+        jobs: processes.
+        label: for the progress bar.
+
+    Raises:
+        PartialError: after all other units are done, if some failed; names each with its reason.
+        TrifuseError: the unit's own error, if the work was one unit.
+    """
+    todo = [u for u in units if u.id not in manifest.done]
+    if skipped := len(units) - len(todo):
+        _log.info("%d of %d units are there already", skipped, len(units))
+    failed: dict[str, TrifuseError] = {}
+    with progress_bar(label, total=len(units), initial=skipped) as bar:
+        if jobs <= 1 or len(todo) <= 1:
+            for unit in todo:
+                try:
+                    manifest.record(unit, work(unit, manifest.folder))
+                except TrifuseError as e:
+                    failed[unit.id] = e
+                bar.update()
+        else:
+            with ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn")) as pool:
+                futures: dict[Future, Unit] = {
+                    pool.submit(work, u, manifest.folder): u for u in todo
+                }
+                for future in as_completed(futures):
+                    unit = futures[future]
+                    try:
+                        manifest.record(unit, future.result())
+                    except TrifuseError as e:
+                        failed[unit.id] = e
+                    bar.update()
+    if failed and len(units) == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        reasons = "; ".join(f"{k}: {v}" for k, v in sorted(failed.items()))
+        raise PartialError(f"{len(failed)} of {len(units)} units failed: {reasons}",
+                           where=manifest.folder)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Sentinel-2 and Sentinel-3 fusion."""

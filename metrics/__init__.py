@@ -1,0 +1,1 @@
+"""Masked image quality measures, one definition each."""

@@ -1,0 +1,1 @@
+"""From hyperspectral cubes to triplets."""

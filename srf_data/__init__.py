@@ -1,0 +1,1 @@
+"""Published spectral response functions, and spectra integrated over them."""
