@@ -285,3 +285,58 @@ def _fold(index: np.ndarray, n: int) -> np.ndarray:
     """Half-sample symmetric reflection of indices beyond 0 … n−1."""
     index = np.mod(index, 2 * n)
     return np.where(index < n, index, 2 * n - 1 - index)
+
+
+class DegradeAccumulator:
+    """Degradation of an image that comes in pieces: equal to :func:`degrade` of the whole.
+
+    The operator is linear, so each piece adds its share to the coarse cells it reaches. Memory is
+    that of the coarse image.
+
+    Args:
+        bands: planes of the image.
+        height: rows of the whole fine image.
+        width: columns of the whole fine image.
+        ratio: fine pixels per coarse cell.
+        psf: default: MTF 0.3 at Nyquist.
+    """
+
+    def __init__(
+        self, bands: int, height: int, width: int, ratio: int, psf: PSF | None = None
+    ) -> None:
+        sigma = (PSF.from_mtf() if psf is None else psf).pixels(ratio)
+        self._along_y = degrade_matrix(height, ratio, sigma).tocsc()
+        self._along_x = degrade_matrix(width, ratio, sigma).tocsc()
+        shape = (bands, height // ratio, width // ratio)
+        self._total, self._share = np.zeros(shape), np.zeros(shape)
+
+    def add(self, window: Window, values: np.ndarray) -> None:
+        """Add a piece that no other piece overlaps.
+
+        Args:
+            window: where the piece lies in the whole.
+            values: (band, y, x) float; NaN is left out.
+        """
+        rows, cols = window.slices
+        along_y, along_x = self._along_y[:, rows], self._along_x[:, cols]
+        i = np.unique(along_y.indices)
+        j = np.unique(along_x.indices)
+        if not len(i) or not len(j):
+            return
+        at = np.s_[:, i[0] : i[-1] + 1, j[0] : j[-1] + 1]
+        along_y, along_x = along_y[i[0] : i[-1] + 1], along_x[j[0] : j[-1] + 1]
+        there = ~np.isnan(values)
+        self._total[at] += apply_separable(
+            np.where(there, values, 0).astype(np.float64), along_y, along_x
+        )
+        if there.all():
+            self._share[at] += np.outer(along_y.sum(axis=1), along_x.sum(axis=1))
+        else:
+            self._share[at] += apply_separable(there.astype(np.float64), along_y, along_x)
+
+    def result(self, min_share: float = 0.5) -> np.ndarray:
+        """(band, y // ratio, x // ratio) float32; NaN as in :func:`degrade`."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self._total / self._share
+        keep = self._share > max(min_share - 1e-9, 1e-9)
+        return np.where(keep, mean, np.nan).astype(np.float32)
