@@ -91,7 +91,7 @@ def blur_matrix(
         nearest = np.rint(middle).astype(int)
         taps = nearest[:, None] + np.arange(-radius, radius + 1)
         distance = taps - middle[:, None]
-        weight = np.exp(-0.5 * (distance / sigma) ** 2) if sigma > 0 else np.abs(distance) <= 0.5
+        weight = np.exp(-0.5 * (distance / sigma) ** 2) if sigma > 1e-3 else np.abs(distance) <= 0.5
         weight = weight / weight.sum(axis=1, keepdims=True)
         rows.append(np.broadcast_to(np.arange(len(centres))[:, None], taps.shape).ravel())
         cols.append(_fold(taps, n).ravel())
@@ -176,7 +176,7 @@ def degrade(
     ratio: int,
     psf: PSF | Sequence[PSF] | None = None,
     *,
-    min_share: float = 0.5,
+    min_share: float = 2 / 3,
 ) -> np.ndarray:
     """Image as a coarser sensor sees it: PSF, then decimation at block centres.
 
@@ -243,7 +243,9 @@ def fill_nearest(data: np.ndarray) -> np.ndarray:
         if missing.all():
             plane[:] = 0
         elif missing.any():
-            nearest = distance_transform_edt(missing, False, True)
+            nearest = distance_transform_edt(
+                missing, return_distances=False, return_indices=True
+            )
             plane[missing] = plane[tuple(nearest[:, missing])]
     return out
 
@@ -334,7 +336,7 @@ class DegradeAccumulator:
         else:
             self._share[at] += apply_separable(there.astype(np.float64), along_y, along_x)
 
-    def result(self, min_share: float = 0.5) -> np.ndarray:
+    def result(self, min_share: float = 2 / 3) -> np.ndarray:
         """(band, y // ratio, x // ratio) float32; NaN as in :func:`degrade`."""
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self._total / self._share
