@@ -1,0 +1,102 @@
+"""What a fusion network is made of: one frozen value, saved with its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from trifuse.core import ConfigError
+
+Skip = Literal["bicubic", "prior"]
+
+
+@dataclass(frozen=True, slots=True)
+class FusformerConfig:
+    """The shell of Fusformer with a token mixer of choice.
+
+    ``FusformerConfig(l, L, mixer="global", skip="bicubic")`` is the network of the paper.
+
+    Attributes:
+        hr_bands: bands of the sharp image (HrMSI), l.
+        lr_bands: bands of the coarse image (LrHSI) and of the result, L.
+        width: channels of a token.
+        heads: attention heads; must divide ``width`` (mixers ``global``, ``channel``, ``window``).
+        encoder: encoder layers, each one mixer and one feed-forward.
+        decoder: decoder layers, each two mixers and one feed-forward.
+        mixer: ``dwconv``, ``window``, ``none`` (finite reach: exact tiles), ``global``,
+            ``channel`` (statistics of the whole tile: blended tiles).
+        mlp_ratio: hidden width of the feed-forward over ``width``.
+        kernel: edge of the depth-wise kernels in pixels, odd.
+        window: edge of the attention windows in pixels, even.
+        skip: the image that the network adds to: ``bicubic`` is the upsampled LrHSI, input and
+            output clamped to 0–1 as in the paper; ``prior`` is any prediction handed in, not
+            clamped, and the head starts at zero, so the untrained network returns the prior.
+        input_offset: reflectance that becomes 0 in the tokens.
+        input_scale: reflectance that becomes 1 above the offset.
+        output_scale: factor on the high-pass that the head returns.
+
+    Raises:
+        ConfigError: if a value is out of range.
+
+    Source: Hu et al. 2022, doi:10.1109/LGRS.2022.3194257.
+    """
+
+    hr_bands: int = 12
+    lr_bands: int = 19
+    width: int = 48
+    heads: int = 3
+    encoder: int = 2
+    decoder: int = 2
+    mixer: str = "dwconv"
+    mlp_ratio: float = 1.0
+    kernel: int = 7
+    window: int = 10
+    skip: Skip = "bicubic"
+    input_offset: float = 0.0
+    input_scale: float = 1.0
+    output_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        limits: dict[str, tuple[float, float]] = {
+            "hr_bands": (1, 1024), "lr_bands": (1, 1024), "width": (1, 2048), "heads": (1, 64),
+            "encoder": (0, 32), "decoder": (0, 32), "mlp_ratio": (0.1, 16), "kernel": (1, 31),
+            "window": (2, 64), "input_offset": (-1e3, 1e3), "input_scale": (1e-6, 1e6),
+            "output_scale": (1e-6, 1e6),
+        }  # fmt: skip
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ConfigError(f"{name} is {value}", fix=f"give {low:g} to {high:g}")
+        if self.kernel % 2 == 0 or self.window % 2:
+            raise ConfigError(
+                f"kernel {self.kernel} and window {self.window}",
+                fix="give an odd kernel and an even window",
+            )
+        if self.width % self.heads:
+            raise ConfigError(f"{self.heads} heads do not divide a width of {self.width}")
+        if self.skip not in ("bicubic", "prior"):
+            raise ConfigError(f"skip {self.skip!r}", fix="give 'bicubic' or 'prior'")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> FusformerConfig:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ConfigError: for unknown keys, values of another type, or out of range.
+        """
+        kinds = {f.name: type(f.default) for f in fields(cls)}
+        if unknown := sorted(set(values) - set(kinds)):
+            raise ConfigError(
+                f"unknown keys {', '.join(unknown)}", fix=f"known are {', '.join(kinds)}"
+            )
+        for name, value in values.items():
+            allowed = (int, float) if kinds[name] is float else (kinds[name],)
+            if not isinstance(value, allowed) or isinstance(value, bool):
+                raise ConfigError(f"{name} is {value!r}", fix=f"give a {kinds[name].__name__}")
+        return cls(**values)
