@@ -67,8 +67,8 @@ class Fusformer(nn.Module):
         self.decoder = nn.Sequential(*(b for _ in range(config.decoder) for b in layer(2)))
         last = nn.Conv2d(width, config.lr_bands, 3, padding=1)
         if config.skip == "prior":
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
         self.head = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(), last)
 
         reaches = [m.reach for m in mixers]
