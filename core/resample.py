@@ -243,9 +243,7 @@ def fill_nearest(data: np.ndarray) -> np.ndarray:
         if missing.all():
             plane[:] = 0
         elif missing.any():
-            nearest = distance_transform_edt(
-                missing, return_distances=False, return_indices=True
-            )
+            nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
             plane[missing] = plane[tuple(nearest[:, missing])]
     return out
 

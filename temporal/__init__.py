@@ -1,0 +1,1 @@
+"""TAMRF: cloudy series of several sensors in, every band on any date out."""

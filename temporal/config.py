@@ -1,0 +1,170 @@
+"""What a TAMRF network is made of. Sensors are data: any set of them makes a model.
+
+Source: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trifuse.core import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One sensor of a model.
+
+    Attributes:
+        name: key of its series, e.g. ``landsat``.
+        bands: band names in order.
+        resolution: true resolution of each band in metres; the PSF of the observation model.
+        mtf: modulation transfer at Nyquist of each band; 1 stands for no blur.
+        ratio: pixels of the target grid per pixel of this sensor (1 is the target itself).
+        mean: per band, in the network's unit (reflectance; LST in kelvin / 1000).
+        std: per band, likewise.
+        thermal: bands that are temperatures, in kelvin outside the network.
+
+    Raises:
+        ConfigError: if the lists disagree.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    resolution: tuple[float, ...]
+    mtf: tuple[float, ...]
+    ratio: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    thermal: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.bands), len(self.resolution), len(self.mtf), len(self.mean),
+                   len(self.std)}  # fmt: skip
+        if lengths != {len(self.bands)} or not self.bands:
+            raise ConfigError(
+                f"{len(self.bands)} bands, {len(self.resolution)} resolutions, {len(self.mtf)} "
+                f"MTFs, {len(self.mean)} means, {len(self.std)} deviations",
+                where=f"sensor {self.name}",
+                fix="give one of each per band",
+            )
+        if self.ratio < 1 or min(self.std) <= 0 or not all(0 < m <= 1 for m in self.mtf):
+            raise ConfigError("ratio < 1, deviation ≤ 0 or MTF outside (0, 1]",
+                              where=f"sensor {self.name}")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TamrfConfig:
+    """The published network for any sensors.
+
+    Attributes:
+        sensors: in the order of the output channels.
+        features: channels of the spatial features and of the time encoding.
+        sensor_token: length of the learned sensor tokens; 0 leaves them out.
+        blocks: RRDBs of a spatial encoder (the variants s1, s2, s3).
+        growth: growth of the dense blocks.
+        layers: layers of the temporal encoder (the variants t1, t2, t3).
+        heads: attention heads.
+        hidden: width of the feed-forwards.
+        dropout: in the temporal layers.
+
+    Raises:
+        ConfigError: if a value is out of range or a sensor occurs twice.
+    """
+
+    sensors: tuple[Sensor, ...]
+    features: int = 64
+    sensor_token: int = 8
+    blocks: int = 1
+    growth: int = 32
+    layers: int = 3
+    heads: int = 4
+    hidden: int = 256
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        names = [s.name for s in self.sensors]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(f"sensors {names}", fix="give at least one, each once")
+        if min(s.ratio for s in self.sensors) != 1:
+            raise ConfigError("no sensor lies on the target grid", fix="give one with ratio 1")
+        positive = (self.features, self.blocks, self.growth, self.layers, self.heads, self.hidden)
+        if min(positive) < 1 or self.features % 2 or self.sensor_token < 0:
+            raise ConfigError("sizes must be positive, and features even")
+        if self.width % self.heads:
+            raise ConfigError(f"{self.heads} heads do not divide tokens of {self.width}")
+
+    @property
+    def width(self) -> int:
+        """Length of a token: features, time encoding, sensor token."""
+        return 2 * self.features + self.sensor_token
+
+    @property
+    def outputs(self) -> tuple[tuple[str, str], ...]:
+        """(sensor, band) of each output channel."""
+        return tuple((s.name, b) for s in self.sensors for b in s.bands)
+
+    def sensor(self, name: str) -> Sensor:
+        """A sensor by name.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        for sensor in self.sensors:
+            if sensor.name == name:
+                return sensor
+        raise ConfigError(f"no sensor {name!r}", fix=f"one of {[s.name for s in self.sensors]}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TamrfConfig:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ConfigError: for anything else.
+        """
+        try:
+            rest = dict(value)
+            sensors = tuple(
+                Sensor(**{k: _tuple(v) for k, v in s.items()}) for s in rest.pop("sensors")
+            )
+            return cls(sensors, **rest)
+        except (TypeError, KeyError, AttributeError, ValueError) as e:
+            if isinstance(e, ConfigError):
+                raise
+            raise ConfigError(f"not a TAMRF configuration ({e})") from None
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+LANDSAT = Sensor(
+    "landsat",
+    ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST"),
+    (*(30.0,) * 7, 90.0),
+    (*(0.3,) * 7, 0.2),
+    3,
+    (0.1298, 0.1409, 0.1681, 0.1868, 0.3156, 0.2398, 0.1757, 0.2999),
+    (0.1808, 0.1803, 0.1663, 0.1678, 0.1391, 0.0670, 0.0556, 0.0124),
+    ("LST",),
+)
+"""Landsat-8/9 with surface temperature; statistics of the ``all`` set."""
+
+SENTINEL2 = Sensor(
+    "sentinel2",
+    ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"),
+    (10.0, 10.0, 10.0, 20.0, 20.0, 20.0, 10.0, 20.0, 20.0, 20.0),
+    (1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 1.0, 0.3, 0.3, 0.3),
+    1,
+    (0.1353, 0.1591, 0.1793, 0.2150, 0.2714, 0.2915, 0.3019, 0.3066, 0.2431, 0.1839),
+    (0.1461, 0.1410, 0.1455, 0.1419, 0.1313, 0.1271, 0.1304, 0.1206, 0.0700, 0.0596),
+)
+"""Sentinel-2 at 10 m; statistics of the ``all`` set."""
+
+PUBLISHED = TamrfConfig((LANDSAT, SENTINEL2))
+"""The published pair: 2,329,250 trainable parameters."""
