@@ -167,25 +167,26 @@ def _empty_bands(source: RasterSource, candidates: Sequence[int]) -> set[int]:
 
 def _wavelength(tags: Mapping[str, str]) -> tuple[float, float]:
     """Centre and FWHM in nm of one band; NaN where the tags do not say."""
-    centre = _number(tags.get("wavelength"))
-    width = _number(tags.get("fwhm"))
-    factor = _to_nm(tags.get("wavelength_units", ""), centre)
+    centre, width = _number(tags.get("wavelength")), _number(tags.get("fwhm"))
+    units = tags.get("wavelength_units", "")
     if math.isnan(centre):
-        centre, factor = _number(tags.get("central_wavelength_um")), 1000.0
-    if math.isnan(width):
-        return centre * factor, _number(tags.get("fwhm_um")) * 1000.0
-    return centre * factor, width * factor
+        centre, width = (_number(tags.get(k)) for k in ("central_wavelength_um", "fwhm_um"))
+        units = "um"
+    micrometres = in_micrometres(units, centre)
+    return nanometres(centre, micrometres), nanometres(width, micrometres)
 
 
-def _to_nm(units: str, centre: float) -> float:
-    """Factor to nanometres by unit, or, where none is given, by the size of the number."""
+def in_micrometres(units: str, centre: float) -> bool:
+    """Whether wavelengths are in µm, by unit or, where none is given, by their size."""
     text = units.strip().lower()
-    if text in ("nm", "nanometer", "nanometers", "nanometre", "nanometres"):
-        return 1.0
-    if text in ("um", "µm", "μm", "micrometer", "micrometers", "micrometre", "micrometres",
-                "micron", "microns"):  # fmt: skip
-        return 1000.0
-    return 1000.0 if centre < 100 else 1.0
+    if text.startswith(("nm", "nanomet")):
+        return False
+    return text.startswith(("um", "µm", "μm", "micro")) or centre < 100
+
+
+def nanometres(value: float, micrometres: bool) -> float:
+    """A wavelength in nm; what is in nm already stays as it is, to the bit."""
+    return round(value * 1000.0, 6) if micrometres else value
 
 
 def _number(text: str | None) -> float:

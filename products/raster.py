@@ -115,7 +115,7 @@ class Raster:
                 self.header = _header(self._dataset(), self.name)
         except RasterioError as e:
             raise ProductError(
-                f"cannot be opened as {self._driver} ({_reason(e)})",
+                f"cannot be opened as {self._driver} ({gdal_reason(e)})",
                 where=self.name,
                 fix="the file is cut short or damaged: get it again",
             ) from None
@@ -202,7 +202,7 @@ class Raster:
         except RasterioError as e:
             raise ProductError(
                 f"rows {row}–{row + window.height - 1}, columns {window.col}–"
-                f"{window.col + window.width - 1} cannot be read ({_reason(e)})",
+                f"{window.col + window.width - 1} cannot be read ({gdal_reason(e)})",
                 where=self.name,
                 fix="the file is cut short or damaged: get it again",
             ) from None
@@ -356,7 +356,7 @@ def _band_tags(d: Any, number: int) -> dict[str, str]:
     return {key.lower(): value for key, value in both.items()}
 
 
-def _reason(error: BaseException) -> str:
+def gdal_reason(error: BaseException) -> str:
     """GDAL's own words, which rasterio hides behind *see previous exception*."""
     cause = error.__cause__ or error.__context__
     text = str(cause or error).strip() or type(error).__name__
