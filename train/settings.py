@@ -1,0 +1,116 @@
+"""The settings every training run has, whatever its network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trifuse.train.config import require
+
+
+@dataclass(frozen=True, slots=True)
+class OptimConfig:
+    """How the weights are optimised.
+
+    Attributes:
+        steps: updates of the weights in the whole run.
+        batch: samples per update, over all processes together.
+        optimizer: ``adamw`` (no decay on biases and norms) or ``adam``.
+        lr: learning rate after the warm-up; attention mixers are unstable above 5e-4.
+        min_lr: learning rate at the end of the cosine.
+        warmup: updates over which the rate rises linearly from lr/100; counted in ``steps``.
+        weight_decay: decoupled decay (adamw) or L2 term (adam).
+        clip: largest norm of the whole gradient; 0: gradients are not clipped.
+        ema: decay of the moving average of the weights that is validated and saved; 0: none. The
+            decay rises to this value over the first updates.
+        precision: arithmetic of the network; the inputs, the loss and the weights stay float32.
+    """
+
+    steps: int = 2000
+    batch: int = 4
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    lr: float = 5e-4
+    min_lr: float = 1e-6
+    warmup: int = 100
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch"):
+            value = getattr(self, name)
+            require(value >= 1, f"optim.{name}", f"is {value}", "give 1 or more")
+        for name in ("weight_decay", "clip", "min_lr"):
+            value = getattr(self, name)
+            require(value >= 0, f"optim.{name}", f"is {value:g}", "give 0 or more")
+        require(self.lr > 0, "optim.lr", f"is {self.lr:g}", "give a positive number")
+        require(self.min_lr <= self.lr, "optim.min_lr", f"is {self.min_lr:g}, above optim.lr",
+                "give a smaller one")  # fmt: skip
+        require(0 <= self.warmup <= self.steps, "optim.warmup",
+                f"is {self.warmup} of {self.steps} steps", "give 0 to optim.steps")  # fmt: skip
+        require(0 <= self.ema < 1, "optim.ema", f"is {self.ema:g}", "give 0 to below 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """When the network is validated, and when training ends early.
+
+    Attributes:
+        every: updates between validations; the last update is always followed by one.
+        patience: validations without improvement after which training ends; 0: never.
+        min_delta: what counts as an improvement, in the units of the task's metric.
+    """
+
+    every: int = 200
+    patience: int = 0
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.every >= 1, "validation.every", f"is {self.every}", "give 1 or more")
+        for name in ("patience", "min_delta"):
+            value = getattr(self, name)
+            require(value >= 0, f"validation.{name}", f"is {value:g}", "give 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """How the run goes about it; may change from one start to the next.
+
+    Attributes:
+        device: ``auto`` is the GPU where there is one.
+        workers: processes that load samples ahead; 0: load in the training process. Samples do
+            not depend on it.
+        log_every: updates between lines of the record.
+        save_every: updates between saved states; validations save one too.
+        tensorboard: also write events for TensorBoard.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = 0
+    log_every: int = 20
+    save_every: int = 200
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 0, "run.workers", f"is {self.workers}", "give 0 or more")
+        for name in ("log_every", "save_every"):
+            value = getattr(self, name)
+            require(value >= 1, f"run.{name}", f"is {value}", "give 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What the engine needs to know; the configuration of a task inherits it.
+
+    Attributes:
+        seed: of the weights, the order of the samples and the augmentation.
+    """
+
+    seed: int = 0
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, "seed", f"is {self.seed}", "give 0 to 4294967295")
