@@ -1,0 +1,322 @@
+"""Deliveries inside zip and tar archives, read without trusting them.
+
+Members of a zip are read in place (``/vsizip/``). A tar is read once from front to back and only
+what is wanted is copied, into a private folder that disappears with its last user. Names that
+would leave the folder, links, and archives that unpack to implausible sizes are refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import shutil
+import struct
+import tarfile
+import tempfile
+import weakref
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from trifuse.core import ProductError
+
+MAX_MEMBERS = 20_000
+MAX_UNPACKED = 128 << 30
+"""Bytes that one archive may unpack to: an order of about a hundred scenes."""
+MAX_TAR_RATIO = 50
+"""Orders hold zips, which do not shrink again: anything beyond this is a bomb."""
+FREE_RATIO = 256 << 20
+"""Bytes below which the ratio is not looked at: a tiny file of zeros is no danger."""
+DEFLATE_LIMIT = 1040
+"""DEFLATE cannot shrink more than 1032 to 1; a zip member that claims more lies."""
+_CHUNK = 1 << 20
+_MAX_HEADER_READ = 16 << 20
+_DAMAGE = (
+    OSError, EOFError, ValueError, RuntimeError, NotImplementedError, OverflowError,
+    struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A file on disk, or a member of a zip, that is read in the same way.
+
+    Attributes:
+        path: the file itself, or the zip that holds it.
+        member: name inside the zip; empty for a file.
+        size: bytes, unpacked.
+    """
+
+    path: Path
+    member: str
+    size: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileRef:
+        """A file on disk."""
+        return cls(path.absolute(), "", path.stat().st_size)
+
+    @property
+    def name(self) -> str:
+        """Last part of the name."""
+        return self.member.rsplit("/", 1)[-1] or self.path.name
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"{self.path}/{self.member}" if self.member else str(self.path)
+
+    @property
+    def gdal(self) -> str:
+        """The name under which GDAL reads it, in place."""
+        return f"/vsizip/{{{self.path}}}/{self.member}" if self.member else str(self.path)
+
+    def read(self, limit: int) -> bytes:
+        """The whole content, if it is at most ``limit`` bytes.
+
+        Raises:
+            ProductError: if it is larger, missing or damaged.
+        """
+        if self.size > limit:
+            raise ProductError(
+                f"of {self.size >> 20} MiB is larger than {limit >> 20} MiB", where=self.where
+            )
+        try:
+            if not self.member:
+                with self.path.open("rb") as f:
+                    content = f.read(limit + 1)
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as f:
+                    content = f.read(limit + 1)
+        except (KeyError, *_DAMAGE) as e:
+            raise _unreadable(self.where, e) from None
+        if len(content) > limit:
+            raise ProductError(f"unpacks to more than {limit >> 20} MiB", where=self.where)
+        return content
+
+
+@dataclass(frozen=True, eq=False)
+class Unpacked:
+    """A private folder of copied members; removed when nobody refers to this object any more."""
+
+    folder: Path
+    _remove: weakref.finalize = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        remove = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        object.__setattr__(self, "_remove", remove)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether the file is named like a zip."""
+    return path.suffix.lower() == ".zip"
+
+
+def is_tar(path: Path) -> bool:
+    """Whether the file is named like a tar, compressed by gzip or not."""
+    return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+
+
+def zip_members(path: Path) -> list[FileRef]:
+    """The files in a zip, in the order of its directory.
+
+    Raises:
+        ProductError: if it is damaged, encrypted, of implausible size, or names files outside
+            itself.
+    """
+    path = path.absolute()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except _DAMAGE as e:
+        raise _unreadable(str(path), e) from None
+    if len(entries) > MAX_MEMBERS:
+        raise ProductError(f"holds {len(entries)} members, more than {MAX_MEMBERS}", where=path)
+    files = []
+    for entry in entries:
+        _check_name(entry.filename, path)
+        if entry.is_dir():
+            continue
+        if entry.flag_bits & 1:
+            raise ProductError(f"{entry.filename} is encrypted", where=path, fix="decrypt it")
+        if entry.file_size > DEFLATE_LIMIT * entry.compress_size + _CHUNK:
+            raise ProductError(
+                f"{entry.filename} claims {entry.file_size} bytes from {entry.compress_size}, "
+                "which no zip can hold",
+                where=path,
+            )
+        files.append(FileRef(path, entry.filename, entry.file_size))
+    if (total := sum(f.size for f in files)) > MAX_UNPACKED:
+        raise ProductError(f"claims {total >> 30} GiB of content", where=path)
+    return files
+
+
+def tar_names(path: Path, limit: int = 200) -> list[str]:
+    """Names of the first members of a tar, for telling what it is.
+
+    Raises:
+        ProductError: if it is damaged before that.
+    """
+    names: list[str] = []
+    with _Tar(path) as tar:
+        while len(names) < limit and (entry := tar.next()) is not None:
+            names.append(entry.name)
+    return names
+
+
+def unpack_tar(path: Path, wanted: Callable[[str], bool]) -> Unpacked:
+    """Copy the wanted members of a tar into a private folder, under their names.
+
+    Args:
+        path: ``.tar``, ``.tar.gz`` or ``.tgz``.
+        wanted: told each member's name; True to copy it.
+
+    Raises:
+        ProductError: if the tar is damaged, a name leaves the folder, a wanted member is no plain
+            file, or the content is larger than plausible or than the free space.
+    """
+    unpacked = Unpacked(Path(tempfile.mkdtemp(prefix="trifuse-")))
+    count = 0
+    with _Tar(path) as tar:
+        while (entry := tar.next()) is not None:
+            if (count := count + 1) > MAX_MEMBERS:
+                raise ProductError(f"holds more than {MAX_MEMBERS} members", where=path)
+            _check_name(entry.name, path)
+            if entry.isdir() or not wanted(entry.name):
+                continue
+            if not entry.isreg() or entry.issparse():
+                raise ProductError(f"{entry.name} is a link or another special file", where=path)
+            target = unpacked.folder / entry.name
+            if target.exists():
+                raise ProductError(f"holds {entry.name} twice", where=path)
+            free = shutil.disk_usage(unpacked.folder).free
+            if entry.size > free:
+                raise ProductError(
+                    f"{entry.name} of {entry.size >> 20} MiB does not fit into "
+                    f"{unpacked.folder.parent} with {free >> 20} MiB free",
+                    where=path,
+                    fix="set TMPDIR to a folder with more room, or unpack the order yourself",
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tar.copy(entry, target)
+    return unpacked
+
+
+class _Tar:
+    """A tar read forwards, with every failure as a ProductError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: _Bounded | None = None
+        self._tar: tarfile.TarFile | None = None
+
+    def __enter__(self) -> _Tar:
+        try:
+            self._stream = _Bounded(self.path)
+            self._tar = tarfile.open(fileobj=self._stream, mode="r:")
+        except BaseException as e:
+            self.__exit__()
+            if isinstance(e, _DAMAGE) and not isinstance(e, ProductError):
+                raise _unreadable(str(self.path), e) from None
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for opened in (self._tar, self._stream):
+            if opened is not None:
+                opened.close()
+
+    def next(self) -> tarfile.TarInfo | None:
+        """The next member's header."""
+        assert self._tar is not None
+        try:
+            entry = self._tar.next()
+        except ProductError:
+            raise
+        except _DAMAGE as e:
+            raise _unreadable(str(self.path), e) from None
+        # tarfile keeps every header it has seen.
+        self._tar.members = []  # type: ignore[attr-defined]
+        return entry
+
+    def copy(self, entry: tarfile.TarInfo, target: Path) -> None:
+        """Write a member's content to a file."""
+        assert self._tar is not None
+        try:
+            source = self._tar.extractfile(entry)
+            assert source is not None
+            with target.open("xb") as sink:
+                shutil.copyfileobj(source, sink, _CHUNK)
+        except ProductError:
+            raise
+        except _DAMAGE as e:
+            raise _unreadable(f"{self.path}/{entry.name}", e) from None
+        if target.stat().st_size != entry.size:
+            raise ProductError(f"{entry.name} is cut short", where=self.path)
+
+
+class _Bounded(io.RawIOBase):
+    """Unpacked bytes of a tar, up to a plausible amount."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("rb")
+        packed = path.stat().st_size
+        self._inner: IO[bytes] | gzip.GzipFile = self._file
+        self._limit = packed
+        if self._file.read(2) == b"\x1f\x8b":
+            self._inner = gzip.GzipFile(fileobj=self._file)
+            self._limit = min(MAX_UNPACKED, max(MAX_TAR_RATIO * packed, FREE_RATIO))
+        self._file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        assert whence == 0
+        if self._inner is not self._file:
+            # A header may claim any size; unpacking in steps meets the end, or the limit, first.
+            while self.tell() + _CHUNK < offset and self.read(_CHUNK):
+                pass
+        return self._inner.seek(offset)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MAX_HEADER_READ:
+            raise ProductError(f"a header claims {size} bytes", where=self._path)
+        content = self._inner.read(size)
+        if self.tell() > self._limit:
+            raise ProductError(
+                f"unpacks to more than {self._limit >> 20} MiB, which no order does",
+                where=self._path,
+            )
+        return content
+
+    def close(self) -> None:
+        if not self.closed:
+            self._inner.close()
+            self._file.close()
+        super().close()
+
+
+def _check_name(name: str, archive: Path) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name):
+        raise ProductError(f"names {name!r} outside itself", where=archive, fix="do not use it")
+    if not name.isprintable() or "{" in name or "}" in name:
+        raise ProductError(f"names a member {name!r}", where=archive, fix="do not use it")
+
+
+def _unreadable(where: str, error: Exception) -> ProductError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    kind = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({reason})"
+    return ProductError(kind, where=where, fix="check the path, or fetch it again")
