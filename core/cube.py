@@ -162,6 +162,10 @@ class MemorySource(CubeSource):
         self._cube = cube
         self.name, self.grid, self.bands, self.meta = name, cube.grid, cube.bands, cube.meta
 
+    def __reduce__(self) -> tuple:
+        """Plain pieces, because a mapping proxy does not pickle."""
+        return MemorySource, (self._cube, self.name)
+
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
         cube = self._cube if bands is None else self._cube.select(bands)

@@ -101,3 +101,10 @@ class TestSeries:
             Series.of("x", [first, (later, MemorySource(cube(("B4", "B8"))))])
         with pytest.raises(DataError):
             Series.of("x", [])
+
+
+def test_a_source_in_memory_pickles():
+    source = pickle.loads(pickle.dumps(MemorySource(cube(), "scene")))
+    assert source.name == "scene"
+    assert source.meta["sensor"] == "S2A_MSI"
+    assert (source.read().data == cube().data).all()
