@@ -1,1 +1,34 @@
-"""Readers and writers of satellite products, NDVI."""
+"""Readers and writers of satellite products, and NDVI."""
+
+from trifuse.products.enmap import EnmapSource, is_enmap, open_enmap, open_enmap_all
+from trifuse.products.envi import open_envi
+from trifuse.products.factory_enmap import write_enmap_l2a
+from trifuse.products.geotiff import open_geotiff
+from trifuse.products.inspect import describe, inspect_product, inspect_source
+from trifuse.products.ndvi import ndvi, write_ndvi
+from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
+from trifuse.products.open import detect, open_cube
+from trifuse.products.quicklook import choose_rgb, read_small, write_quicklook
+from trifuse.products.raster import crs_text, parse_crs
+from trifuse.products.series import is_series, open_series, write_series
+from trifuse.products.source import MosaicSource, RasterSource
+from trifuse.products.writer import (
+    CubeWriter,
+    copy_source,
+    cube_writer,
+    software,
+    write_cube,
+    write_sidecar,
+)
+
+__all__ = [
+    "open_cube", "detect", "open_geotiff", "open_envi",
+    "open_enmap", "open_enmap_all", "is_enmap", "EnmapSource", "write_enmap_l2a",
+    "RasterSource", "MosaicSource",
+    "cube_writer", "CubeWriter", "write_cube", "copy_source", "write_sidecar", "software",
+    "write_quicklook", "choose_rgb", "read_small",
+    "open_series", "write_series", "is_series",
+    "ndvi", "write_ndvi", "define_ndvi", "NdviDefinition",
+    "inspect_product", "inspect_source", "describe",
+    "crs_text", "parse_crs",
+]  # fmt: skip

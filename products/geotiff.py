@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,8 +65,9 @@ def open_geotiff(
     if "usable" in meta:
         several = [t.meta["usable"] for t in tiles]
         meta["usable"] = [any(flags) for flags in zip(*several, strict=True)]
-    parent = tiles[0].raster.path.parent
-    return MosaicSource(tiles, f"{parent.name} ({len(tiles)} tiles)", meta)
+    common = os.path.commonprefix([t.name for t in tiles]).rstrip(" _-.")
+    name = common or tiles[0].raster.path.parent.name
+    return MosaicSource(tiles, f"{name} ({len(tiles)} tiles)", meta)
 
 
 def _open_one(

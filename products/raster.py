@@ -108,7 +108,7 @@ class Raster:
         self.path = plain_file(path)
         self.name = f"{self.path}/{member}" if member else str(self.path)
         self._address = _address(self.path, member)
-        self._driver = _driver(self.path, member)
+        self._driver = driver_of(self.path, member)
         self._handles: dict[tuple[int, int], Any] = {}
         try:
             with rasterio.Env(**_ENV):
@@ -284,7 +284,7 @@ def _address(path: Path, member: str) -> str:
     return f"/vsizip/{{{path}}}/{member}"
 
 
-def _driver(path: Path, member: str) -> str:
+def driver_of(path: Path, member: str = "") -> str:
     """GDAL driver by the first bytes; raw binary beside an ENVI header is ENVI."""
     try:
         if member:

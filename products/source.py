@@ -182,7 +182,7 @@ class RasterSource(CubeSource):
         mask = self.raster.read_mask(window, size)
         if mask is not None:
             valid &= mask
-        return Cube(data, valid, self.bands.select(chosen), grid, self.meta)
+        return Cube(data, valid, self.bands.select(chosen), grid, subset_meta(self.meta, chosen))
 
 
 class MosaicSource(CubeSource):
@@ -219,7 +219,8 @@ class MosaicSource(CubeSource):
         if window.clip(*self.grid.shape) != window or 0 in window.shape:
             raise GridError(f"{window} leaves the mosaic of {self.grid.height}×{self.grid.width}",
                             where=self.name)  # fmt: skip
-        chosen = self.bands if bands is None else self.bands.select(self.bands.indices(bands))
+        numbers = list(range(len(self.bands))) if bands is None else self.bands.indices(bands)
+        chosen = self.bands.select(numbers)
         data = np.full((len(chosen), *window.shape), np.nan, np.float32)
         valid = np.zeros(window.shape, bool)
         for source, place in zip(self._sources, self._places, strict=True):
@@ -231,12 +232,20 @@ class MosaicSource(CubeSource):
             take = tile.valid & ~valid[rows, cols]
             np.copyto(data[:, rows, cols], tile.data, where=take)
             valid[rows, cols] |= take
-        return Cube(data, valid, chosen, self.grid.window(window), self.meta)
+        meta = subset_meta(self.meta, numbers)
+        return Cube(data, valid, chosen, self.grid.window(window), meta)
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
         for source in self._sources:
             source.close()
+
+
+def subset_meta(meta: Mapping[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
+    """Meta of some bands: what is listed per band is taken for these."""
+    return {
+        k: [v[n] for n in numbers] if k in ("usable", "detectors") else v for k, v in meta.items()
+    }
 
 
 def _union(sources: Sequence[CubeSource]) -> tuple[Grid, list[Window]]:

@@ -1,0 +1,97 @@
+"""Opening whatever the user has: the kind is told by content, not by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trifuse.core import ConfigError, CubeSource, ProductError
+from trifuse.products.enmap import is_enmap, open_enmap
+from trifuse.products.envi import open_envi
+from trifuse.products.geotiff import open_geotiff
+from trifuse.products.raster import driver_of, envi_header, plain_file
+from trifuse.products.series import is_series
+
+_OPTIONS = {
+    "enmap": {"mask", "scene"},
+    "geotiff": {"bands", "scale", "offset", "nodata"},
+    "envi": {"bands", "scale", "offset", "nodata"},
+}
+_OTHER_READERS = {".safe": "Sentinel-2 SAFE", ".sen3": "Sentinel-3 SEN3", ".zarr": "Zarr"}
+
+
+def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSource:
+    """Open a product as a source of calibrated values.
+
+    EnMAP deliveries (folder, zip, order), GeoTIFF and COG, ENVI (header or data). Several files, or
+    a folder with nothing but GeoTIFFs, are the tiles of one mosaic.
+
+    Args:
+        path: file or folder, or the tiles of one mosaic.
+        options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`); ``bands``,
+            ``scale``, ``offset`` and ``nodata`` for GeoTIFF and ENVI
+            (:func:`trifuse.products.open_geotiff`). Those that are None count as not given.
+
+    Raises:
+        ProductError: if there is no such product, it is damaged or of an unknown kind.
+        MetadataError: if its metadata lacks what is needed.
+        ConfigError: if an option does not apply to it.
+    """
+    if not isinstance(path, (str, Path)):
+        files = list(path)
+        if len(files) != 1:
+            return open_geotiff(files, **_taken("geotiff", options, "tiles"))
+        path = files[0]
+    kind, found = detect(path)
+    options = _taken(kind, options, str(path))
+    if kind == "enmap":
+        return open_enmap(path, **options)
+    return open_envi(path, **options) if kind == "envi" else open_geotiff(found, **options)
+
+
+def detect(path: Path | str) -> tuple[str, list[Path]]:
+    """Kind of a product (``enmap``, ``geotiff`` or ``envi``) and its files.
+
+    Raises:
+        ProductError: if it does not exist or is none of these.
+    """
+    path = Path(path)
+    if reader := _OTHER_READERS.get(path.suffix.lower()):
+        raise ProductError(
+            f"is {reader}, which has no reader here", where=path,
+            fix="give its bands as one GeoTIFF on one grid",
+        )  # fmt: skip
+    if path.exists() and is_enmap(path):
+        return "enmap", [path]
+    if path.is_dir():
+        return "geotiff", _tiles(path)
+    path = plain_file(path)
+    if path.suffix.lower() == ".hdr":
+        return "envi", [path]
+    kind = driver_of(path)
+    if kind == "ENVI" and envi_header(path) is not None:
+        return "envi", [path]
+    return "geotiff", [path]
+
+
+def _tiles(folder: Path) -> list[Path]:
+    if is_series(folder):
+        raise ProductError("is a series of dates, not one image", where=folder,
+                           fix="give one of its files")  # fmt: skip
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    tiles = [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
+    if not tiles:
+        raise ProductError("holds neither an EnMAP delivery nor GeoTIFFs", where=folder,
+                           fix="give a product")  # fmt: skip
+    return tiles
+
+
+def _taken(kind: str, options: dict[str, Any], where: str) -> dict[str, Any]:
+    given = {k: v for k, v in options.items() if v is not None}
+    if wrong := sorted(set(given) - _OPTIONS[kind]):
+        raise ConfigError(
+            f"{', '.join(wrong)} does not apply to {kind}", where=where,
+            fix=f"give {', '.join(sorted(_OPTIONS[kind]))}",
+        )  # fmt: skip
+    return given
