@@ -40,6 +40,7 @@ class Card:
         hr_bands: bands of the sharp input in the network's order, with centre and FWHM in nm.
         lr_bands: bands of the coarse input and of the result.
         store: content hash of the training store; empty if there is none.
+        prior: what the skip was, if the configuration's skip is ``prior``.
         protocol: how the training pairs were made (ratio, PSF, augmentation); plain JSON values.
         metrics: what was measured, by name of the data; plain JSON values.
         limits: sentences on what it must not be used for.
@@ -53,6 +54,7 @@ class Card:
     hr_bands: BandSet
     lr_bands: BandSet
     store: str = ""
+    prior: str = "regression"
     protocol: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = LIMITS
@@ -77,6 +79,7 @@ class Card:
                 "hr_bands": self.hr_bands.to_json(),
                 "lr_bands": self.lr_bands.to_json(),
                 "store": self.store,
+                "prior": self.prior,
                 "protocol": self.protocol,
                 "metrics": self.metrics,
                 "limits": self.limits,
@@ -109,6 +112,7 @@ class Card:
                 hr_bands=BandSet.from_json(raw.pop("hr_bands")),
                 lr_bands=BandSet.from_json(raw.pop("lr_bands")),
                 store=str(raw.pop("store")),
+                prior=str(raw.pop("prior")),
                 protocol=dict(raw.pop("protocol")),
                 metrics=dict(raw.pop("metrics")),
                 limits=tuple(map(str, raw.pop("limits"))),

@@ -1,0 +1,201 @@
+"""A whole scene, tile by tile: read, fused, blended, checked and written as a stream.
+
+With a method of finite reach the tiles carry its halo, and the mosaic equals the whole image to
+float rounding. What has unlimited reach is blended linearly over the overlap. One thread reads
+ahead and one writes behind; memory is a few tiles and the coarse images, whatever the scene.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from trifuse.core import (
+    PSF,
+    BandSet,
+    Cube,
+    CubeSource,
+    DegradeAccumulator,
+    Grid,
+    Mosaic,
+    Tile,
+    TilePlan,
+    Window,
+    progress,
+)
+from trifuse.fusformer.methods import Method, get_method
+from trifuse.fusformer.runtime import Precision, Runtime
+from trifuse.fusformer.scene import Scene
+from trifuse.fusformer.selfcheck import MIN_SHARE, SelfCheck, compare
+
+Sink = Callable[[Window, np.ndarray, np.ndarray], None]
+"""Takes (window of the result, (L, y, x) float32 with NaN, (y, x) bool valid)."""
+
+FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 512, 150, 20
+
+
+@dataclass(frozen=True, slots=True)
+class FuseResult:
+    """What became of a fusion.
+
+    Attributes:
+        grid: sharp pixels over the shared ground.
+        bands: those of the coarse image that the method makes.
+        ratio: sharp pixels per coarse cell.
+        method: name of the method.
+        plan: the tiles.
+        selfcheck: agreement with the coarse image.
+        timings: seconds of ``prepare``, ``tiles`` and ``total``.
+    """
+
+    grid: Grid
+    bands: BandSet
+    ratio: int
+    method: str
+    plan: TilePlan
+    selfcheck: SelfCheck
+    timings: Mapping[str, float]
+
+
+def fuse_target(
+    s2: CubeSource, s3: CubeSource, *, method: Method | str = "regression"
+) -> tuple[Grid, BandSet, int]:
+    """Grid, bands and ratio of the result, before any pixel is read: to open the output with.
+
+    Raises:
+        GridError: if the grids do not fit or do not overlap.
+        WeightsError: if the network's bands are not there.
+    """
+    method = get_method(method) if isinstance(method, str) else method
+    fine, _, ratio = s2.grid.common(s3.grid)
+    _, lr_names = method.bands(s2.bands, s3.bands)
+    return s2.grid.window(fine), s3.bands.select(s3.bands.indices(lr_names)), ratio
+
+
+def fuse(
+    s2: CubeSource,
+    s3: CubeSource,
+    sink: Sink,
+    *,
+    method: Method | str = "regression",
+    tile: int | None = None,
+    overlap: int | None = None,
+    preset: Literal["paper"] | None = None,
+    device: str = "auto",
+    precision: Precision = "32",
+    psf: PSF | None = None,
+) -> FuseResult:
+    """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
+
+    Args:
+        s2: sharp bands.
+        s3: coarse bands on a grid nested to S2's, at any integer ratio.
+        sink: called with disjoint windows that cover the result, in order, from one thread.
+            Pixels without valid S2 or S3 are NaN and not valid.
+        method: ``bicubic``, ``regression`` or a :class:`Method` such as :class:`Network`.
+        tile: edge of a tile in pixels, overlap included (default: 512, or 150 where blended).
+        overlap: blend linearly over so many pixels; default: exact tiles with the method's halo,
+            or 20 where its reach is unlimited.
+        preset: ``paper`` is tiles of 150 with a linear blend over 20.
+        device: ``auto``, ``cpu``, ``cuda``.
+        precision: ``32``, ``bf16`` or ``16``.
+        psf: of the coarse sensor; default: MTF 0.3 at Nyquist.
+
+    Returns:
+        What was made, with the self-check.
+
+    Raises:
+        GridError: if the grids do not fit or do not overlap.
+        WeightsError: if the network's bands are not there.
+        DataError: if nothing valid is shared.
+        ConfigError: if tile and overlap, or device and precision, do not go together.
+    """
+    start = time.perf_counter()
+    method = get_method(method) if isinstance(method, str) else method
+    runtime = Runtime(device, precision)
+    psf = PSF.from_mtf() if psf is None else psf
+    scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf)
+    height, width = scene.grid.shape
+    if preset == "paper":
+        tile, overlap = tile or BLENDED_TILE, overlap or BLENDED_OVERLAP
+    plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
+    run = method.prepare(scene, runtime)
+    prepared = time.perf_counter()
+
+    seen = DegradeAccumulator(len(scene.bands), height, width, scene.ratio, psf)
+
+    def emit(window: Window, data: np.ndarray) -> None:
+        seen.add(window, data)
+        sink(window, data, np.isfinite(data).any(axis=0))
+
+    with ThreadPoolExecutor(1, "fuse-write") as writer:
+        pending: list[Future[None]] = []
+
+        def later(window: Window, data: np.ndarray) -> None:
+            while len(pending) > 1:  # at most two finished pieces wait to be written
+                pending.pop(0).result()
+            pending.append(writer.submit(emit, window, data))
+
+        mosaic = Mosaic(plan, later)
+        for step, hrmsi, valid in progress(_read_ahead(scene, plan), "fuse", len(plan)):
+            if valid.any():
+                fused = run(step.read, hrmsi)
+                fused[:, ~valid] = np.nan
+            else:
+                fused = np.full((len(scene.bands), *valid.shape), np.nan, np.float32)
+            mosaic.add(step, fused)
+        for future in pending:
+            future.result()
+
+    check = compare(scene.lrhsi, seen.result(MIN_SHARE))
+    end = time.perf_counter()
+    timings = {"prepare": prepared - start, "tiles": end - prepared, "total": end - start}
+    return FuseResult(scene.grid, scene.bands, scene.ratio, method.name, plan, check, timings)
+
+
+def fuse_cube(
+    s2: CubeSource, s3: CubeSource, *, method: Method | str = "regression", **options: object
+) -> tuple[Cube, FuseResult]:
+    """:func:`fuse` into memory, for scenes that fit; same options."""
+    method = get_method(method) if isinstance(method, str) else method
+    grid, bands, _ = fuse_target(s2, s3, method=method)
+    data = np.full((len(bands), *grid.shape), np.nan, np.float32)
+    valid = np.zeros(grid.shape, np.bool_)
+
+    def keep(window: Window, values: np.ndarray, there: np.ndarray) -> None:
+        rows, cols = window.slices
+        data[:, rows, cols], valid[rows, cols] = values, there
+
+    result = fuse(s2, s3, keep, method=method, **options)  # type: ignore[arg-type]
+    return Cube(data, valid, bands, grid, {"method": method.name}), result
+
+
+def plan_tiles(
+    height: int, width: int, method: Method, *, tile: int | None = None, overlap: int | None = None
+) -> TilePlan:
+    """Tiles for a method: exact where its reach allows and no overlap is asked for."""
+    if method.halo is None or overlap is not None:
+        overlap = BLENDED_OVERLAP if overlap is None else overlap
+        return TilePlan(height, width, tile or BLENDED_TILE, overlap, blend="linear")
+    # Tiles start at multiples of the step, which so keeps the method's alignment.
+    margin, unit = 2 * method.halo, method.alignment
+    step = max(((tile or FINITE_TILE) - margin) // unit * unit, unit)
+    return TilePlan(height, width, step + margin, margin)
+
+
+def _read_ahead(scene: Scene, plan: TilePlan) -> Iterator[tuple[Tile, np.ndarray, np.ndarray]]:
+    """Tiles with their pixels; the next one is read while the caller works on this one."""
+    with ThreadPoolExecutor(1, "fuse-read") as reader:
+        tiles = iter(plan)
+        tile = next(tiles)
+        coming = reader.submit(scene.read_filled, tile.read)
+        for following in tiles:
+            done, tile_done = coming.result(), tile
+            tile, coming = following, reader.submit(scene.read_filled, following.read)
+            yield tile_done, *done
+        yield tile, *coming.result()

@@ -1,0 +1,201 @@
+"""The ways to fuse: bicubic, the per-scene regression, a network.
+
+A method says which bands it needs and how far it looks, is prepared once per scene, and then maps
+windows of sharp pixels to windows of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from trifuse.core import BandSet, ConfigError, DataError, WeightsError, Window
+from trifuse.fusformer.card import Card, check_bands
+from trifuse.fusformer.model import Fusformer
+from trifuse.fusformer.prior import PRIORS, TileRun, regression_prior
+from trifuse.fusformer.runtime import Runtime
+from trifuse.fusformer.scene import Scene
+from trifuse.fusformer.weights import load_weights
+
+
+class Method(Protocol):
+    """What :func:`trifuse.fusformer.fuse` asks of a method.
+
+    Attributes:
+        name: for reports.
+        halo: pixels that one output pixel sees beyond itself, per side; None if unlimited.
+        alignment: tiles must start at multiples of this many pixels.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def halo(self) -> int | None: ...  # noqa: D102
+    @property
+    def alignment(self) -> int: ...  # noqa: D102
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """Names of the sharp and coarse bands to read, out of those that there are."""
+        ...
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Do once what depends on the whole scene; the result is NaN where S3 has no value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bicubic:
+    """The coarse image by cubic convolution: what any method must beat."""
+
+    name: str = field(default="bicubic", init=False)
+    halo: int | None = field(default=0, init=False)
+    alignment: int = field(default=1, init=False)
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """All bands."""
+        return list(hr.names), list(lr.names)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Nothing to prepare."""
+
+        def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
+            return np.where(scene.missing(window), np.float32(np.nan), scene.upsampled(window))
+
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Per-scene linear map of S2 to S3 with the upsampled residual.
+
+    Attributes:
+        ridge: strength in units of the band variance, or ``gcv``.
+        residual: whether the upsampled residual is added.
+    """
+
+    ridge: float | str = "gcv"
+    residual: bool = True
+    name: str = field(default="regression", init=False)
+    halo: int | None = field(default=0, init=False)
+    alignment: int = field(default=1, init=False)
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """All bands."""
+        return list(hr.names), list(lr.names)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Fit the map to the degraded S2 and the S3."""
+        predict = regression_prior(scene, ridge=self.ridge, residual=self.residual)
+
+        def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
+            return np.where(scene.missing(window), np.float32(np.nan), predict(window, hrmsi))
+
+        return run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A trained network.
+
+    Attributes:
+        model: the network.
+        card: what it was trained for.
+    """
+
+    model: Fusformer
+    card: Card
+    name: str = "network"
+
+    @classmethod
+    def load(cls, path: Path | str) -> Network:
+        """From a file of weights.
+
+        Raises:
+            WeightsError: if the file is damaged or its card asks for an unknown prior.
+        """
+        model, card = load_weights(path)
+        return cls(model, card)
+
+    @property
+    def halo(self) -> int | None:
+        """The model's."""
+        return self.model.halo
+
+    @property
+    def alignment(self) -> int:
+        """The model's."""
+        return self.model.alignment
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """The card's bands, found by name.
+
+        Raises:
+            WeightsError: if they are not there.
+        """
+        return check_bands(self.card, hr, lr)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Move the model to its device and fit the prior, if it starts from one."""
+        skip: TileRun
+        if self.card.config.skip == "bicubic":
+
+            def skip(window: Window, hrmsi: np.ndarray) -> np.ndarray:
+                return scene.upsampled(window)
+        elif self.card.prior in PRIORS:
+            skip = PRIORS[self.card.prior](scene)
+        else:
+            raise WeightsError(
+                f"the network starts from {self.card.prior!r}, an unknown prior",
+                fix="install the version of TriFuse that wrote it",
+            )
+        device = runtime.torch_device
+        model = self.model.to(device).eval()
+
+        def tensor(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(device)
+
+        def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
+            try:
+                with runtime.computing():
+                    out = model(tensor(hrmsi), tensor(skip(window, hrmsi)))
+            except torch.OutOfMemoryError:
+                raise DataError(
+                    f"a tile of {window.height}×{window.width} pixels does not fit into the "
+                    f"memory of {device}",
+                    fix="give a smaller tile",
+                ) from None
+            fused: np.ndarray = out[0].float().cpu().numpy()
+            # The network mixes bands: a cell without one of them is missing in all.
+            fused[:, scene.missing(window).any(axis=0)] = np.nan
+            return fused
+
+        return run
+
+
+def get_method(name: str, weights: Path | str | None = None, **options: Any) -> Method:
+    """A method by its name on the command line.
+
+    Args:
+        name: ``bicubic``, ``regression`` or ``network``.
+        weights: file of the network.
+        options: fields of the method.
+
+    Raises:
+        ConfigError: if the name is unknown, or weights are missing or given to no network.
+        WeightsError: if the weights cannot be used.
+    """
+    if name == "network":
+        if weights is None:
+            raise ConfigError("method network without weights", fix="give --weights")
+        return Network.load(weights)
+    if weights is not None:
+        raise ConfigError(f"method {name!r} takes no weights", fix="leave out one of them")
+    if name == "bicubic":
+        return Bicubic()
+    if name == "regression":
+        return Regression(**options)
+    raise ConfigError(f"unknown method {name!r}", fix="give bicubic, regression or network")
