@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 import numpy as np
 
 from trifuse.core import (
-    Band,
     BandError,
     BandSet,
     MissingExtraError,
@@ -80,9 +83,7 @@ def retabulate(wavelength: np.ndarray, response: np.ndarray, *, where: str) -> C
     centre, width = centroid((w, np.asarray(response, np.float64))), fwhm(published)
     kept = np.flatnonzero(r > _FLOOR)
     first, last = w[max(kept[0] - 1, 0)], w[min(kept[-1] + 1, len(w) - 1)]
-    for per_nm in _SAMPLES_PER_NM:
-        if per_nm * width < 50:
-            continue
+    for per_nm in [n for n in _SAMPLES_PER_NM if n * width >= 50] or _SAMPLES_PER_NM[-1:]:
         at = np.arange(np.ceil(first * per_nm), np.floor(last * per_nm) + 1) / per_nm
         curve = make_curve(at, np.interp(at, w, r).round(5), where=where)
         moved, widened = centroid(curve) - centre, fwhm(curve) - width
@@ -97,34 +98,37 @@ def retabulate(wavelength: np.ndarray, response: np.ndarray, *, where: str) -> C
 
 def _msi(source: Path) -> Iterator[SensorSRF]:
     path = _find(source, "*Sentinel-2_Spectral_Response_Functions*.xlsx")
-    book = _workbook(path)
-    about = {str(row[0]).strip(": "): row[5] for row in book["Overview"].values if row[0]}
     for sensor in ("S2A", "S2B", "S2C"):
-        header, *rows = book[f"Spectral Responses ({sensor})"].values
-        columns = {str(h): i for i, h in enumerate(header) if h}
-        w, *responses = _numbers(rows, [columns.pop("SR_WL"), *columns.values()], path)
+        with _reading(path):
+            book = _workbook(path)
+            about = {str(row[0]).strip(": "): row[5] for row in book["Overview"].values if row[0]}
+            header, *rows = book[f"Spectral Responses ({sensor})"].values
+            columns = {str(h): i for i, h in enumerate(header) if h}
+            w, *responses = _numbers(rows, [columns.pop("SR_WL"), *columns.values()])
+            code, issue = str(about["Code"]).strip(), str(about["Version"])
+            date = about["Date"].date().isoformat()
         bands = [label.rsplit("_", 1)[1] for label in columns]
         yield SensorSRF.of(
             f"{sensor}_MSI",
             {b: retabulate(w, r, where=f"{sensor} {b}")
              for b, r in zip(bands, responses, strict=True)},
-            source=f"ESA, Sentinel-2 Spectral Response Functions, {str(about['Code']).strip()}",
-            issue=str(about["Version"]),
-            date=about["Date"].date().isoformat(),
+            source=f"ESA, Sentinel-2 Spectral Response Functions, {code}",
+            issue=issue,
+            date=date,
         )  # fmt: skip
 
 
 def _olci(source: Path) -> Iterator[SensorSRF]:
     import h5py
 
-    months = dict(zip("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), range(1, 13),
-                      strict=True))  # fmt: skip
+    months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
     for sensor in ("S3A", "S3B"):
         path = _find(source, f"{sensor}_OL_SRF_*_mean_rsr.nc4")
-        with _readable(path), h5py.File(path) as file:
+        with _reading(path), h5py.File(path) as file:
             w = file["mean_spectral_response_function_wavelength"][:]
             r = file["mean_spectral_response_function"][:]
             _, month, day, _, year = file.attrs["created"].decode().split()
+            date = f"{year}-{months.index(month) + 1:02d}-{int(day):02d}"
             model = file.attrs["spectral_model_source"].decode()
         yield SensorSRF.of(
             f"{sensor}_OLCI",
@@ -132,7 +136,7 @@ def _olci(source: Path) -> Iterator[SensorSRF]:
              for i in range(len(w))},
             source=f"ESA, OLCI mean spectral response functions, {path.name}",
             issue=model.removesuffix(".nc4"),
-            date=f"{year}-{months[month]:02d}-{int(day):02d}",
+            date=date,
         )  # fmt: skip
 
 
@@ -140,21 +144,20 @@ def _slstr(source: Path) -> Iterator[SensorSRF]:
     import h5py
 
     for sensor in ("S3A", "S3B"):
-        curves, about = {}, {}
+        curves = {}
         for number in range(1, 7):
             path = _find(source, f"sentinel_{sensor[1:].lower()}-slstr-{number}-raw.nc")
-            with _readable(path), h5py.File(path) as file:
+            with _reading(path), h5py.File(path) as file:
                 w, r = file["w"][:], file["srf"][:]
-                about = {k: str(np.char.decode(file.attrs[k])) for k in ("reference", "comment")}
+                report, _, link = file.attrs["reference"].decode().partition(", https")
+                origin, _, obtained = file.attrs["comment"].decode().partition(" (date accessed: ")
             curves[f"S{number}"] = retabulate(w, r, where=f"{sensor} S{number}")
-        report, _, link = about["reference"].partition(", https")
-        url, _, accessed = about["comment"].removeprefix("raw data url: ").partition(" (date acc")
         yield SensorSRF.of(
             f"{sensor}_SLSTR",
             curves,
             source=f"{report}, https{link.rstrip('.')}",
-            issue=url.rsplit("/", 1)[1].removesuffix(".zip").removesuffix("_zip"),
-            date=f"{accessed[-11:-1]} (obtained)",
+            issue=origin.rsplit("/", 1)[-1].removesuffix(".zip").removesuffix("_zip"),
+            date=f"{obtained.rstrip(')')} (obtained)",
         )
 
 
@@ -164,39 +167,40 @@ def _oli(source: Path) -> Iterator[SensorSRF]:
         ("L9", "L9_OLI2_Ball_BA_RSR*.xlsx", "Barsi et al. 2019, doi:10.1117/12.2529776"),
     ):
         path = _find(source, pattern)
-        book = _workbook(path)
         curves = {}
-        for sheet, band in sorted(_LANDSAT_SHEETS.items(), key=lambda item: item[1]):
-            w, r = _numbers(list(book[sheet].values)[1:], [0, 1], path)
+        with _reading(path):
+            book = _workbook(path)
+            date = book.properties.modified.date().isoformat()
+            samples = {
+                band: _numbers(list(book[sheet].values)[1:], [0, 1])
+                for sheet, band in _LANDSAT_SHEETS.items()
+            }
+        for band, (w, r) in sorted(samples.items()):
             curves[band] = retabulate(w, r, where=f"{sensor} {band}")
-        version = path.stem.partition(".")[2]
         yield SensorSRF.of(
             f"{sensor}_OLI",
             curves,
             source=f"NASA GSFC and Ball Aerospace, band-average relative response; {reference}",
-            issue=version or "without a number",
-            date=book.properties.modified.date().isoformat(),
+            issue=path.stem.partition(".")[2] or "without a number",
+            date=date,
         )
 
 
 def _enmap(source: Path) -> SensorSRF:
     path = _find(source, "EnMAP_Spectral_Bands*.xlsx")
-    book = _workbook(path)
-    rows = [row for sheet in ("VNIR", "SWIR") for row in list(book[sheet].values)[1:]]
-    centres, widths = _numbers(rows, [1, 2], path)
-    bands = BandSet(
-        tuple(
-            Band(f"E{i:03d}", c, f)
-            for i, (c, f) in enumerate(zip(centres, widths, strict=True), start=1)
-        )
-    )
+    with _reading(path):
+        book = _workbook(path)
+        date = book.properties.modified.date().isoformat()
+        rows = [row for sheet in ("VNIR", "SWIR") for row in list(book[sheet].values)[1:]]
+        centres, widths = _numbers(rows, [1, 2])
+    bands = BandSet.of([f"E{i:03d}" for i in range(1, len(centres) + 1)], centres, widths)
     return SensorSRF(
         "ENMAP",
         bands,
         tuple(gaussian(b.centre, b.fwhm) for b in bands),
         source=f"DLR, EnMAP spectral bands, averages over L1B of March 2023, {path.name}",
         issue="update",
-        date=book.properties.modified.date().isoformat(),
+        date=date,
     )
 
 
@@ -216,35 +220,27 @@ def _workbook(path: Path) -> Any:
         raise MissingExtraError(
             "openpyxl is not installed", fix="pip install 'trifuse[tables]'"
         ) from None
-    with warnings.catch_warnings():  # it warns of the charts that it leaves out
-        warnings.simplefilter("ignore")
-        try:
-            return openpyxl.load_workbook(path, data_only=True)
-        except (OSError, KeyError, ValueError) as e:
-            raise ProductError(f"cannot be read as a workbook ({e})", where=path) from None
+    return openpyxl.load_workbook(path, data_only=True, read_only=True)
 
 
-def _numbers(rows: list[tuple], columns: list[int], path: Path) -> np.ndarray:
-    """(column, row) float64; rows without a first value end the table."""
+def _numbers(rows: list[tuple], columns: list[int]) -> np.ndarray:
+    """(column, row) float64 of the rows whose first value is filled in."""
     filled = [[row[c] for c in columns] for row in rows if row[columns[0]] is not None]
-    try:
-        return np.array(filled, dtype=np.float64).T
-    except (TypeError, ValueError) as e:
-        raise ProductError(f"a cell is no number ({e})", where=path) from None
+    return np.array(filled, dtype=np.float64).T
 
 
-class _readable:
-    """Turn what h5py raises into one line that names the file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | KeyError | ValueError):
-            raise ProductError(f"cannot be read ({error})", where=self.path) from None
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the libraries raise over a damaged file into one line that names it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="openpyxl")  # of the charts that it leaves out
+        try:
+            yield
+        except TrifuseError:
+            raise
+        except (OSError, LookupError, ValueError, TypeError, AttributeError,
+                BadZipFile, ParseError, zlib.error) as e:  # fmt: skip
+            raise ProductError(f"cannot be read ({e!r})", where=path) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

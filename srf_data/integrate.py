@@ -71,14 +71,15 @@ class SpectralOperator:
         used = list(self.used)
         weights = self.matrix[:, used].astype(np.float32)
         values = np.asarray(data)[used].reshape(len(used), -1).astype(np.float32, copy=False)
-        missing = np.isnan(values)
-        holes = np.flatnonzero(missing.any(axis=0))
-        if holes.size:
-            values = np.where(missing, np.float32(0), values)
         made = weights @ values
-        if holes.size:
-            lacks = (weights != 0).astype(np.float32) @ missing[:, holes].astype(np.float32) > 0
-            made[:, holes] = np.where(lacks, np.float32(np.nan), made[:, holes])
+        # A missing value spoils every row of the product, those without weight for it too.
+        spoilt = np.flatnonzero(np.isnan(made).any(axis=0))
+        if spoilt.size:
+            values = values[:, spoilt]
+            missing = np.isnan(values)
+            lacks = (weights != 0).astype(np.float32) @ missing.astype(np.float32) > 0
+            rest = weights @ np.where(missing, np.float32(0), values)
+            made[:, spoilt] = np.where(lacks, np.float32(np.nan), rest)
         return made.reshape(len(weights), *np.shape(data)[1:])
 
 
