@@ -105,11 +105,12 @@ def vgg16_layers(pretrained: bool = True) -> list[nn.Module]:
     cache beforehand.
     """
     features = timm.create_model("vgg16", pretrained=pretrained).features
-    stages, stage = [], []
+    stages: list[nn.Module] = []
+    stage: list[nn.Module] = []
     for module in features:
         if isinstance(module, nn.MaxPool2d):
             stages.append(nn.Sequential(*stage))
             stage = [module]
         else:
             stage.append(nn.ReLU() if isinstance(module, nn.ReLU) else module)
-    return list(stages)
+    return stages

@@ -54,7 +54,7 @@ def hide_random(days: Days, rate: float, rng: np.random.Generator) -> Selection:
 
 
 def hide_gaps(days: Days, size: float, span: float = 365.0) -> Selection:
-    """Hide what lies strictly inside gaps of ``size`` days that start at size, 3·size, 5·size …"""
+    """Hide what lies strictly inside gaps of ``size`` days, from ``size`` on, every 2·size."""
     starts = np.arange(size, span, 2 * size)
 
     def visible(_: str, day: float) -> bool:

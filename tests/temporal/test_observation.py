@@ -21,8 +21,9 @@ def test_recorded_kernels(recorded, sensor, key):
 
 
 @pytest.mark.parametrize(
-    ("sensor", "given", "expected"), [(LANDSAT, "ds.in", "ds.out"), (SENTINEL2, "ds.hr_in", "ds.hr_out")]
-)  # fmt: skip
+    ("sensor", "given", "expected"),
+    [(LANDSAT, "ds.in", "ds.out"), (SENTINEL2, "ds.hr_in", "ds.hr_out")],
+)
 def test_recorded_observation(recorded, sensor, given, expected):
     out = observe(torch.from_numpy(recorded[given]), sensor)
     np.testing.assert_allclose(out, recorded[expected], atol=2e-6)
@@ -43,18 +44,17 @@ def test_residual_compensation_reproduces_what_was_seen():
     assert after < before / 4
 
 
+@pytest.fixture(scope="module")
+def reference(fixtures_dir):
+    return json.loads((fixtures_dir / "tamrf_train_reference.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def days(reference):
+    return {"landsat": reference["strategies_lr_doy"], "sentinel2": reference["strategies_hr_doy"]}
+
+
 class TestStrategies:
-    @pytest.fixture(scope="class")
-    def reference(self, fixtures_dir):
-        return json.loads((fixtures_dir / "tamrf_train_reference.json").read_text())
-
-    @pytest.fixture(scope="class")
-    def days(self, reference):
-        return {
-            "landsat": reference["strategies_lr_doy"],
-            "sentinel2": reference["strategies_hr_doy"],
-        }
-
     def check(self, selection, wanted):
         for kind, chosen in (("input", selection.visible), ("target", selection.target)):
             for short, sensor in (("lr", "landsat"), ("hr", "sentinel2")):
