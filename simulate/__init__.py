@@ -1,1 +1,16 @@
-"""From hyperspectral cubes to triplets."""
+"""Synthetic triplets from spectral scenes, and the store that training reads them from."""
+
+from trifuse.core.rooms import callable_room
+from trifuse.simulate.generate import StorePlan, plan_store, simulate_store
+from trifuse.simulate.spectral import convolve
+from trifuse.simulate.store import TripletStore
+from trifuse.simulate.triplets import SimulateConfig, Triplet, assign_splits
+from trifuse.simulate.views import scene_views
+
+__all__ = [
+    "convolve", "scene_views",
+    "SimulateConfig", "Triplet", "TripletStore", "StorePlan",
+    "simulate_store", "plan_store", "assign_splits",
+]  # fmt: skip
+
+callable_room(__name__, simulate_store)
