@@ -88,8 +88,9 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
         )
     )  # fmt: skip
     gain = tuple(_needed(row, "GainOfBand", number, where) for number, row in rows)
-    if 0.0 in gain:
-        raise MetadataError(f"GainOfBand of band {gain.index(0.0) + 1} is 0", where=where)
+    if min(gain) <= 0:
+        raise MetadataError(f"GainOfBand of band {gain.index(min(gain)) + 1} is {min(gain):g}",
+                            where=where)  # fmt: skip
     return EnmapMetadata(
         product_id=re.sub(r"-METADATA\.XML$", "", _text(root, "metadata/name"), flags=re.I),
         level=level,
@@ -159,6 +160,11 @@ def _number(node: Element, path: str) -> float | None:
     return value if math.isfinite(value) and value != -999 else None
 
 
+def _band_number(row: Element) -> int | None:
+    text = row.get("number", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
 def _needed(row: Element, tag: str, number: int, where: str) -> float:
     value = _number(row, tag)
     if value is None:
@@ -184,9 +190,10 @@ def _numbered(root: Element, path: str, where: str) -> list[tuple[int, Element]]
     if not found:
         raise MetadataError(f"has no {path}, so no wavelengths", where=where,
                             fix="give the METADATA.XML as it was delivered")  # fmt: skip
-    if not all(e.get("number", "").isascii() and e.get("number", "").isdigit() for e in found):
+    rows = [(number, e) for e in found if (number := _band_number(e)) is not None]
+    rows.sort(key=lambda row: row[0])
+    if len(rows) < len(found):
         raise MetadataError(f"{path} lacks a number", where=where)
-    rows = sorted(((int(e.get("number", "")[:9]), e) for e in found), key=lambda row: row[0])
     if [number for number, _ in rows] != list(range(1, len(rows) + 1)):
         raise MetadataError(f"{path} are not numbered 1 to {len(rows)}", where=where)
     return rows
@@ -223,10 +230,10 @@ def _dead(root: Element, count: int) -> tuple[bool, ...]:
     """A band that was not produced has the statistics mean −1000000 and deviation 0."""
     dead = [False] * count
     for row in root.findall("product/bandStatistics/bandID"):
-        number = row.get("number", "")
-        if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= count:
+        number = _band_number(row)
+        if number is not None and 1 <= number <= count:
             mean, deviation = _number(row, "mean"), _number(row, "stdDeviation")
-            dead[int(number) - 1] = deviation == 0 and mean is not None and mean <= -1e6
+            dead[number - 1] = deviation == 0 and mean is not None and mean <= -1e6
     return tuple(dead)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import rasterio
 import rasterio.windows
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from trifuse.core import Grid, MetadataError, ProductError, Window
 from trifuse.products.archive import FileRef
@@ -50,7 +51,8 @@ def open_raster(file: FileRef) -> Any:
     # ENVI finds its header by listing the folder; the others need no neighbours.
     neighbours = {} if driver == "ENVI" else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     try:
-        with rasterio.Env(**_PAM_OFF, **neighbours):
+        with rasterio.Env(**_PAM_OFF, **neighbours), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # grid_of says it
             dataset = rasterio.open(file.gdal, driver=driver)
     except (RasterioError, OSError, ValueError, SystemError) as e:
         raise ProductError(

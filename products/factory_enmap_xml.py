@@ -130,7 +130,7 @@ def _content(facts: SceneFacts) -> dict[str, Any]:
             "acrossOffNadirAngle": _everywhere(0.0),
             "alongOffNadirAngle": _everywhere(0.0),
             "sceneAzimuthAngle": _everywhere(0.0),
-            "pixelSize": facts.grid.gsd[1],
+            "pixelSize": f"{facts.grid.gsd[1]:.12g}",
             "bandCharacterisation": {
                 "bandID": [
                     ({"number": n}, {
@@ -142,7 +142,7 @@ def _content(facts: SceneFacts) -> dict[str, Any]:
                     for (n, band), (gain, offset) in zip(numbered, facts.calibration, strict=True)
                 ]
             },
-            "pixelSizeOfOrthoScene": facts.grid.gsd[1],
+            "pixelSizeOfOrthoScene": f"{facts.grid.gsd[1]:.12g}",
             "widthOfOrthoScene": facts.grid.width,
             "heightOfOrthoScene": facts.grid.height,
         },
@@ -155,7 +155,7 @@ def _content(facts: SceneFacts) -> dict[str, Any]:
             },
             "ortho": {
                 "projection": projection_name(facts.grid.crs),
-                "resolution": facts.grid.gsd[1],
+                "resolution": f"{facts.grid.gsd[1]:.12g}",
                 "resampling": "bilinear",
             },
             "productFileInformation": {
