@@ -7,6 +7,7 @@ disk, then renamed. What a killed run left behind is removed by the next writer 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -45,7 +46,7 @@ def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stem = f".{path.name}."
-        for stale in path.parent.glob(f"{stem}*.partial*"):
+        for stale in path.parent.glob(f"{glob.escape(stem)}*.partial*"):
             stale.unlink(missing_ok=True)
     except OSError as e:
         raise ProductError(f"cannot be written ({e.strerror})", where=path) from None
@@ -56,7 +57,7 @@ def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.replace(path)
         flush_to_disk(path.parent)
     finally:
-        for left in path.parent.glob(f"{temporary.name}*"):
+        for left in path.parent.glob(f"{glob.escape(temporary.name)}*"):
             left.unlink(missing_ok=True)
 
 

@@ -65,7 +65,7 @@ def open_geotiff(
     if "usable" in meta:
         several = [t.meta["usable"] for t in tiles]
         meta["usable"] = [any(flags) for flags in zip(*several, strict=True)]
-    common = os.path.commonprefix([t.name for t in tiles]).rstrip(" _-.")
+    common = os.path.commonprefix([t.name for t in tiles]).rstrip(" _-.")  # noqa: RUF071
     name = common or tiles[0].raster.path.parent.name
     return MosaicSource(tiles, f"{name} ({len(tiles)} tiles)", meta)
 

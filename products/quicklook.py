@@ -65,8 +65,7 @@ def write_quicklook(
     if len(names) not in (1, 3):
         raise BandError(f"{len(names)} bands for a picture", fix="give one, or red, green, blue")
     with atomic_path(path, overwrite=overwrite) as temporary:
-        cube = read_small(source, max_size, sorted(set(names), key=names.index)).select(names)
-        pixels = render(cube)
+        pixels = render(read_small(source, max_size, list(dict.fromkeys(names))), names)
         profile = {"driver": "PNG", "dtype": "uint8", "count": 4,
                    "height": pixels.shape[1], "width": pixels.shape[2]}  # fmt: skip
         try:
@@ -97,15 +96,17 @@ def choose_rgb(bands: BandSet) -> tuple[str, ...]:
     return bands.names[:3] if len(bands) >= 3 else bands.names[:1]
 
 
-def render(cube: Cube) -> np.ndarray:
+def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
     """Stretched colours: (4, y, x) uint8, red, green, blue and opacity.
 
     Args:
-        cube: of three bands, or one for grey.
+        cube: with the bands to show.
+        rgb: their names for red, green and blue, which may repeat; or one for grey.
     """
-    seen = cube.valid & np.isfinite(cube.data).all(axis=0)
+    data = cube.data[cube.bands.indices(rgb)]
+    seen = cube.valid & np.isfinite(data).all(axis=0)
     planes = []
-    for band in cube.data:
+    for band in data:
         low, high = np.percentile(band[seen], STRETCH) if seen.any() else (0.0, 1.0)
         span = float(high - low)
         # A band of one value is mid-grey, not noise blown up.

@@ -24,7 +24,15 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
-from trifuse.core import DataError, Grid, GridError, MetadataError, ProductError, Window
+from trifuse.core import (
+    DataError,
+    Grid,
+    GridError,
+    MetadataError,
+    ProductError,
+    TrifuseError,
+    Window,
+)
 
 _MAGIC = {
     b"II*\0": "GTiff",
@@ -40,6 +48,9 @@ MAX_READ = 8 << 30
 
 MAX_BLOCK = 1 << 30
 """Bytes of one stored block, which GDAL allocates to read any pixel in it."""
+
+FAILURES = (RasterioError, ValueError, SystemError, OverflowError)
+"""What rasterio raises on damaged files; its own errors are OSErrors, tags may not be UTF-8."""
 
 # Sidecars (.aux.xml) carry users' wavelengths and stay on; what they point to on the web does not.
 _ENV = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_NUM_THREADS": "1"}
@@ -113,7 +124,9 @@ class Raster:
         try:
             with rasterio.Env(**_ENV):
                 self.header = _header(self._dataset(), self.name)
-        except RasterioError as e:
+        except TrifuseError:
+            raise
+        except FAILURES as e:
             raise ProductError(
                 f"cannot be opened as {self._driver} ({gdal_reason(e)})",
                 where=self.name,
@@ -199,7 +212,7 @@ class Raster:
         try:
             with rasterio.Env(**_ENV):
                 values: np.ndarray = getattr(self._dataset(), method)(bands, window=box, **options)
-        except RasterioError as e:
+        except FAILURES as e:
             raise ProductError(
                 f"rows {row}–{row + window.height - 1}, columns {window.col}–"
                 f"{window.col + window.width - 1} cannot be read ({gdal_reason(e)})",

@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from trifuse.core import (
     BandSet,
@@ -144,7 +145,7 @@ def cube_writer(
         # Its name starts with the temporary one, so that it is cleaned up with it.
         stage = temporary.with_name(temporary.name + ".stage.tif")
         try:
-            with _gdal(), rasterio.open(stage, "w", **_stage_profile(grid, bands, dtype)) as d:
+            with _gdal(), _create(stage, _stage_profile(grid, bands, dtype)) as d:
                 _describe(d, grid, bands, dtype, meta or {}, tags or {}, band_tags or {})
                 writer = CubeWriter(d, grid, bands, dtype, mask)
                 yield writer
@@ -217,6 +218,13 @@ def to_int16(data: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _gdal() -> Any:
     return rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_NUM_THREADS="ALL_CPUS")
+
+
+def _create(path: Path, profile: Mapping[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        # An image without a place on the ground is the caller's choice.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, "w", **profile)
 
 
 def _stage_profile(grid: Grid, bands: BandSet, dtype: DType) -> dict[str, Any]:
