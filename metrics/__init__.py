@@ -1,1 +1,15 @@
 """Masked image quality measures, one definition each."""
+
+from trifuse.metrics.distributions import jaccard, jsd, jsd_bands, jsd_spectra
+from trifuse.metrics.errors import cc, cc_bands, ergas, psnr, psnr_bands, rmse, rmse_bands
+from trifuse.metrics.scores import Scores, format_bands, format_table, score
+from trifuse.metrics.spectra import cosine, euclidean, sam, sam_map
+from trifuse.metrics.structure import ssim, ssim_bands, uiqi, uiqi_bands
+
+__all__ = [
+    "rmse", "rmse_bands", "psnr", "psnr_bands", "ergas", "cc", "cc_bands",
+    "sam", "sam_map", "cosine", "euclidean",
+    "ssim", "ssim_bands", "uiqi", "uiqi_bands",
+    "jsd", "jsd_bands", "jsd_spectra", "jaccard",
+    "score", "Scores", "format_table", "format_bands",
+]  # fmt: skip
