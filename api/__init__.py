@@ -1,27 +1,62 @@
 """TriFuse: synthetic training data and hyperspectral fusion of satellite images.
 
-The public names below are loaded on first use, so that ``import trifuse`` stays cheap and
-without torch.
+The public names are loaded on first use, so that ``import trifuse`` stays cheap and without
+torch. Rooms are sub-packages (``trifuse.core``, ``trifuse.metrics`` …); ``trifuse.simulate`` and
+``trifuse.train`` are rooms that can be called.
 """
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
+    from trifuse.evaluating import evaluate
+    from trifuse.fusing import fuse
+    from trifuse.mapping import ndvi
+    from trifuse.products import open_cube, open_series, write_cube
+    from trifuse.simulate import TripletStore
+    from trifuse.srf_data import load as load_srf
+    from trifuse.train import TripletDataset
 
 try:
     __version__ = version("trifuse")
 except PackageNotFoundError:  # a source tree on the path, not installed
     __version__ = "0+unknown"
 
-_HOME: dict[str, str] = {}
+_HOME = {
+    "open_cube": "trifuse.products",
+    "open_series": "trifuse.products",
+    "write_cube": "trifuse.products",
+    "simulate": "trifuse.simulate",
+    "train": "trifuse.train",
+    "fuse": "trifuse.fusing",
+    "ndvi": "trifuse.mapping",
+    "evaluate": "trifuse.evaluating",
+    "load_srf": "trifuse.srf_data",
+    "TripletStore": "trifuse.simulate",
+    "TripletDataset": "trifuse.train",
+    **dict.fromkeys(
+        ("Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError"), "trifuse.core"
+    ),
+}
+"""Public name → module that defines it."""
 
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "__version__",
+    "open_cube", "open_series", "write_cube", "simulate", "train", "fuse", "ndvi", "evaluate",
+    "load_srf", "TripletStore", "TripletDataset",
+    "Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'trifuse' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    module = import_module(_HOME[name])
+    if name in ("simulate", "train"):  # rooms that can be called
+        return module
+    return getattr(module, "load" if name == "load_srf" else name)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,46 @@
+"""trifuse ndvi: the map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from trifuse.cli.options import PATH, Result, command, output, plain
+
+
+@click.command()
+@click.argument("cube", type=PATH)
+@output(text="GeoTIFF to write.")
+@click.option("--definition", type=click.Choice(["s2", "paper", "bands"]), default="s2",
+              show_default=True, help="Which red and near infrared.")  # fmt: skip
+@click.option("--red", "red_nm", type=float, default=665.0, show_default=True,
+              help="Red wavelength in nm for --definition bands.")  # fmt: skip
+@click.option("--nir", "nir_nm", type=float, default=865.0, show_default=True,
+              help="Near infrared wavelength in nm for --definition bands.")  # fmt: skip
+@click.option("-t", "--dtype", type=click.Choice(["float32", "int16"]), default="float32",
+              show_default=True, help="float32 with NaN, or int16 ×1e-4.")  # fmt: skip
+@command
+def ndvi(
+    cube: Path, output: Path, definition: Literal["s2", "paper", "bands"], red_nm: float,
+    nir_nm: float, dtype: Literal["float32", "int16"], overwrite: bool, dry_run: bool,
+) -> Result:  # fmt: skip
+    """Write the NDVI of CUBE.
+
+    \b
+    s2     red and NIR as Sentinel-2's B4 and B8A would see the spectrum (default)
+    paper  NIR is the mean of Oa17, S3, Oa18; red is the mean of S2, Oa08, Oa09
+    bands  the single bands nearest to --red and --nir
+
+    \b
+    trifuse ndvi FUSED.tif -o NDVI.tif
+    """
+    from trifuse.mapping import ndvi as map_ndvi
+
+    wavelengths: dict[str, Any] = {}
+    if definition == "bands":
+        wavelengths = {"red_nm": red_nm, "nir_nm": nir_nm}
+    done = map_ndvi(cube, output, definition=definition, dtype=dtype, overwrite=overwrite,
+                    dry_run=dry_run, **wavelengths)  # fmt: skip
+    return Result(done.text, plain(done.record))

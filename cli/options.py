@@ -1,0 +1,74 @@
+"""What all commands share: options, the result on stdout, and errors as one line with a code."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trifuse.core import set_verbosity
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command has to say.
+
+    Attributes:
+        text: for people; printed unless ``--json`` or ``--quiet``.
+        value: for programs; plain JSON values.
+    """
+
+    text: str
+    value: dict[str, Any] = field(default_factory=dict)
+
+
+def command(function: Callable[..., Result]) -> Callable[..., None]:
+    """Give a command ``--overwrite --dry-run --json -v/-q`` and print what it returns.
+
+    The function receives ``overwrite`` and ``dry_run``; verbosity and output are dealt with here.
+    """
+
+    @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+    @click.option("--dry-run", is_flag=True, help="Check the inputs and say what would be done.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+    @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv with tracebacks.")
+    @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+    @functools.wraps(function)
+    def wrapper(*, as_json: bool, verbose: int, quiet: bool, **options: Any) -> None:
+        set_verbosity(-1 if quiet else verbose)
+        click.get_current_context().find_root().obj = verbose
+        result = function(**options)
+        if as_json:
+            click.echo(json.dumps(result.value, indent=2, ensure_ascii=False, allow_nan=False))
+        elif not quiet and result.text:
+            click.echo(result.text)
+
+    return wrapper
+
+
+PATH = click.Path(path_type=Path)
+
+
+def output(required: bool = True, text: str = "Where to write.") -> Callable[..., Any]:
+    """The ``-o/--output`` option."""
+    return click.option("-o", "--output", type=PATH, required=required, help=text)
+
+
+def plain(value: Any) -> Any:
+    """JSON without NaN: not-a-number becomes null, numpy numbers become Python's."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, float) and value != value:  # NaN
+        return None
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,58 @@
+"""trifuse train: networks on stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trifuse.cli.options import PATH, Result, command, output, plain
+
+
+@click.group()
+def train() -> None:
+    """Train a network; a run that was stopped goes on where it was."""
+
+
+@train.command()
+@click.argument("store", type=PATH)
+@output(text="Folder of the run.")
+@click.option("--config", type=PATH, help="YAML file; missing keys keep their defaults.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Set one key, e.g. --set optim.lr=1e-4; repeatable.")  # fmt: skip
+@click.option("--resume/--no-resume", default=True, show_default=True,
+              help="Go on with the run in the folder.")  # fmt: skip
+@command
+def fusformer(
+    store: Path, output: Path, config: Path | None, overrides: tuple[str, ...], resume: bool,
+    overwrite: bool, dry_run: bool,
+) -> Result:  # fmt: skip
+    """Train a Sentinel-2 and Sentinel-3 fusion network on the triplets of STORE.
+
+    Validation scores are printed beside bicubic and the per-scene regression. Several GPUs:
+    torchrun --nproc-per-node N -m trifuse.cli train fusformer …
+
+    \b
+    trifuse train fusformer store -o run --set optim.steps=2000 --set model.mixer=dwconv
+    """
+    from trifuse.train import TrainConfig, load_config, score_table, to_mapping
+    from trifuse.train import train as train_network
+
+    settings = load_config(TrainConfig, config, overrides)
+    if dry_run:
+        import yaml
+
+        from trifuse.simulate import TripletStore
+
+        with_store = TripletStore.open(store)
+        text = yaml.safe_dump(to_mapping(settings), sort_keys=False)
+        return Result(f"{len(with_store)} triplets\n{text}", plain(to_mapping(settings)))
+    done = train_network(settings, store, output, resume=resume, overwrite=overwrite)
+    lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}"]
+    if done.metrics:
+        lines.append(score_table(done.metrics))
+    if done.weights is not None:
+        lines.append(f"wrote {done.weights}")
+    value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
+             "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
+    return Result("\n".join(lines), plain(value))
