@@ -97,9 +97,9 @@ class Manifest:
         if fingerprint(dict(old.config)) == fingerprint(dict(config)) and not overwrite:
             fresh.done = {k: v for k, v in old.done.items() if k in planned and old.intact(k)}
         elif not overwrite:
-            differ = sorted(k for k in {*old.config, *config} if old.config.get(k) != config.get(k))
             raise StoreError(
-                f"holds work of another configuration ({', '.join(differ)} differ)",
+                "holds work of another configuration: "
+                + ", ".join(_differences(old.config, config)),
                 where=folder,
                 fix="give --overwrite or another folder",
             )
@@ -179,6 +179,18 @@ class Manifest:
         """Write ``manifest.json``."""
         value = {"config": dict(self.config), "planned": list(self.planned), "units": self.done}
         write_json(self.folder / MANIFEST, value, overwrite=True)
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """Where two configurations differ, as ``a.b is 1 there and 2 here``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        both = sorted({*old, *new})
+        inner = (_differences(old.get(k), new.get(k), f"{key}.{k}" if key else k) for k in both)
+        return [line for lines in inner for line in lines]
+    if old == new:
+        return []
+    shown = [t if len(t) <= 40 else f"{t[:37]}…" for t in (str(old), str(new))]
+    return [f"{key} is {shown[0]} there and {shown[1]} here"]
 
 
 def run_units(

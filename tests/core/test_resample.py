@@ -114,7 +114,9 @@ def test_a_window_of_upsampling_is_the_window_of_the_whole(ratio, rows, cols, da
     r = data.draw(st.integers(0, rows * ratio - 1))
     c = data.draw(st.integers(0, cols * ratio - 1))
     window = Window(r, c, rows * ratio - r, cols * ratio - c)
-    np.testing.assert_array_equal(upsample(coarse, ratio, window), upsample(coarse, ratio)[:, r:, c:])
+    np.testing.assert_array_equal(
+        upsample(coarse, ratio, window), upsample(coarse, ratio)[:, r:, c:]
+    )
 
 
 def test_missing_cells_are_missing_over_their_footprint_only():

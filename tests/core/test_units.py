@@ -102,7 +102,7 @@ class TestManifest:
 
     def test_another_configuration_is_refused_and_named(self, tmp_path):
         run_units(UNITS, work, Manifest.open(tmp_path / "a", {"seed": 1}, IDS))
-        with pytest.raises(StoreError, match=r"seed differ.*--overwrite"):
+        with pytest.raises(StoreError, match=r"seed is 1 there and 2 here.*--overwrite"):
             Manifest.open(tmp_path / "a", {"seed": 2}, IDS)
         fresh = Manifest.open(tmp_path / "a", {"seed": 2}, IDS, overwrite=True)
         assert fresh.done == {}
