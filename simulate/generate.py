@@ -137,9 +137,8 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
     units: list[Unit] = []
     candidates: dict[str, int] = {}
     made: list[tuple[BandSet, BandSet]] = []
-    for scene in scenes:
-        source = _open(scene)
-        unit = _unit(source, scene, config)
+    for source in (source for scene in scenes for source in _open(scene, config)):
+        unit = _unit(source, config)
         if unit.id in candidates:
             raise DataError(f"is given twice (product {unit.id})", where=source.name,
                             fix="give every scene once: the same ground must not be in two "
@@ -149,14 +148,12 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
         made.append((to_s2.bands, to_s3.bands))
         _same_bands(unit.id, made[-1], units[0].id if units else unit.id, made[0])
         try:
-            candidates[unit.id] = len(
-                choose_patches(np.ones(source.grid.shape, bool), config, unit.id)
-            )
+            everywhere = np.ones(source.grid.shape, bool)
+            candidates[unit.id] = len(choose_patches(everywhere, config, unit.id))
         except DataError as e:
             raise DataError(e.what, where=source.name, fix=e.fix) from None
         units.append(unit)
-        if source is not scene:
-            source.close()
+        source.close()  # reading opens it again, in whatever process
     units.sort(key=lambda unit: unit.id)  # so that the order given leaves no trace
     hr_bands, lr_bands = made[0]
     about = {
@@ -174,16 +171,14 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
 
 def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     """The work of one unit: also runs in other processes."""
-    scene, config = unit.payload
-    source = _open(scene)
+    source, config = unit.payload
     try:
         hrmsi, lrhsi, hrhsi = scene_views(
             source, ratio=config.ratio, psf=config.psf, s2=config.s2, s3=config.s3,
             bands=config.bands, overlap=config.overlap, min_coverage=config.min_coverage,
         )  # fmt: skip
     finally:
-        if source is not scene:
-            source.close()
+        source.close()
     valid = hrmsi.valid & hrhsi.valid
     for view in (hrmsi, hrhsi):
         valid &= np.isfinite(view.data).all(axis=0)
@@ -202,6 +197,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
         "s3_source": _issue(config.s3)["source"],
         "psf_sigma_cells": [psf.sigma for psf in band_psfs(config.psf, hrhsi.bands)],
         "seed": config.seed,
+        "mask": ",".join(source.meta.get("mask") or []),
     }
     return write_shard(
         folder / unit.file, (hrmsi, lrhsi, hrhsi), places, shares, patch=config.patch,
@@ -209,21 +205,26 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _open(scene: Scene) -> CubeSource:
+def _open(scene: Scene, config: SimulateConfig) -> list[CubeSource]:
+    """The sources of what the user names: an EnMAP order may hold several scenes."""
     if isinstance(scene, CubeSource):
-        return scene
-    from trifuse.products import open_cube
+        return [scene]
+    from trifuse.products import detect, open_cube, open_enmap_all
 
-    return open_cube(scene if isinstance(scene, str | Path) else list(scene))
+    if not isinstance(scene, str | Path):
+        return [open_cube(list(scene))]
+    if detect(scene)[0] == "enmap":
+        return list(open_enmap_all(scene, mask=config.mask))
+    return [open_cube(scene)]
 
 
-def _unit(source: CubeSource, scene: Scene, config: SimulateConfig) -> Unit:
+def _unit(source: CubeSource, config: SimulateConfig) -> Unit:
     """A unit is known by its product, whatever folder it is opened from."""
     product = str(source.meta.get("product_id") or source.name)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", product).strip(".-")
     if name != product or len(name) > 100:
         name = f"{name[:80]}-{hashlib.sha256(product.encode()).hexdigest()[:8]}"
-    return Unit(name, f"{name}.h5", (scene, config))
+    return Unit(name, f"{name}.h5", (source, config))
 
 
 def _operators(source: CubeSource, config: SimulateConfig) -> tuple[Any, Any]:

@@ -101,6 +101,9 @@ def plain_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
 def _read_ahead(
     source: CubeSource, blocks: Sequence[Window], names: Sequence[str]
 ) -> Iterator[tuple[Window, Cube]]:
+    if len(blocks) == 1:
+        yield blocks[0], source.read(blocks[0], names)
+        return
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(source.read, blocks[0], names)
         for i, block in enumerate(blocks):

@@ -69,6 +69,8 @@ class SimulateConfig:
         overlap: which EnMAP detector counts where two overlap.
         bands: ``auto`` (what the scenes cover), ``all``, or names of either sensor.
         min_coverage: share of a response that a scene must cover.
+        mask: what is not usable in the EnMAP deliveries that are opened by path; see
+            :func:`trifuse.products.open_enmap`.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -89,6 +91,7 @@ class SimulateConfig:
     overlap: Overlap = "vnir"
     bands: Literal["auto", "all"] | tuple[str, ...] = "auto"
     min_coverage: float = 0.95
+    mask: str = "default"
 
     def __post_init__(self) -> None:
         for name in ("split", "bands"):

@@ -109,8 +109,11 @@ def view_operators(
 
     Raises:
         BandError: as :func:`trifuse.srf_data.integrate`; or if a name belongs to no sensor.
-        MetadataError: if ``usable`` or ``detectors`` do not have one value per band.
+        MetadataError: if ``usable`` or ``detectors`` do not have one value per band, or the
+            product holds no reflectance.
     """
+    if (quantity := meta.get("quantity", "reflectance")) != "reflectance":
+        raise MetadataError(f"holds {quantity}", where=where, fix="give level 2A reflectance")
     usable, detectors = (
         _per_band(meta, key, len(source), where) for key in ("usable", "detectors")
     )

@@ -113,6 +113,11 @@ def test_dead_bands_of_the_meta_are_heeded(make_scene):
         scene_views(with_meta(source, usable=[True, True, True]))
 
 
+def test_radiance_is_refused(make_scene):
+    with pytest.raises(MetadataError, match="scene 0: holds radiance; give level 2A"):
+        scene_views(with_meta(make_scene(), quantity="radiance"))
+
+
 def test_detectors_of_the_meta_are_heeded(make_scene):
     source = make_scene(holes=False)
     cube = source.read()
