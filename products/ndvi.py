@@ -108,8 +108,7 @@ def write_ndvi(
     """
     how = _define(source.bands, source.meta, definition, options)
     rules = {
-        "formula": f"NDVI = (NIR - red) / (NIR + red); NIR = {_formula(how.nir)}; "
-        f"red = {_formula(how.red)}",
+        "formula": how.formula,
         "clipping": _CLIP,
         "valid_rule": f"valid in the source, red and NIR present, NIR + red > {eps:g}",
     }
@@ -159,7 +158,3 @@ def _mix(cube: Cube, part: Sequence[tuple[str, float]]) -> np.ndarray:
     for i, (_, weight) in zip(cube.bands.indices(n for n, _ in part), part, strict=True):
         total += np.float32(weight) * cube.data[i]
     return total
-
-
-def _formula(part: Sequence[tuple[str, float]]) -> str:
-    return " + ".join(name if w == 1 else f"{w:.4g} {name}" for name, w in part)

@@ -62,6 +62,12 @@ class NdviDefinition:
         """The bands that are needed, each once."""
         return tuple(dict.fromkeys(n for n, _ in (*self.red, *self.nir)))
 
+    @property
+    def formula(self) -> str:
+        """The whole computation in one line."""
+        nir, red = (_terms(part) for part in (self.nir, self.red))
+        return f"NDVI = (NIR - red) / (NIR + red); NIR = {nir}; red = {red}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for sidecars."""
 
@@ -70,6 +76,7 @@ class NdviDefinition:
 
         return {
             "definition": self.name,
+            "formula": self.formula,
             "red": dict(self.red),
             "nir": dict(self.nir),
             "wavelength_red_nm": nm(self.red_nm),
@@ -221,3 +228,7 @@ def _of(
     return NdviDefinition(
         name, tuple(red.items()), tuple(nir.items()), centre(red), centre(nir), how
     )
+
+
+def _terms(part: Sequence[tuple[str, float]]) -> str:
+    return " + ".join(name if w == 1 else f"{w:.4g} {name}" for name, w in part)

@@ -56,6 +56,7 @@ def test_known_values_and_rules():
     assert np.isnan(out.data[0, 0, 4:]).all()
     assert out.valid.tolist() == [[True] * 4 + [False] * 2]
     assert out.bands.names == ("NDVI",) and out.meta["ndvi"]["definition"] == "s2"
+    assert out.meta["ndvi"]["formula"] == "NDVI = (NIR - red) / (NIR + red); NIR = B8A; red = B4"
 
 
 @settings(max_examples=60, deadline=None)
