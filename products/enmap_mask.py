@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trifuse.core import ConfigError
+from trifuse.products.mask import expand_mask
 
 Flags = Callable[[np.ndarray, Collection[str]], np.ndarray]
 
@@ -77,15 +77,7 @@ def mask_terms(mask: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: if a name is neither a term nor a preset.
     """
-    names = mask.split(",") if isinstance(mask, str) else list(mask)
-    names = [n.strip().lower() for n in names if n.strip()]
-    if unknown := [n for n in names if n not in RULES and n not in PRESETS]:
-        raise ConfigError(
-            f"mask {', '.join(unknown)} is unknown",
-            fix=f"choose from {', '.join([*PRESETS, *RULES])}",
-        )
-    terms = [t for n in names for t in PRESETS.get(n, (n,))]
-    return tuple(dict.fromkeys(terms))
+    return expand_mask(mask, RULES, PRESETS)
 
 
 def layers_of(terms: Sequence[str]) -> tuple[str, ...]:
