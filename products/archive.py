@@ -1,12 +1,14 @@
 """Deliveries inside zip and tar archives, read without trusting them.
 
-Members of a zip are read in place (``/vsizip/``). A tar is read once from front to back and only
-what is wanted is copied, into a private folder that disappears with its last user. Names that
+Members of a zip or of a plain tar are read in place (``/vsizip/``, ``/vsitar/``). A tar of archives
+is read once from front to back and only what is wanted is copied, into a private folder that
+disappears with its last user. Names that
 would leave the folder, links, and archives that unpack to implausible sizes are refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import re
@@ -17,7 +19,7 @@ import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -43,11 +45,11 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """A file on disk, or a member of a zip, that is read in the same way.
+    """A file on disk, or a member of a zip or tar, that is read in the same way.
 
     Attributes:
-        path: the file itself, or the zip that holds it.
-        member: name inside the zip; empty for a file.
+        path: the file itself, or the archive that holds it.
+        member: name inside the archive; empty for a file.
         size: bytes, unpacked.
     """
 
@@ -73,7 +75,8 @@ class FileRef:
     @property
     def gdal(self) -> str:
         """The name under which GDAL reads it, in place."""
-        return f"/vsizip/{{{self.path}}}/{self.member}" if self.member else str(self.path)
+        system = "vsitar" if is_tar(self.path) else "vsizip"
+        return f"/{system}/{{{self.path}}}/{self.member}" if self.member else str(self.path)
 
     def read(self, limit: int) -> bytes:
         """The whole content, if it is at most ``limit`` bytes.
@@ -90,7 +93,7 @@ class FileRef:
                 with self.path.open("rb") as f:
                     content = f.read(limit + 1)
             else:
-                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as f:
+                with open_member(self.path, self.member) as f:
                     content = f.read(limit + 1)
         except (KeyError, *_DAMAGE) as e:
             raise _unreadable(self.where, e) from None
@@ -119,6 +122,21 @@ def is_zip(path: Path) -> bool:
 def is_tar(path: Path) -> bool:
     """Whether the file is named like a tar, compressed by gzip or not."""
     return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+
+
+@contextlib.contextmanager
+def open_member(path: Path, member: str) -> Iterator[IO[bytes]]:
+    """The content of a member of a zip or tar, from its start; fails as those modules do."""
+    if is_tar(path):
+        with tarfile.open(path, "r:") as tar:
+            content = tar.extractfile(member)
+            if content is None:
+                raise KeyError(f"{member} is no file")
+            with content:
+                yield content
+    else:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as f:
+            yield f
 
 
 def zip_members(path: Path) -> list[FileRef]:
@@ -166,6 +184,30 @@ def tar_names(path: Path, limit: int = 200) -> list[str]:
         while len(names) < limit and (entry := tar.next()) is not None:
             names.append(entry.name)
     return names
+
+
+def tar_members(path: Path) -> list[FileRef]:
+    """The plain files in a tar that is not compressed, to be read in place.
+
+    Raises:
+        ProductError: if it is compressed or damaged, names a file twice or files outside itself.
+    """
+    path = path.absolute()
+    if not path.name.lower().endswith(".tar"):
+        raise ProductError("is compressed, so its members cannot be read in place", where=path,
+                           fix="uncompress it to a .tar, or unpack it")  # fmt: skip
+    files: dict[str, FileRef] = {}
+    with _Tar(path) as tar:
+        while (entry := tar.next()) is not None:
+            _check_name(entry.name, path)
+            if not entry.isreg() or entry.issparse():
+                continue
+            if entry.name in files:
+                raise ProductError(f"holds {entry.name} twice", where=path)
+            if len(files) == MAX_MEMBERS:
+                raise ProductError(f"holds more than {MAX_MEMBERS} members", where=path)
+            files[entry.name] = FileRef(path, entry.name, entry.size)
+    return list(files.values())
 
 
 def unpack_tar(path: Path, wanted: Callable[[str], bool]) -> Unpacked:

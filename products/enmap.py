@@ -27,10 +27,17 @@ from trifuse.core import (
     Window,
 )
 from trifuse.products.archive import FileRef
-from trifuse.products.enmap_delivery import Scene, choose_image, find_scenes, looks_like_enmap
+from trifuse.products.enmap_delivery import (
+    Scene,
+    choose_image,
+    find_scenes,
+    looks_like_enmap,
+    undelivered,
+)
 from trifuse.products.enmap_mask import RULES, layers_of, mask_terms
-from trifuse.products.enmap_metadata import MAX_XML_BYTES, EnmapMetadata, parse_metadata
+from trifuse.products.enmap_metadata import EnmapMetadata, parse_metadata
 from trifuse.products.enmap_raster import Handles, grid_of
+from trifuse.products.xmltree import MAX_XML_BYTES
 
 FILL = {"L2A": -32768.0, "L1C": 0.0}
 QUANTITY = {"L2A": ("reflectance", "1"), "L1C": ("radiance", "W m-2 sr-1 nm-1")}
@@ -98,7 +105,8 @@ class EnmapSource(CubeSource):
 
     ``meta`` holds ``product_id``, ``sensor``, ``level``, ``quantity``, ``units``, ``detectors``
     and ``usable`` (one entry per band), ``calibration`` (gain and offset per band, fill),
-    ``mask`` (the terms in force), ``missing_layers``, and times, angles and covers as delivered.
+    ``mask`` (the terms in force), ``missing_layers`` (that it needs), ``undelivered`` (what
+    METADATA.XML lists besides), ``notes``, and times, angles and covers as delivered.
 
     Args:
         scene: the files.
@@ -273,6 +281,7 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str]) -> _Opened:
         },
         "mask": list(terms),
         "missing_layers": missing,
+        "undelivered": undelivered(scene, metadata.files),
         "notes": notes,
         **metadata.facts,
     }

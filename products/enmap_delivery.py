@@ -103,25 +103,30 @@ def find_scenes(path: Path, inside: str = "") -> list[Scene]:
 def looks_like_enmap(path: Path) -> bool:
     """Whether the path holds or is a part of an EnMAP delivery, judged by names only."""
     try:
-        if NAME.search(path.name) and (path.is_dir() or is_zip(path) or is_tar(path)):
-            return True
         if path.is_dir():
             names = [f.where for f in _walk(path)]
         elif is_tar(path):
             names = tar_names(path)
         elif is_zip(path):
+            if NAME.search(path.name):
+                return True
             names = [f.member for f in zip_members(path)]
         else:
-            part = _part(path.name)
-            return part == "METADATA" or (
-                part == "SPECTRAL_IMAGE" and NAME.match(path.name) is not None
-            )
+            return path.is_file() and bool(_enmap_part(path.name))
     except (OSError, ValueError):
         return False
-    if any(NAME.search(n.replace("\\", "/").rsplit("/", 1)[-1]) for n in names):
+    bases = [name.rsplit("/", 1)[-1] for name in names]
+    if any(base.upper().endswith(".ZIP") and NAME.match(base) for base in bases):
         return True
-    parts = {_part(n.rsplit("/", 1)[-1]) for n in names}
-    return {"METADATA", "SPECTRAL_IMAGE"} <= parts
+    parts = {_enmap_part(base) for base in bases} - {""}
+    return len(parts) == 2 or (len(parts) == 1 and NAME.search(path.name) is not None)
+
+
+def _enmap_part(name: str) -> str:
+    """``METADATA`` or ``SPECTRAL`` of EnMAP; DESIS names its files alike but for the start."""
+    part = _part(name).partition("_")[0]
+    known = name.upper().startswith(part) or NAME.match(name) is not None
+    return part if part in ("METADATA", "SPECTRAL") and known else ""
 
 
 def _walk(folder: Path) -> list[FileRef]:
@@ -252,3 +257,11 @@ def choose_image(scene: Scene, image_format: str) -> FileRef:
             fix="keep one of them",
         )
     return images[0]
+
+
+def undelivered(scene: Scene, listed: Iterable[str]) -> list[str]:
+    """Quality layers that METADATA.XML lists as files of the product and that are not there."""
+    parts = {_part(name) for name in listed}
+    return sorted(
+        p for p in parts if p.startswith("QL_") and p.removeprefix("QL_") not in scene.layers
+    )

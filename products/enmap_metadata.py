@@ -6,24 +6,19 @@ qualification delivery of 2020 (processor V000204).
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-import defusedxml.ElementTree
-from defusedxml import DefusedXmlException
+from trifuse.core import Band, BandSet, MetadataError
+from trifuse.products.xmltree import parse_xml
 
-from trifuse.core import Band, BandSet, MetadataError, ProductError
-
-MAX_XML_BYTES = 64 << 20
-MAX_ELEMENTS = 2_000_000
-MAX_DEPTH = 40
 UNUSED = {"calibration", "navigation", "RPC", "time", "matching"}
 """Orbit, attitude, camera model: nine tenths of the file."""
+MAX_BANDS = 1000
 _CORNERS = ("upper_left", "upper_right", "lower_right", "lower_left", "center")
 
 
@@ -72,7 +67,7 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
         ProductError: if it is no XML, has a DOCTYPE, is implausibly large or deep.
         MetadataError: if it is another kind of file, or what calibration needs is missing.
     """
-    root = _tree(raw, where)
+    root = parse_xml(raw, where, UNUSED)
     if root.tag != "level_X":
         raise MetadataError(f"is a <{root.tag[:40]}>, not an EnMAP <level_X>", where=where)
     level = _text(root, "metadata/schema/processingLevel") or _text(root, "base/level")
@@ -109,42 +104,6 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
         ),
         facts=_facts(root),
     )
-
-
-def _tree(raw: bytes, where: str) -> Element:
-    if len(raw) > MAX_XML_BYTES:
-        raise ProductError(f"is larger than {MAX_XML_BYTES >> 20} MiB", where=where)
-    if not raw.strip():
-        raise ProductError("is empty", where=where, fix="fetch the product again")
-    root: Element | None = None
-    count = depth = 0
-    try:
-        events = defusedxml.ElementTree.iterparse(
-            io.BytesIO(raw), events=("start", "end"), forbid_dtd=True
-        )
-        for event, element in events:
-            if event == "start":
-                root = element if root is None else root
-                count, depth = count + 1, depth + 1
-                if count > MAX_ELEMENTS or depth > MAX_DEPTH:
-                    raise ProductError("has implausibly many or deep elements", where=where)
-            else:
-                depth -= 1
-                if element.tag in UNUSED:
-                    element.clear()
-    except DefusedXmlException:
-        raise ProductError(
-            "has a DOCTYPE or entities, which no EnMAP product has",
-            where=where,
-            fix="do not use it",
-        ) from None
-    except (ParseError, LookupError, ValueError) as e:
-        raise ProductError(
-            f"is no well-formed XML ({e})", where=where, fix="fetch the product again"
-        ) from None
-    if root is None:
-        raise ProductError("is empty", where=where, fix="fetch the product again")
-    return root
 
 
 def _text(node: Element, path: str) -> str:
@@ -190,6 +149,8 @@ def _numbered(root: Element, path: str, where: str) -> list[tuple[int, Element]]
     if not found:
         raise MetadataError(f"has no {path}, so no wavelengths", where=where,
                             fix="give the METADATA.XML as it was delivered")  # fmt: skip
+    if len(found) > MAX_BANDS:
+        raise MetadataError(f"has {len(found)} {path}", where=where)
     rows = [(number, e) for e in found if (number := _band_number(e)) is not None]
     rows.sort(key=lambda row: row[0])
     if len(rows) < len(found):
@@ -204,18 +165,16 @@ def _detectors(root: Element, count: int, where: str) -> tuple[str, ...]:
     found: dict[int, str] = {}
     for detector in ("VNIR", "SWIR"):
         path = f"specific/{detector.lower()}ProductQuality/expectedChannelsList"
-        try:
-            numbers = [int(n) for n in _text(root, path).split(",") if n.strip()]
-        except ValueError:
-            raise MetadataError(f"{path} is no list of numbers", where=where) from None
-        for number in numbers:
-            if not 1 <= number <= count or number in found:
+        for entry in _text(root, path)[: 20 * MAX_BANDS].split(","):
+            number = int(entry) if re.fullmatch(r"\s*[0-9]{1,6}\s*", entry) else 0
+            if entry.strip() and (not 1 <= number <= count or number in found):
                 raise MetadataError(
-                    f"{path} names band {number} of {count}"
-                    + (", as the other detector's or its own already" if number in found else ""),
+                    f"{path} names {entry.strip()[:20]!r}, which is no band of 1 to {count}, or "
+                    "named already",
                     where=where,
                 )
-            found[number] = detector
+            if entry.strip():
+                found[number] = detector
     if missing := [n for n in range(1, count + 1) if n not in found]:
         raise MetadataError(
             f"the expectedChannelsList of VNIR and SWIR lack {len(missing)} of {count} bands "

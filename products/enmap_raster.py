@@ -13,7 +13,7 @@ import rasterio
 import rasterio.windows
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from trifuse.core import Grid, MetadataError, ProductError, Window
+from trifuse.core import Grid, GridError, MetadataError, ProductError, Window
 from trifuse.products.archive import FileRef
 
 DRIVERS = {
@@ -94,7 +94,10 @@ def grid_of(dataset: Any, file: FileRef, crs: str) -> Grid:
             ) from None
     if not crs:
         raise MetadataError("has no CRS", where=file.where)
-    return Grid(crs, transform, dataset.height, dataset.width)
+    try:
+        return Grid(crs, transform, dataset.height, dataset.width)
+    except GridError as error:
+        raise GridError(error.what, where=file.where, fix=error.fix) from None
 
 
 class Handles:

@@ -273,11 +273,13 @@ def test_missing_layers_are_named_once_and_the_rest_still_masks(tmp_path, caplog
     with caplog.at_level(logging.WARNING, "trifuse"):
         source = open_enmap(path)
     assert source.meta["missing_layers"] == ["QUALITY_CLOUD", "QUALITY_TESTFLAGS"]
+    assert source.meta["undelivered"] == []  # METADATA.XML does not list them either
     assert len(caplog.records) == 1
     assert "QL_QUALITY_CLOUD, QL_QUALITY_TESTFLAGS" in caplog.text and "saturated" in caplog.text
     assert np.array_equal(source.read(bands=["E001"]).valid, CUBE.valid & ~SHADOW)
     caplog.clear()
-    open_enmap(path, mask="cloudshadow")
+    next(path.glob("*QL_QUALITY_SNOW.TIF")).unlink()
+    assert open_enmap(path, mask="cloudshadow").meta["undelivered"] == ["QL_QUALITY_SNOW"]
     assert not caplog.records
 
 
@@ -422,6 +424,20 @@ def test_other_things_are_not_enmap(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"")
     for path in (*tmp_path.iterdir(), tmp_path, tmp_path / "none"):
         assert not is_enmap(path)
+
+
+def test_a_folder_is_judged_by_what_lies_in_it(tmp_path, scenes):
+    results = tmp_path / scenes["folder"].name
+    results.mkdir()
+    (results / f"{results.name}-fused.tif").write_bytes(b"x")
+    assert not is_enmap(results) and not is_enmap(results / f"{results.name}-fused.tif")
+    shutil.copy(next(scenes["folder"].glob("*METADATA.XML")), results)
+    assert is_enmap(results)  # an incomplete delivery, which opening then names
+    desis = tmp_path / "desis"
+    desis.mkdir()
+    for ending in ("METADATA.xml", "SPECTRAL_IMAGE.tif"):
+        (desis / f"DESIS-HSI-L2A-DT0884573241_001-20200601T090603-V0210-{ending}").write_bytes(b"x")
+    assert not is_enmap(desis)
 
 
 def test_real_samples_of_other_kinds_are_not_enmap_deliveries(data_dir):

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from trifuse.core import MetadataError, ProductError, Window
-from trifuse.products import enmap_metadata
+from trifuse.products import xmltree
 from trifuse.products.enmap import is_enmap, open_enmap
 from trifuse.products.enmap_delivery import find_scenes
 from trifuse.products.enmap_metadata import parse_metadata
@@ -145,10 +145,17 @@ def test_latin_1_is_read_if_declared():
 
 
 def test_element_floods_are_refused(monkeypatch):
-    monkeypatch.setattr(enmap_metadata, "MAX_ELEMENTS", 1000)
+    monkeypatch.setattr(xmltree, "MAX_ELEMENTS", 1000)
     assert parse_metadata(SMALL, "x.xml").level == "L2A"
     raw = SMALL.replace(b"<base>", b"<a/>" * 1000 + b"<base>")
     with pytest.raises(ProductError, match="implausibly many"):
+        parse_metadata(raw, "x.xml")
+
+
+def test_a_flood_of_bands_is_refused():
+    row = SMALL[SMALL.index(b'<bandID number="3"><wave') : SMALL.index(b'<bandID number="1"><wave')]
+    raw = SMALL.replace(row, row * 2000, 1)
+    with pytest.raises(MetadataError, match="has 2002"):
         parse_metadata(raw, "x.xml")
 
 
@@ -217,13 +224,13 @@ def test_the_real_quality_layer_masks_a_made_image(data_dir, tmp_path):
     assert classes.shape == (1212, 1128)
     profile.update(count=218, dtype="int16", nodata=-32768, compress="deflate", tiled=True,
                    blockxsize=256, blockysize=256, sparse_ok=True)  # fmt: skip
-    window = ((400, 420), (0, 1128))
-    values = np.where(np.isin(classes[400:420], [1, 2]), 1234, -32768).astype(np.int16)
+    window = ((596, 616), (0, 1128))
+    values = np.where(np.isin(classes[596:616], [1, 2]), 1234, -32768).astype(np.int16)
     with rasterio.open(tmp_path / f"{NAME}-SPECTRAL_IMAGE.TIF", "w", **profile) as dataset:
         dataset.write(np.broadcast_to(values, (218, 20, 1128)), window=window)
     source = open_enmap(tmp_path, mask="background")
     assert source.grid.shape == classes.shape
-    cube = source.read(Window(400, 0, 20, 1128), ["E050", "E200"])
-    assert np.array_equal(cube.valid, np.isin(classes[400:420], [1, 2]))
+    cube = source.read(Window(596, 0, 20, 1128), ["E050", "E200"])
+    assert np.array_equal(cube.valid, np.isin(classes[596:616], [1, 2]))
     assert 0 < cube.valid.mean() < 1
     assert np.allclose(cube.data[:, cube.valid], 0.1234, atol=1e-7)
