@@ -35,12 +35,13 @@ FREE_RATIO = 256 << 20
 """Bytes below which the ratio is not looked at: a tiny file of zeros is no danger."""
 DEFLATE_LIMIT = 1040
 """DEFLATE cannot shrink more than 1032 to 1; a zip member that claims more lies."""
-_CHUNK = 1 << 20
-_MAX_HEADER_READ = 16 << 20
-_DAMAGE = (
+DAMAGE = (
     OSError, EOFError, ValueError, RuntimeError, NotImplementedError, OverflowError,
     struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError,
 )  # fmt: skip
+"""What the modules of archives raise on damaged ones."""
+_CHUNK = 1 << 20
+_MAX_HEADER_READ = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class FileRef:
             else:
                 with open_member(self.path, self.member) as f:
                     content = f.read(limit + 1)
-        except (KeyError, *_DAMAGE) as e:
+        except (KeyError, *DAMAGE) as e:
             raise _unreadable(self.where, e) from None
         if len(content) > limit:
             raise ProductError(f"unpacks to more than {limit >> 20} MiB", where=self.where)
@@ -150,7 +151,7 @@ def zip_members(path: Path) -> list[FileRef]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except _DAMAGE as e:
+    except DAMAGE as e:
         raise _unreadable(str(path), e) from None
     if len(entries) > MAX_MEMBERS:
         raise ProductError(f"holds {len(entries)} members, more than {MAX_MEMBERS}", where=path)
@@ -262,7 +263,7 @@ class _Tar:
             self._tar = tarfile.open(fileobj=self._stream, mode="r:")
         except BaseException as e:
             self.__exit__()
-            if isinstance(e, _DAMAGE) and not isinstance(e, ProductError):
+            if isinstance(e, DAMAGE) and not isinstance(e, ProductError):
                 raise _unreadable(str(self.path), e) from None
             raise
         return self
@@ -279,7 +280,7 @@ class _Tar:
             entry = self._tar.next()
         except ProductError:
             raise
-        except _DAMAGE as e:
+        except DAMAGE as e:
             raise _unreadable(str(self.path), e) from None
         # tarfile keeps every header it has seen.
         self._tar.members = []  # type: ignore[attr-defined]
@@ -295,7 +296,7 @@ class _Tar:
                 shutil.copyfileobj(source, sink, _CHUNK)
         except ProductError:
             raise
-        except _DAMAGE as e:
+        except DAMAGE as e:
             raise _unreadable(f"{self.path}/{entry.name}", e) from None
         if target.stat().st_size != entry.size:
             raise ProductError(f"{entry.name} is cut short", where=self.path)

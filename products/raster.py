@@ -12,7 +12,6 @@ import os
 import re
 import threading
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from trifuse.core import (
     TrifuseError,
     Window,
 )
+from trifuse.products.archive import DAMAGE, FileRef, open_member
 
 _MAGIC = {
     b"II*\0": "GTiff",
@@ -109,7 +109,7 @@ class Raster:
 
     Args:
         path: an existing file.
-        member: path inside, if the file is a zip archive.
+        member: path inside, if the file is a zip or plain tar archive.
 
     Raises:
         ProductError: if the file is missing, empty, of another kind or damaged.
@@ -294,19 +294,19 @@ def _address(path: Path, member: str) -> str:
         return str(path)
     if "}" in str(path) or member.startswith("/") or ".." in Path(member).parts:
         raise ProductError(f"member {member!r} cannot be opened", where=path)
-    return f"/vsizip/{{{path}}}/{member}"
+    return FileRef(path, member, 0).gdal
 
 
 def driver_of(path: Path, member: str = "") -> str:
     """GDAL driver by the first bytes; raw binary beside an ENVI header is ENVI."""
     try:
         if member:
-            with zipfile.ZipFile(path) as archive, archive.open(member) as f:
+            with open_member(path, member) as f:
                 start = f.read(8)
         else:
             with path.open("rb") as f:
                 start = f.read(8)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError) as e:
+    except (KeyError, *DAMAGE) as e:
         raise ProductError(f"cannot be read ({e})", where=f"{path} {member}".strip()) from None
     for magic, driver in _MAGIC.items():
         if start.startswith(magic):
