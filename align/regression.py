@@ -1,0 +1,170 @@
+"""The per-scene regression: what Sentinel-2 tells of Sentinel-3's bands, by the scene itself.
+
+A linear map is fitted on the coarse cells, between S2 as S3 would see it and S3, and applied to
+the sharp S2. What the map leaves of S3 (the residual) is upsampled and added.
+
+Source: Selva et al. 2015, doi:10.1109/JSTARS.2015.2440092 (hypersharpening: each band of the
+coarse image from all bands of the sharp one).
+
+Where clouds hide a part of what a cell sees, S2 and S3 saw different ground there. Such a cell
+counts little in the fit, and its residual is taken from the nearest cell that is seen whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trifuse.align.pairing import Pair, pair
+from trifuse.align.spectral_map import SpectralMap, fit_map
+from trifuse.core import (
+    PSF,
+    BandSet,
+    Cube,
+    CubeSource,
+    DataError,
+    DegradeAccumulator,
+    MemorySource,
+    TilePlan,
+    Window,
+    fill_nearest,
+    upsample,
+)
+
+HIDDEN = 0.01
+"""Share of what a cell sees that S2 may lack: at this share the cell counts half in the fit, and
+beyond it gives no residual if there are others."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegressionFit:
+    """A fitted scene, to be predicted window by window.
+
+    Attributes:
+        s2: the sharp source.
+        pair: the shared ground; windows are pixels of its ``grid``.
+        bands: of the prediction: those of S3.
+        spectral: the map.
+        residual: (L, y, x) float32, S3 less the mapped coarse S2, in cells; bridged from the
+            nearest cell where one of the two is missing. None if it is not to be added.
+        missing: (L, y, x) bool, cells that S3 lacks.
+    """
+
+    s2: CubeSource
+    pair: Pair
+    bands: BandSet
+    spectral: SpectralMap
+    residual: np.ndarray | None
+    missing: np.ndarray
+
+    def predict(self, window: Window | None = None, s2: np.ndarray | None = None) -> np.ndarray:
+        """The S3 bands at S2's pixels: map(S2) + upsampled residual.
+
+        The same values come out whatever windows a scene is cut into.
+
+        Args:
+            window: pixels of ``pair.grid``; default: all.
+            s2: (l, y, x) its S2 pixels, NaN where missing; read from the source if not given.
+
+        Returns:
+            (L, y, x) float32 reflectance; NaN where S2 has no value in some band, and over the
+            cells where S3 has none.
+
+        Raises:
+            DataError: if the window leaves the shared ground or the pixels do not fill it.
+        """
+        grid, ratio = self.pair.grid, self.pair.ratio
+        window = grid.whole if window is None else window
+        if window.clip(*grid.shape) != window:
+            raise DataError(f"{window} leaves the shared ground of {grid.height}×{grid.width}")
+        if s2 is None:
+            s2 = read_masked(self.s2, self.pair.s2_window, window)
+        if s2.shape[1:] != window.shape:
+            raise DataError(f"S2 has shape {s2.shape} for a window of {window.shape}")
+        out = self.spectral.apply(s2)
+        if self.residual is not None:
+            out += upsample(self.residual, ratio, window)
+        if self.missing.any():
+            rows, cols = window.slices
+            cell_y = np.arange(rows.start, rows.stop) // ratio
+            cell_x = np.arange(cols.start, cols.stop) // ratio
+            out[self.missing[:, cell_y[:, None], cell_x]] = np.nan
+        return out
+
+
+def regression_fit(
+    s2: CubeSource | Cube,
+    s3: CubeSource | Cube,
+    *,
+    psf: PSF | None = None,
+    ridge: float | str = "gcv",
+    residual: bool = True,
+    tile: int = 1024,
+) -> RegressionFit:
+    """Fit the regression of S3 on S2 over their shared ground, in one pass over S2.
+
+    S2 is read tile by tile and only S2 in S3's cells is kept, so memory does not grow with S2.
+
+    Args:
+        s2: sharp image.
+        s3: coarse image, its cells a whole number of S2 pixels.
+        psf: of S3; default: MTF 0.3 at Nyquist.
+        ridge: see :func:`fit_map`.
+        residual: whether predictions add the upsampled residual.
+        tile: edge of the tiles read, in S2 pixels.
+
+    Raises:
+        GridError: if the grids do not fit.
+        OverlapError: if they share no ground.
+        DataError: if fewer cells than coefficients are seen by both.
+        ConfigError: if an option is out of range.
+    """
+    fine = MemorySource(s2, "S2") if isinstance(s2, Cube) else s2
+    coarse = MemorySource(s3, "S3") if isinstance(s3, Cube) else s3
+    shared = pair(fine, coarse)
+    observed = coarse.read(shared.s3_window).masked()
+    seen, share = coarse_view(fine, shared, psf=psf, tile=tile)
+    trust = 1 / (1 + ((1 - share) / HIDDEN) ** 2)
+    try:
+        spectral = fit_map(seen, observed, ridge=ridge, weights=trust)
+    except DataError as e:
+        raise DataError(e.what, where=f"{fine.name} and {coarse.name}", fix=e.fix) from None
+    left = None
+    if residual:
+        left = observed - spectral.apply(seen)
+        doubtful = share < 1 - HIDDEN
+        if np.isfinite(left[:, ~doubtful]).any(axis=1).all():
+            left[:, doubtful] = np.nan
+        left = fill_nearest(left)
+    return RegressionFit(fine, shared, coarse.bands, spectral, left, np.isnan(observed))
+
+
+def coarse_view(
+    s2: CubeSource, shared: Pair, *, psf: PSF | None = None, tile: int = 1024
+) -> tuple[np.ndarray, np.ndarray]:
+    """S2 as S3 would see it over the shared ground, streamed by tiles.
+
+    Args:
+        s2: sharp source.
+        shared: its common ground with S3.
+        psf: of S3; default: MTF 0.3 at Nyquist.
+        tile: edge of the tiles read, in S2 pixels.
+
+    Returns:
+        (l, y, x) float32 in S3's cells, NaN where less than two thirds of what a cell sees is
+        there; and the share that is there in every band, (y, x) float32 in 0–1.
+    """
+    height, width = shared.grid.shape
+    view = DegradeAccumulator(len(s2.bands), height, width, shared.ratio, psf)
+    share = DegradeAccumulator(1, height, width, shared.ratio, psf)
+    for part in TilePlan(height, width, tile):
+        pixels = read_masked(s2, shared.s2_window, part.write)
+        view.add(part.write, pixels)
+        share.add(part.write, np.isfinite(pixels).all(axis=0, keepdims=True).astype(np.float32))
+    return view.result(), np.clip(share.result()[0], 0, 1)
+
+
+def read_masked(source: CubeSource, ground: Window, window: Window) -> np.ndarray:
+    """Pixels of a window of a part of a source: (band, y, x) float32, NaN where not valid."""
+    return source.read(window.shift(ground.row, ground.col)).masked()
