@@ -52,7 +52,11 @@ def is_enmap(path: str | Path) -> bool:
 
 
 def open_enmap(
-    path: str | Path, *, mask: str | Sequence[str] = "default", scene: str | None = None
+    path: str | Path,
+    *,
+    mask: str | Sequence[str] = "default",
+    scene: str | None = None,
+    verify: bool = True,
 ) -> EnmapSource:
     """Open one EnMAP scene.
 
@@ -61,6 +65,7 @@ def open_enmap(
         mask: what is not usable: presets and terms of :mod:`trifuse.products.enmap_mask`, as a
             list or separated by commas.
         scene: a part of the name of the scene to open, where there are several.
+        verify: compare the checksums that a zip holds, which takes a second or two a scene.
 
     Returns:
         A source with bands ``E001…``, read lazily.
@@ -80,13 +85,15 @@ def open_enmap(
             where=path,
             fix="name one of them, or open all",
         )
-    return EnmapSource(scenes[0], terms)
+    return EnmapSource(scenes[0], terms, verify=verify)
 
 
-def open_enmap_all(path: str | Path, *, mask: str | Sequence[str] = "default") -> list[EnmapSource]:
+def open_enmap_all(
+    path: str | Path, *, mask: str | Sequence[str] = "default", verify: bool = True
+) -> list[EnmapSource]:
     """Open every scene of a delivery, sorted by name; see :func:`open_enmap`."""
     terms = mask_terms(mask)
-    return [EnmapSource(scene, terms) for scene in find_scenes(Path(path))]
+    return [EnmapSource(scene, terms, verify=verify) for scene in find_scenes(Path(path))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +118,15 @@ class EnmapSource(CubeSource):
     Args:
         scene: the files.
         terms: mask terms, see :func:`trifuse.products.enmap_mask.mask_terms`.
+        verify: compare the checksums of a zip.
     """
 
-    def __init__(self, scene: Scene, terms: Sequence[str]) -> None:
+    def __init__(self, scene: Scene, terms: Sequence[str], *, verify: bool = True) -> None:
         self._scene = scene
         self._lock = threading.Lock()
         self._handles = Handles()
         self._terms = tuple(terms)
-        self._state = _open(scene, self._handles, self._terms)
+        self._state = _open(scene, self._handles, self._terms, verify)
         state = self._state
         self.name = state.meta["product_id"]
         self.grid: Grid = state.grid
@@ -223,7 +231,7 @@ def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _open(scene: Scene, handles: Handles, terms: Sequence[str]) -> _Opened:
+def _open(scene: Scene, handles: Handles, terms: Sequence[str], verify: bool) -> _Opened:
     where = scene.metadata.where
     metadata = parse_metadata(scene.metadata.read(MAX_XML_BYTES), where)
     if metadata.level not in FILL:
@@ -233,6 +241,10 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str]) -> _Opened:
             fix="order level L2A or L1C",
         )
     image = choose_image(scene, metadata.image_format)
+    layers = {t: _layer_files(scene, t) for t in layers_of(terms)}
+    if verify:
+        for file in (image, *(f for files in layers.values() for f in files)):
+            file.verify()
     dataset = handles.get(image)
     if dataset.count != len(metadata.bands):
         raise MetadataError(
@@ -246,7 +258,7 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str]) -> _Opened:
             f"image is {grid.height}×{grid.width}, METADATA.XML states "
             f"{metadata.shape[0]}×{metadata.shape[1]}"
         )
-    missing = [t for t in layers_of(terms) if not _layer_files(scene, t)]
+    missing = [t for t, files in layers.items() if not files]
     if missing:
         gone = [t for t in terms if RULES[t].layer in missing]
         notes.append(
@@ -255,8 +267,8 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str]) -> _Opened:
         )
     for note in notes:
         _log.warning("%s: %s", scene.name, note)
-    for layer in layers_of(terms):
-        for file in _layer_files(scene, layer):
+    for layer, files in layers.items():
+        for file in files:
             _check_layer(handles.get(file), file, grid, len(metadata.bands), layer)
     # A header may repeat METADATA's 0 for L2A, where 0 is a reflectance.
     stated = dataset.nodata

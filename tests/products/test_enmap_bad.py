@@ -293,3 +293,48 @@ def test_mutated_deliveries_end_in_one_line_or_a_correct_read(original, tmp_path
         assert {p: p.stat().st_size for p in scene.iterdir()} == before
     assert refused >= 3 and unchanged >= 3
     assert set(Path(tempfile.gettempdir()).glob("trifuse-*")) <= temporary
+
+
+@pytest.mark.parametrize("nesting", ["zip", "no-prefix-zip", "order-tar"])
+def test_mutated_archives_end_in_one_line_or_the_same_pixels(tmp_path, nesting):
+    """Archives carry checksums, so here no flipped bit may pass unseen."""
+    whole = write_enmap(tmp_path / "whole", CUBE, nesting=nesting, cloud=CLOUD)
+    expected = open_enmap(whole).read()
+    temporary = set(Path(tempfile.gettempdir()).glob("trifuse-*"))
+    refused = 0
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        raw = bytearray(whole.read_bytes())
+        if seed % 3 == 0:
+            raw = raw[: rng.integers(len(raw))]
+        for at in rng.integers(0, len(raw), seed % 3):
+            raw[at] ^= 1 << rng.integers(8)
+        path = tmp_path / str(seed) / whole.name
+        path.parent.mkdir()
+        path.write_bytes(raw)
+        try:
+            with open_enmap(path) as source:
+                cube = source.read()
+        except TrifuseError as e:
+            refused += 1
+            assert "\n" not in str(e)
+        else:
+            assert np.array_equal(cube.data, expected.data)
+            assert np.array_equal(cube.valid, expected.valid)
+    assert refused >= 10
+    assert set(Path(tempfile.gettempdir()).glob("trifuse-*")) <= temporary
+
+
+def test_checksums_are_compared_unless_told_otherwise(tmp_path):
+    path = tmp_path / "scene.zip"
+    folder = write_enmap(tmp_path, CUBE, image_format="BSQ")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+        image = archive.getinfo(f"{folder.name}-SPECTRAL_IMAGE.BSQ")
+    raw = bytearray(path.read_bytes())
+    raw[image.header_offset + image.file_size // 2] ^= 1
+    path.write_bytes(raw)
+    one_line(path, ProductError, "Bad CRC")
+    wrong = open_enmap(path, verify=False).read().data != open_enmap(folder).read().data
+    assert wrong.sum() == 1
