@@ -1,14 +1,29 @@
-"""One training engine for every network here."""
+"""One training engine for every network here, its data sets and configurations."""
 
+from trifuse.train.augment import Augmentation, Chance, Dihedral, Noise, Ratio, Sample, Transform
 from trifuse.train.batches import BatchPlan, Draw, RankBatches
 from trifuse.train.config import from_mapping, load_config, save_config, to_mapping
+from trifuse.train.data import TripletDataset
 from trifuse.train.engine import FitResult, fit
+from trifuse.train.fusion import (
+    AugmentConfig,
+    DataConfig,
+    FusionTask,
+    LossConfig,
+    TrainConfig,
+    score_table,
+    train,
+)
 from trifuse.train.settings import EngineConfig, OptimConfig, RunConfig, ValidationConfig
 from trifuse.train.task import Task
 
 __all__ = [
+    "train", "TrainConfig", "DataConfig", "AugmentConfig", "LossConfig", "FusionTask",
+    "score_table",
     "fit", "Task", "FitResult",
     "EngineConfig", "OptimConfig", "ValidationConfig", "RunConfig",
     "load_config", "save_config", "from_mapping", "to_mapping",
+    "TripletDataset", "Augmentation", "Transform", "Chance", "Sample",
+    "Dihedral", "Ratio", "Noise",
     "BatchPlan", "RankBatches", "Draw",
 ]  # fmt: skip

@@ -97,4 +97,4 @@ class RankBatches:
 
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(size)
+    return np.random.default_rng([seed, 0, epoch]).permutation(size)

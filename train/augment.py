@@ -1,0 +1,191 @@
+"""Augmentation of triplets: small functions in a row, each drawing its own random numbers.
+
+What is drawn depends on the seed, the epoch and the sample (or the batch, for what all samples of
+a batch must share) and on nothing else: neither on the number of workers nor on what was drawn
+before. A new effect is one more :class:`Transform`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from trifuse.core import PSF, ConfigError, degrade
+from trifuse.train.batches import Draw
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One triplet on its way to the network.
+
+    Attributes:
+        hrmsi: (l, y, x) float32 reflectance, NaN where missing.
+        lrhsi: (L, y / ratio, x / ratio) float32 reflectance, NaN where missing.
+        hrhsi: (L, y, x) float32 reflectance, NaN where missing: the truth.
+        ratio: fine pixels per coarse cell.
+        psf: of the coarse sensor, one for all bands or one per band.
+    """
+
+    hrmsi: np.ndarray
+    lrhsi: np.ndarray
+    hrhsi: np.ndarray
+    ratio: int
+    psf: PSF | tuple[PSF, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Random numbers for one transform of one sample.
+
+    Attributes:
+        sample: differs from sample to sample and from epoch to epoch.
+        batch: the same for all samples of a batch.
+    """
+
+    sample: np.random.Generator
+    batch: np.random.Generator
+
+    @classmethod
+    def of(cls, seed: int, draw: Draw, place: int) -> Chance:
+        """For the transform at a place of the row."""
+        return cls(
+            np.random.default_rng([seed, 1, draw.epoch, draw.index, place]),
+            np.random.default_rng([seed, 2, draw.batch, 0, place]),
+        )
+
+
+class Transform(Protocol):
+    """One effect. It must pickle, and must not change the arrays it is given."""
+
+    def __call__(self, sample: Sample, chance: Chance) -> Sample:
+        """The sample with the effect."""
+        ...
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse samples of a size that the effect cannot serve, before any training.
+
+        Raises:
+            ConfigError: if it cannot.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dihedral:
+    """One of the eight turns and mirror images of the square, the same for all three images.
+
+    The PSF and the decimation are symmetric, so the triplet stays consistent.
+    """
+
+    def __call__(self, sample: Sample, chance: Chance) -> Sample:
+        """The sample turned."""
+        turn = int(chance.sample.integers(8))
+
+        def turned(image: np.ndarray) -> np.ndarray:
+            image = np.rot90(image, turn % 4, axes=(1, 2))
+            return np.ascontiguousarray(image[:, :, ::-1] if turn >= 4 else image)
+
+        return replace(
+            sample,
+            hrmsi=turned(sample.hrmsi),
+            lrhsi=turned(sample.lrhsi),
+            hrhsi=turned(sample.hrhsi),
+        )
+
+    def check(self, height: int, width: int) -> None:
+        """Only squares stay in shape."""
+        if height != width:
+            raise ConfigError(f"flips of {height}×{width} pixels", where="augment.flips",
+                              fix="give square samples")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Another ratio for the whole batch: the coarse image is made anew from the truth.
+
+    Only what lies in the sample blurs into the new cells (borders are reflected), while the
+    stored coarse image has seen the ground beyond.
+
+    Attributes:
+        ratios: to draw from, equally likely; the store's own keeps the stored coarse image.
+    """
+
+    ratios: tuple[int, ...]
+
+    def __call__(self, sample: Sample, chance: Chance) -> Sample:
+        """The sample at a ratio drawn for its batch."""
+        ratio = int(chance.batch.choice(self.ratios))
+        if ratio == sample.ratio:
+            return sample
+        return replace(sample, ratio=ratio, lrhsi=degrade(sample.hrhsi, ratio, sample.psf))
+
+    def check(self, height: int, width: int) -> None:
+        """Each ratio must divide the sample."""
+        wrong = [r for r in self.ratios if r < 1 or height % r or width % r]
+        if wrong or not self.ratios:
+            raise ConfigError(
+                f"ratios {', '.join(map(str, wrong)) or 'missing'} for {height}×{width} pixels",
+                where="augment.ratios",
+                fix="give divisors of the sample's edge",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """White Gaussian noise on the inputs; the truth stays clean.
+
+    Attributes:
+        hr_sigma: standard deviation on the sharp image, reflectance.
+        lr_sigma: standard deviation on the coarse image, reflectance.
+    """
+
+    hr_sigma: float
+    lr_sigma: float
+
+    def __call__(self, sample: Sample, chance: Chance) -> Sample:
+        """The sample with noise."""
+
+        def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
+            drawn = chance.sample.standard_normal(image.shape, np.float32)
+            return np.asarray(image + np.float32(sigma) * drawn)
+
+        return replace(
+            sample,
+            hrmsi=noisy(sample.hrmsi, self.hr_sigma),
+            lrhsi=noisy(sample.lrhsi, self.lr_sigma),
+        )
+
+    def check(self, height: int, width: int) -> None:
+        """Any size serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Transforms in a row.
+
+    >>> Augmentation((Dihedral(), Ratio((5, 10, 15)), Noise(0.003, 0.001)))
+    Augmentation(transforms=(Dihedral(), Ratio(ratios=(5, 10, 15)), Noise(hr_sigma=0.003, \
+lr_sigma=0.001)))
+
+    Attributes:
+        transforms: applied in order; the numbers each one draws depend on its place.
+    """
+
+    transforms: tuple[Transform, ...] = (Dihedral(),)
+
+    def __call__(self, sample: Sample, *, seed: int, draw: Draw) -> Sample:
+        """The sample as this draw sees it."""
+        for place, transform in enumerate(self.transforms):
+            sample = transform(sample, Chance.of(seed, draw, place))
+        return sample
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse samples of a size that some transform cannot serve.
+
+        Raises:
+            ConfigError: by the transform.
+        """
+        for transform in self.transforms:
+            transform.check(height, width)
