@@ -125,19 +125,40 @@ def regression_fit(
     shared = pair(fine, coarse)
     observed = coarse.read(shared.s3_window).masked()
     seen, share = coarse_view(fine, shared, psf=psf, tile=tile)
-    trust = 1 / (1 + ((1 - share) / HIDDEN) ** 2)
     try:
-        spectral = fit_map(seen, observed, ridge=ridge, weights=trust)
+        spectral, left = fit_cells(seen, share, observed, ridge=ridge)
     except DataError as e:
         raise DataError(e.what, where=f"{fine.name} and {coarse.name}", fix=e.fix) from None
-    left = None
-    if residual:
-        left = observed - spectral.apply(seen)
-        doubtful = share < 1 - HIDDEN
-        if np.isfinite(left[:, ~doubtful]).any(axis=1).all():
-            left[:, doubtful] = np.nan
-        left = fill_nearest(left)
-    return RegressionFit(fine, shared, coarse.bands, spectral, left, np.isnan(observed))
+    return RegressionFit(
+        fine, shared, coarse.bands, spectral, left if residual else None, np.isnan(observed)
+    )
+
+
+def fit_cells(
+    seen: np.ndarray, share: np.ndarray, observed: np.ndarray, *, ridge: float | str = "gcv"
+) -> tuple[SpectralMap, np.ndarray]:
+    """Fit the map on coarse cells and take what it leaves of S3.
+
+    Args:
+        seen: (l, y, x) S2 in S3's cells, NaN where missing.
+        share: (y, x) in 0–1, how much of what a cell sees S2 has; see :func:`coarse_view`.
+        observed: (L, y, x) S3, NaN where missing.
+        ridge: see :func:`fit_map`.
+
+    Returns:
+        The map, and the residual (L, y, x) float32 without gaps: cells that S3 lacks or S2 does
+        not see whole take that of the nearest cell.
+
+    Raises:
+        ConfigError: if ``ridge`` is out of range.
+        DataError: if fewer cells than coefficients are seen by both.
+    """
+    spectral = fit_map(seen, observed, ridge=ridge, weights=1 / (1 + ((1 - share) / HIDDEN) ** 2))
+    left = observed - spectral.apply(seen)
+    doubtful = share < 1 - HIDDEN
+    if np.isfinite(left[:, ~doubtful]).any(axis=1).all():
+        left[:, doubtful] = np.nan
+    return spectral, fill_nearest(left.astype(np.float32, copy=False))
 
 
 def coarse_view(
