@@ -29,7 +29,7 @@ def pair(seed, bands=3, height=16, width=14):
 
 seeds = st.integers(0, 2**32 - 1)
 names = pytest.mark.parametrize("name", sorted(PERFECT))
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=10, deadline=None)
 
 
 @names
