@@ -1,7 +1,10 @@
 """Synthetic triplets from spectral scenes, and the store that training reads them from."""
 
 from trifuse.core.rooms import callable_room
+from trifuse.simulate.deliver import SceneFiles, write_scene
+from trifuse.simulate.fidelity import FidelityReport, fidelity
 from trifuse.simulate.generate import StorePlan, plan_store, simulate_store
+from trifuse.simulate.procedural import ProceduralScene, procedural_layers, procedural_scene
 from trifuse.simulate.spectral import convolve
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import SimulateConfig, Triplet, assign_splits
@@ -11,6 +14,8 @@ __all__ = [
     "convolve", "scene_views",
     "SimulateConfig", "Triplet", "TripletStore", "StorePlan",
     "simulate_store", "plan_store", "assign_splits",
+    "procedural_scene", "procedural_layers", "ProceduralScene", "write_scene", "SceneFiles",
+    "fidelity", "FidelityReport",
 ]  # fmt: skip
 
 callable_room(__name__, simulate_store)

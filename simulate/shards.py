@@ -7,10 +7,11 @@ sample lies in the scene. int16 counts are 1e-4 of reflectance, −32768 where t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from trifuse.core import BandSet, Cube, Grid, GridError, StoreError, Window, atomic_path
+from trifuse.core import (
+    BandSet,
+    Cube,
+    Grid,
+    GridError,
+    ProductError,
+    StoreError,
+    Window,
+    atomic_path,
+)
 
 FORMAT = "trifuse-triplets-1"
 SCALE = 1e-4
@@ -101,6 +111,7 @@ def write_shard(
     # Fixed library bounds and no time stamps: equal content is equal bytes.
     with (
         atomic_path(path, overwrite=True) as temporary,
+        _written(path),
         h5py.File(temporary, "w", libver=("earliest", "v110")) as f,
     ):
         for name, array in values.items():
@@ -124,6 +135,17 @@ def write_shard(
         for name, value in sorted(attributes.items()):
             f.attrs[name] = _attribute(value)
     return {"count": len(places), "content": digest.hexdigest(), "saturated": saturated}
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """The library's own errors while writing: a disk that is full or fails."""
+    try:
+        yield
+    except OSError as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise ProductError(f"cannot be written ({reason})", where=path,
+                           fix="check the disk's space and rights") from None  # fmt: skip
 
 
 def encode(values: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:

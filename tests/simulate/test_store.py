@@ -300,6 +300,17 @@ def test_one_damaged_scene_does_not_stop_the_others(scenes, tmp_path):
     assert len(simulate_store(scenes[1:], tmp_path / "s", CONFIG)) == 18
 
 
+def test_a_full_disk(scenes, tmp_path, monkeypatch):
+    def full(self, *args):
+        raise OSError("Can't synchronously write data (No space left on device)")
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", full)
+    with pytest.raises(ProductError, match="No space left on device") as failure:
+        simulate_store(scenes[0], tmp_path / "s", CONFIG)
+    one_line(failure, "ENMAP01-000.h5: cannot be written", "check the disk's space")
+    assert [p.name for p in (tmp_path / "s").iterdir()] == ["manifest.json"]
+
+
 def test_the_same_scene_twice(scenes, tmp_path):
     with pytest.raises(DataError, match=r"is given twice \(product ENMAP01-000\)"):
         simulate_store([*scenes, scenes[0]], tmp_path / "s", CONFIG)
