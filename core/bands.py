@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, overload
@@ -37,8 +38,8 @@ class BandSet:
     bands: tuple[Band, ...]
 
     def __post_init__(self) -> None:
-        names = [b.name for b in self.bands]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
+        counts = Counter(b.name for b in self.bands)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise BandError(f"band names occur twice: {', '.join(twice)}", fix="rename them")
 
     @classmethod
