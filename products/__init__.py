@@ -3,6 +3,7 @@
 from trifuse.products.enmap import EnmapSource, is_enmap, open_enmap, open_enmap_all
 from trifuse.products.envi import open_envi
 from trifuse.products.factory_enmap import write_enmap_l2a
+from trifuse.products.factory_sentinel2 import write_sentinel2_cogs, write_sentinel2_safe
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.inspect import describe, inspect_product, inspect_source
 from trifuse.products.ndvi import ndvi, write_ndvi
@@ -10,6 +11,7 @@ from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
 from trifuse.products.open import detect, open_cube
 from trifuse.products.quicklook import choose_rgb, read_small, write_quicklook
 from trifuse.products.raster import crs_text, parse_crs
+from trifuse.products.sentinel2 import Sentinel2Source, is_sentinel2, open_sentinel2
 from trifuse.products.series import is_series, open_series, write_series
 from trifuse.products.source import MosaicSource, RasterSource
 from trifuse.products.writer import (
@@ -24,6 +26,8 @@ from trifuse.products.writer import (
 __all__ = [
     "open_cube", "detect", "open_geotiff", "open_envi",
     "open_enmap", "open_enmap_all", "is_enmap", "EnmapSource", "write_enmap_l2a",
+    "open_sentinel2", "is_sentinel2", "Sentinel2Source", "write_sentinel2_safe",
+    "write_sentinel2_cogs",
     "RasterSource", "MosaicSource",
     "cube_writer", "CubeWriter", "write_cube", "copy_source", "write_sidecar", "software",
     "write_quicklook", "choose_rgb", "read_small",

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import rasterio.warp
 
 from trifuse.core import BandSet, Grid, GridError
+from trifuse.products.factory_files import xml_bytes
 
 _FRAMES = ("upper_left", "upper_right", "lower_right", "lower_left")
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -51,11 +51,7 @@ class SceneFacts:
 
 def metadata_xml(facts: SceneFacts) -> bytes:
     """The file's content; equal facts give equal bytes."""
-    root = Element("level_X")
-    _fill(root, _content(facts))
-    indent(root)
-    text: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
-    return text + b"\n"
+    return xml_bytes("level_X", _content(facts))
 
 
 def projection_name(crs: str) -> str:
@@ -174,17 +170,6 @@ def _content(facts: SceneFacts) -> dict[str, Any]:
             },
         },
     }  # fmt: skip
-
-
-def _fill(node: Element, content: Any) -> None:
-    """Nested dicts become elements, lists repeat the tag, a pair is (attributes, content)."""
-    if isinstance(content, dict):
-        for tag, value in content.items():
-            for item in value if isinstance(value, list) else [value]:
-                attributes, inside = item if isinstance(item, tuple) else ({}, item)
-                _fill(SubElement(node, tag, {k: str(v) for k, v in attributes.items()}), inside)
-    else:
-        node.text = repr(content) if isinstance(content, float) else str(content)
 
 
 def _everywhere(degrees: float) -> dict[str, Any]:

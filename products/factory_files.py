@@ -12,10 +12,11 @@ import shutil
 import tarfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 import rasterio
@@ -90,11 +91,37 @@ def new_folder(target: Path, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def xml_bytes(tag: str, content: Any, attributes: Mapping[str, str] | None = None) -> bytes:
+    """A document: nested dicts become elements, lists repeat the tag, a pair has attributes too.
+
+    Args:
+        tag: of the root.
+        content: dict of content by tag, list of contents, (attributes, content), or a value.
+        attributes: of the root.
+    """
+    root = Element(tag, dict(attributes or {}))
+    _fill(root, content)
+    indent(root)
+    text: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _fill(node: Element, content: Any) -> None:
+    if isinstance(content, dict):
+        for tag, value in content.items():
+            for item in value if isinstance(value, list) else [value]:
+                attributes, inside = item if isinstance(item, tuple) else ({}, item)
+                _fill(SubElement(node, tag, {k: str(v) for k, v in attributes.items()}), inside)
+    else:
+        node.text = repr(content) if isinstance(content, float) else str(content)
+
+
 def pack_zip(target: Path, work: Path, prefix: str, drop: str, start: datetime) -> None:
-    """All files of a folder under a prefix, ``drop`` taken off their names, with a fixed time."""
+    """All files in a folder under a prefix, ``drop`` taken off their names, with a fixed time."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(work.iterdir()):
-            entry = zipfile.ZipInfo(prefix + path.name.removeprefix(drop), start.timetuple()[:6])
+        for path in sorted(p for p in work.rglob("*") if p.is_file()):
+            name = path.relative_to(work).as_posix().removeprefix(drop)
+            entry = zipfile.ZipInfo(prefix + name, start.timetuple()[:6])
             entry.compress_type = zipfile.ZIP_DEFLATED
             with path.open("rb") as source, archive.open(entry, "w") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)

@@ -11,27 +11,32 @@ from trifuse.products.enmap import is_enmap, open_enmap
 from trifuse.products.envi import open_envi
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.raster import driver_of, envi_header, plain_file
+from trifuse.products.sentinel2 import is_sentinel2, open_sentinel2
 from trifuse.products.series import is_series
 
 _OPTIONS = {
     "enmap": {"mask", "scene"},
+    "sentinel2": {"resolution", "bands", "mask", "upsampling"},
     "geotiff": {"bands", "scale", "offset", "nodata"},
     "envi": {"bands", "scale", "offset", "nodata"},
 }
-_OTHER_READERS = {".safe": "Sentinel-2 SAFE", ".sen3": "Sentinel-3 SEN3", ".zarr": "Zarr"}
+_OTHER_READERS = {".sen3": "Sentinel-3 SEN3", ".zarr": "Zarr"}
 
 
 def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSource:
     """Open a product as a source of calibrated values.
 
-    EnMAP deliveries (folder, zip, order), GeoTIFF and COG, ENVI (header or data). Several files, or
-    a folder with nothing but GeoTIFFs, are the tiles of one mosaic.
+    EnMAP deliveries (folder, zip, order), Sentinel-2 L2A (SAFE folder or zip, COGs with their
+    item), GeoTIFF and COG, ENVI (header or data). Several files, or a folder with nothing but
+    GeoTIFFs, are the tiles of one mosaic.
 
     Args:
         path: file or folder, or the tiles of one mosaic.
-        options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`); ``bands``,
-            ``scale``, ``offset`` and ``nodata`` for GeoTIFF and ENVI
-            (:func:`trifuse.products.open_geotiff`). Those that are None count as not given.
+        options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`);
+            ``resolution``, ``bands``, ``mask`` and ``upsampling`` for Sentinel-2
+            (:func:`trifuse.products.open_sentinel2`); ``bands``, ``scale``,
+            ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`).
+            Those that are None count as not given.
 
     Raises:
         ProductError: if there is no such product, it is damaged or of an unknown kind.
@@ -47,11 +52,13 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
     options = _taken(kind, options, str(path))
     if kind == "enmap":
         return open_enmap(path, **options)
+    if kind == "sentinel2":
+        return open_sentinel2(path, **options)
     return open_envi(path, **options) if kind == "envi" else open_geotiff(found, **options)
 
 
 def detect(path: Path | str) -> tuple[str, list[Path]]:
-    """Kind of a product (``enmap``, ``geotiff`` or ``envi``) and its files.
+    """Kind of a product (``enmap``, ``sentinel2``, ``geotiff`` or ``envi``) and its files.
 
     Raises:
         ProductError: if it does not exist or is none of these.
@@ -64,6 +71,8 @@ def detect(path: Path | str) -> tuple[str, list[Path]]:
         )  # fmt: skip
     if path.exists() and is_enmap(path):
         return "enmap", [path]
+    if path.exists() and is_sentinel2(path):
+        return "sentinel2", [path]
     if path.is_dir():
         return "geotiff", _tiles(path)
     path = plain_file(path)

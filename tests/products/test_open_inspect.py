@@ -73,7 +73,7 @@ def test_what_cannot_be_opened(tmp_path):
     for path, text in (
         (empty, "neither an EnMAP delivery nor GeoTIFFs"),
         (tmp_path / "none.tif", "does not exist"),
-        (tmp_path / "X.SAFE", "Sentinel-2 SAFE"),
+        (tmp_path / "X.SAFE", "does not exist"),
         (tmp_path / "X.SEN3", "Sentinel-3 SEN3"),
     ):
         with pytest.raises(ProductError, match=text) as caught:
