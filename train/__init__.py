@@ -1,5 +1,6 @@
 """One training engine for every network here, its data sets and configurations."""
 
+from trifuse.core.rooms import callable_room
 from trifuse.train.augment import Augmentation, Chance, Dihedral, Noise, Ratio, Sample, Transform
 from trifuse.train.batches import BatchPlan, Draw, RankBatches
 from trifuse.train.config import from_mapping, load_config, save_config, to_mapping
@@ -27,3 +28,5 @@ __all__ = [
     "Dihedral", "Ratio", "Noise",
     "BatchPlan", "RankBatches", "Draw",
 ]  # fmt: skip
+
+callable_room(__name__, train)

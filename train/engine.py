@@ -15,7 +15,6 @@ import contextlib
 import logging
 import multiprocessing
 import random
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +32,11 @@ from trifuse.train.config import flatten, save_config, to_mapping
 from trifuse.train.distributed import gather, make_fabric
 from trifuse.train.record import METRICS, Record
 from trifuse.train.settings import EngineConfig
-from trifuse.train.signals import ignore_signals, signal_flag
+from trifuse.train.signals import Received, deferred_signals, end_by, ignore_signals
 from trifuse.train.task import Task
 
 CONFIG, BEST, FINAL = "config.yaml", "best.safetensors", "final.safetensors"
-Stop = Literal["finished", "early", "interrupted"]
+Stop = Literal["finished", "early"]
 _log = logging.getLogger(__name__)
 
 
@@ -46,19 +45,18 @@ class FitResult:
     """How a run ended.
 
     Attributes:
-        stopped: ``finished`` all steps, ``early`` for want of improvement, or ``interrupted`` by
-            a signal (starting the run again resumes it).
+        stopped: ``finished`` all steps, or ``early`` for want of improvement.
         step: updates done.
-        best_step: update after which the best weights were validated; 0 if none were.
+        best_step: update after which the best weights were validated.
         metrics: validation metrics of the best weights.
-        weights: file of the best weights; None if the run was interrupted before a validation.
+        weights: file of the best weights.
     """
 
     stopped: Stop
     step: int
     best_step: int
     metrics: Mapping[str, float]
-    weights: Path | None
+    weights: Path
 
 
 @dataclass
@@ -86,7 +84,8 @@ def fit(
 
     The folder then holds ``config.yaml``, ``metrics.jsonl``, ``last.pt`` and ``previous.pt``
     (states to resume from), ``best.safetensors`` and, when the run is done, ``final.safetensors``.
-    On SIGTERM or SIGINT the state is saved after the update in hand and the function returns.
+    On SIGTERM or SIGINT the state is saved after the update in hand; then the signal has its
+    effect (exit code 143, or KeyboardInterrupt).
 
     Args:
         task: what is trained.
@@ -114,12 +113,14 @@ def fit(
     loop.restore()
     if fabric.is_global_zero:
         save_config(run / CONFIG, config)
-    with signal_flag() as interrupted:
-        loop.train(interrupted)
+    with deferred_signals() as received:
+        loop.train(received)
     state = loop.progress
-    weights = run / BEST if state.best_step else None
-    stopped: Any = state.stopped or "interrupted"
-    return FitResult(stopped, state.step, state.best_step, dict(state.best), weights)
+    if received.number is not None or not state.stopped:
+        _log.warning("%s: saved after step %d; start it again to go on", run, state.step)
+        end_by(received.number)
+    stopped: Any = state.stopped
+    return FitResult(stopped, state.step, state.best_step, dict(state.best), run / BEST)
 
 
 class _Loop:
@@ -180,7 +181,7 @@ class _Loop:
             ) from None
         _log.info("%s: resuming after step %d", path, self.progress.step)
 
-    def train(self, interrupted: threading.Event) -> None:
+    def train(self, received: Received) -> None:
         """Update until the steps are done, improvement ends or a signal comes."""
         optim, every, state = self.config.optim, self.config.run, self.progress
         if state.stopped:
@@ -194,7 +195,7 @@ class _Loop:
             for batch in self._batches():
                 self._update(batch)
                 bar.update()
-                stop = self._any(interrupted.is_set())
+                stop = self._any(received.number is not None)
                 last = state.step == optim.steps
                 validate = state.step % self.config.validation.every == 0 or last
                 save = validate or stop or state.step % every.save_every == 0

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import torch
@@ -10,7 +11,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import Dataset
 
-from trifuse.train import EngineConfig, OptimConfig, RunConfig, ValidationConfig, fit
+from trifuse.train import (
+    EngineConfig,
+    FusionTask,
+    OptimConfig,
+    RunConfig,
+    TrainConfig,
+    TripletDataset,
+    ValidationConfig,
+    fit,
+)
 
 
 class Line(Dataset):
@@ -76,6 +86,17 @@ def train(run: str, environment: dict[str, str]) -> None:
 
 def train_until_killed(run: str, at: int) -> None:
     fit(SuicidalTask(at), small_config(12), run)
+
+
+def read_without_readers(store: str) -> None:
+    """A sample and a task of a store where rasterio and spectral are not to be had."""
+    assert "trifuse.train" in sys.modules
+    assert not {"rasterio", "spectral"} & set(sys.modules), "imported with trifuse.train"
+    sys.modules["rasterio"] = sys.modules["spectral"] = None
+    assert TripletDataset(store)[0]["hrmsi"].shape == (4, 20, 20)
+    task = FusionTask(TrainConfig(), store)
+    batch = {k: v[None] for k, v in task.dataset()[0].items()}
+    assert task.loss(task.build_model(), batch)["loss"] > 0
 
 
 def small_config(steps: int) -> EngineConfig:
