@@ -31,7 +31,7 @@ from trifuse.simulate.triplets import (
     choose_patches,
     patch_shares,
 )
-from trifuse.simulate.views import band_psfs, scene_views, sensor_table, view_operators
+from trifuse.simulate.views import band_psfs, fine_views, sensor_table, view_operators
 
 Scene = CubeSource | Path | str | Sequence[Path | str]
 """A source, a product to open, or several files that are the tiles of one image."""
@@ -173,9 +173,9 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     """The work of one unit: also runs in other processes."""
     source, config = unit.payload
     try:
-        hrmsi, lrhsi, hrhsi = scene_views(
-            source, ratio=config.ratio, psf=config.psf, s2=config.s2, s3=config.s3,
-            bands=config.bands, overlap=config.overlap, min_coverage=config.min_coverage,
+        hrmsi, hrhsi = fine_views(
+            source, s2=config.s2, s3=config.s3, bands=config.bands, overlap=config.overlap,
+            min_coverage=config.min_coverage,
         )  # fmt: skip
     finally:
         source.close()
@@ -185,6 +185,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     places = choose_patches(valid, config, unit.id)
     lattice = patch_shares(valid, config)
     shares = [float(lattice[row // config.step, col // config.step]) for row, col in places]
+    psfs = band_psfs(config.psf, hrhsi.bands)
     about = {
         "unit": unit.id,
         "product_id": str(source.meta.get("product_id") or source.name),
@@ -195,13 +196,13 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
         "s2_source": _issue(config.s2)["source"],
         "s3_issue": _issue(config.s3)["issue"],
         "s3_source": _issue(config.s3)["source"],
-        "psf_sigma_cells": [psf.sigma for psf in band_psfs(config.psf, hrhsi.bands)],
+        "psf_sigma_cells": [psf.sigma for psf in psfs],
         "seed": config.seed,
         "mask": ",".join(source.meta.get("mask") or []),
     }
     return write_shard(
-        folder / unit.file, (hrmsi, lrhsi, hrhsi), places, shares, patch=config.patch,
-        ratio=config.ratio, dtype=config.dtype, about=about,
+        folder / unit.file, (hrmsi, hrhsi), places, shares, patch=config.patch,
+        ratio=config.ratio, psfs=psfs, dtype=config.dtype, about=about,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 
 from trifuse.core import (
+    PSF,
     BandSet,
     Cube,
     Grid,
@@ -28,6 +29,7 @@ from trifuse.core import (
     StoreError,
     Window,
     atomic_path,
+    degrade,
 )
 
 FORMAT = "trifuse-triplets-1"
@@ -72,27 +74,29 @@ class Shard:
 
 def write_shard(
     path: Path,
-    views: tuple[Cube, Cube, Cube],
+    views: tuple[Cube, Cube],
     places: Sequence[tuple[int, int]],
     shares: Sequence[float],
     *,
     patch: int,
     ratio: int,
+    psfs: Sequence[PSF],
     dtype: str,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Cut triplets from the views of a scene and write them as one file, whole or not at all.
 
-    The coarse patch is cut from the coarse view of the whole scene, so its outer cells have seen
-    the ground beyond the patch, as a real sensor's have.
+    The coarse patch is the degradation of the fine one alone, borders reflected: a triplet agrees
+    with itself, and a network does not learn to mend outer cells that have seen other ground.
 
     Args:
         path: the file; an older one is replaced.
-        views: hrmsi, lrhsi and hrhsi of the scene.
+        views: hrmsi and hrhsi of the scene.
         places: (row, column) of each triplet in fine pixels, multiples of ``ratio``.
         shares: valid share of each.
         patch: edge in fine pixels.
         ratio: fine pixels per coarse cell.
+        psfs: of the coarse sensor, one per band.
         dtype: ``int16`` or ``float32``.
         about: plain JSON values, kept as attributes of the file.
 
@@ -102,12 +106,14 @@ def write_shard(
     attributes = {**about, "format": FORMAT, "ratio": ratio, "dtype": dtype,
                   "grid_height": views[0].grid.height, "grid_width": views[0].grid.width,
                   "crs": views[0].grid.crs, "transform": list(views[0].grid.transform)}  # fmt: skip
-    bands = [view.bands.to_json() for view in views]
+    hrmsi, hrhsi = views
+    planes = {"hrmsi": (hrmsi, 1), "lrhsi": (hrhsi, ratio), "hrhsi": (hrhsi, 1)}
+    bands = [planes[name][0].bands.to_json() for name in IMAGES]
     digest = hashlib.sha256(json.dumps([attributes, bands], sort_keys=True).encode())
     columns = (np.array(places, "<i4").reshape(-1, 2).T, np.array(shares, "<f4"))
     values = dict(zip(PLACES, (*columns[0], columns[1]), strict=True))
     saturated = 0
-    pixels = [view.masked() for view in views]
+    pixels = {id(view): view.masked() for view in views}
     # Fixed library bounds and no time stamps: equal content is equal bytes.
     with (
         atomic_path(path, overwrite=True) as temporary,
@@ -117,16 +123,17 @@ def write_shard(
         for name, array in values.items():
             f.create_dataset(name, data=array, track_times=False)
             digest.update(array.tobytes())
-        scales = (1, ratio, 1)
-        for name, view, stack, scale in zip(IMAGES, views, pixels, scales, strict=True):
+        for name in IMAGES:
+            view, scale = planes[name]
             shape = (len(view.bands), patch // scale, patch // scale)
             dataset = f.create_dataset(name, (len(places), *shape), _stored(dtype),
                                        chunks=(1, *shape), track_times=False, **_COMPRESSION,
                                        maxshape=(None, *shape))  # fmt: skip
             _describe(dataset, view.bands, dtype)
             for i, (row, col) in enumerate(places):
-                window = Window(row // scale, col // scale, patch // scale, patch // scale)
-                stored, cut = encode(stack[:, *window.slices], dtype)
+                image = pixels[id(view)][:, *Window(row, col, patch, patch).slices]
+                image = image if scale == 1 else degrade(image, ratio, psfs)
+                stored, cut = encode(image, dtype)
                 dataset[i] = stored
                 digest.update(stored.tobytes())
                 saturated += cut

@@ -57,14 +57,35 @@ def scene_views(
         BandError: if a band that is asked for cannot be made, or a PSF is missing.
         GridError: if the scene is smaller than a cell.
     """
+    hrmsi, hrhsi = fine_views(
+        source, s2=s2, s3=s3, bands=bands, overlap=overlap, min_coverage=min_coverage,
+        window=window,
+    )  # fmt: skip
+    coarse = hrhsi.grid.zoom_out(ratio)
+    widths = band_psfs(psf, hrhsi.bands)
+    cells = degrade(hrhsi.masked(), ratio, widths)
+    about = {**hrhsi.meta, "ratio": ratio, "psf_sigma_cells": [p.sigma for p in widths]}
+    lrhsi = Cube(cells, np.isfinite(cells).any(axis=0), hrhsi.bands, coarse, about)
+    return hrmsi, lrhsi, hrhsi
+
+
+def fine_views(
+    source: CubeSource,
+    *,
+    s2: str = "S2A_MSI",
+    s3: str = "S3A_SYN",
+    bands: Bands = "auto",
+    overlap: Overlap = "vnir",
+    min_coverage: float = 0.95,
+    window: Window | None = None,
+) -> tuple[Cube, Cube]:
+    """The two sharp views alone, (hrmsi, hrhsi); arguments as of :func:`scene_views`."""
     to_s2, to_s3 = view_operators(
         source.bands, source.meta, s2=s2, s3=s3, bands=bands, overlap=overlap,
         min_coverage=min_coverage, where=source.name,
     )  # fmt: skip
     window = source.grid.whole if window is None else window
     grid = source.grid.window(window)
-    coarse = grid.zoom_out(ratio)
-    widths = band_psfs(psf, to_s3.bands)
     data, valid = band_product(source, np.concatenate([to_s2.matrix, to_s3.matrix]), window)
     count = len(to_s2.bands)
     meta = {**plain_meta(source.meta), "source": source.name}
@@ -74,11 +95,7 @@ def scene_views(
         about = {**meta, "sensor": name, "coverage": dict(operator.coverage)}
         return Cube(planes, there, operator.bands, grid, about)
 
-    hrmsi, hrhsi = view(data[:count], to_s2, s2), view(data[count:], to_s3, s3)
-    cells = degrade(hrhsi.masked(), ratio, widths)
-    about = {**hrhsi.meta, "ratio": ratio, "psf_sigma_cells": [p.sigma for p in widths]}
-    lrhsi = Cube(cells, np.isfinite(cells).any(axis=0), hrhsi.bands, coarse, about)
-    return hrmsi, lrhsi, hrhsi
+    return view(data[:count], to_s2, s2), view(data[count:], to_s3, s3)
 
 
 def view_operators(
