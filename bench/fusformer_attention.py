@@ -37,7 +37,7 @@ def measure(form: str, size: int, repeat: int) -> dict[str, float]:
     if form == "explicit":
         GlobalMixer.forward = explicit  # type: ignore[method-assign]
     torch.manual_seed(0)
-    model = build_model(FusformerConfig(12, 19, mixer="global")).eval()
+    model = build_model(FusformerConfig.original(12, 19)).eval()
     hrmsi, skip = torch.rand(1, 12, size, size), torch.rand(1, 19, size, size)
     seconds = []
     with torch.inference_mode():

@@ -7,7 +7,7 @@ from trifuse.fusformer.methods import Bicubic, Method, Network, Regression, get_
 from trifuse.fusformer.mixers import MIXERS
 from trifuse.fusformer.model import Fusformer, build_model
 from trifuse.fusformer.original import load_original_state, rename_original
-from trifuse.fusformer.prior import PRIORS, regression_prior, skip_image
+from trifuse.fusformer.prior import PRIORS, regression_prior
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
 from trifuse.fusformer.selfcheck import SelfCheck
@@ -19,5 +19,5 @@ __all__ = [
     "Card", "check_bands", "save_weights", "load_weights", "read_card",
     "fuse", "fuse_cube", "fuse_target", "plan_tiles", "FuseResult", "SelfCheck", "Runtime",
     "Method", "Bicubic", "Regression", "Network", "get_method",
-    "Scene", "PRIORS", "regression_prior", "skip_image",
+    "Scene", "PRIORS", "regression_prior",
 ]  # fmt: skip

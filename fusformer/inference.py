@@ -36,7 +36,7 @@ from trifuse.fusformer.selfcheck import MIN_SHARE, SelfCheck, compare
 Sink = Callable[[Window, np.ndarray, np.ndarray], None]
 """Takes (window of the result, (L, y, x) float32 with NaN, (y, x) bool valid)."""
 
-FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 512, 150, 20
+FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 256, 150, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def fuse(
         sink: called with disjoint windows that cover the result, in order, from one thread.
             Pixels without valid S2 or S3 are NaN and not valid.
         method: ``bicubic``, ``regression`` or a :class:`Method` such as :class:`Network`.
-        tile: edge of a tile in pixels, overlap included (default: 512, or 150 where blended).
+        tile: edge of a tile in pixels, overlap included (default: 256, or 150 where blended).
         overlap: blend linearly over so many pixels; default: exact tiles with the method's halo,
             or 20 where its reach is unlimited.
         preset: ``paper`` is tiles of 150 with a linear blend over 20.

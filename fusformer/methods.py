@@ -73,7 +73,7 @@ class Regression:
     """Per-scene linear map of S2 to S3 with the upsampled residual.
 
     Attributes:
-        ridge: strength in units of the band variance, or ``gcv``.
+        ridge: see :func:`trifuse.align.fit_map`.
         residual: whether the upsampled residual is added.
     """
 

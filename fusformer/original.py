@@ -46,7 +46,7 @@ def load_original_state(state: Mapping[str, Tensor]) -> Fusformer:
             unused positional tables are dropped.
 
     Returns:
-        A network with the ``global`` mixer and the ``bicubic`` skip.
+        A network of :meth:`FusformerConfig.original`.
 
     Raises:
         WeightsError: if a parameter is missing, unknown or of another shape.
@@ -57,10 +57,7 @@ def load_original_state(state: Mapping[str, Tensor]) -> Fusformer:
         width, bands = used["embedding.weight"].shape
     except (KeyError, ValueError) as e:
         raise WeightsError(f"no weights of the original Fusformer ({e!r})") from None
-    config = FusformerConfig(
-        bands - lr_bands, lr_bands, width=width, mixer="global", skip="bicubic"
-    )
-    model = build_model(config)
+    model = build_model(FusformerConfig.original(bands - lr_bands, lr_bands, width=width))
     try:
         model.load_state_dict({k: torch.as_tensor(v) for k, v in used.items()})
     except RuntimeError as e:

@@ -7,23 +7,26 @@ the scene alone and never on the tile, and is nodata again in the result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from trifuse.core import (
-    PSF,
-    BandSet,
-    CubeSource,
-    DataError,
-    DegradeAccumulator,
-    Grid,
-    TilePlan,
-    Window,
-    fill_nearest,
-    upsample,
-)
+from trifuse.align import coarse_view, pair
+from trifuse.core import PSF, BandSet, Cube, CubeSource, DataError, Window, fill_nearest, upsample
+
+
+class SelectedBands(CubeSource):
+    """Some bands of a source, in an order of their own."""
+
+    def __init__(self, source: CubeSource, names: Sequence[str]) -> None:
+        self._source = source
+        self.name, self.grid, self.meta = source.name, source.grid, source.meta
+        self.bands: BandSet = source.bands.select(source.bands.indices(names))
+
+    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
+        """See :meth:`CubeSource.read`."""
+        return self._source.read(window, self.bands.names if bands is None else bands)
 
 
 class Scene:
@@ -58,13 +61,11 @@ class Scene:
         lr_names: Sequence[str],
         psf: PSF,
     ) -> None:
-        self.s2_window, s3_window, self.ratio = s2.grid.common(s3.grid)
-        self.grid, self.psf = s2.grid.window(self.s2_window), psf
-        self.s2, self.hr_names = s2, list(hr_names)
-        self.hr_bands: BandSet = s2.bands.select(s2.bands.indices(hr_names))
-        coarse = s3.read(s3_window, lr_names)
-        self.bands: BandSet = coarse.bands
-        self.coarse_grid: Grid = coarse.grid
+        self.pair = pair(s2, s3)
+        self.psf, self.ratio, self.grid = psf, self.pair.ratio, self.pair.grid
+        self.s2 = SelectedBands(s2, hr_names)
+        coarse = SelectedBands(s3, lr_names).read(self.pair.s3_window)
+        self.bands = coarse.bands
         self.lrhsi = coarse.masked()
         self._missing = np.isnan(self.lrhsi)
         if self._missing.all():
@@ -78,8 +79,8 @@ class Scene:
             (l, y, x) float32 with NaN where missing, and (y, x) bool, True where every band is
             there.
         """
-        cube = self.s2.read(window.shift(self.s2_window.row, self.s2_window.col), self.hr_names)
-        data = cube.masked()
+        ground = self.pair.s2_window
+        data = self.s2.read(window.shift(ground.row, ground.col)).masked()
         return data, np.asarray(np.isfinite(data).all(axis=0))
 
     def read_filled(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -102,19 +103,13 @@ class Scene:
         return there
 
     @cached_property
-    def hr_coarse(self) -> np.ndarray:
-        """The sharp image as the coarse sensor sees it: (l, h, w) float32.
+    def hr_coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sharp image as the coarse sensor sees it, see :func:`trifuse.align.coarse_view`.
 
-        NaN where less than half of what a cell sees is there. Costs one pass over S2, made when
-        it is first asked for.
+        Costs one pass over S2, made when it is first asked for.
         """
-        height, width = self.grid.shape
-        seen = DegradeAccumulator(len(self.hr_names), height, width, self.ratio, self.psf)
-        for tile in TilePlan(height, width, tile=1024):
-            seen.add(tile.write, self.read(tile.write)[0])
-        coarse: np.ndarray = seen.result()
-        return coarse
+        return coarse_view(self.s2, self.pair, psf=self.psf)
 
     @cached_property
     def _hr_bridged(self) -> np.ndarray:
-        return fill_nearest(self.hr_coarse)
+        return fill_nearest(self.hr_coarse[0])

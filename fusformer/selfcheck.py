@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from trifuse.metrics import cosine, euclidean, rmse, ssim
+
 MIN_SHARE = 0.99
 """Cells count whose PSF lies to this share on fused pixels; others saw ground that is missing."""
 
@@ -47,8 +49,6 @@ def compare(lrhsi: np.ndarray, degraded: np.ndarray) -> SelfCheck:
         lrhsi: (L, h, w) the coarse image, NaN where missing.
         degraded: (L, h, w) the fused cube in its cells, NaN where it cannot be compared.
     """
-    from trifuse.metrics import cosine, euclidean, rmse, ssim
-
     there = np.isfinite(lrhsi).all(axis=0) & np.isfinite(degraded).all(axis=0)
     if not there.any():
         nothing = math.nan

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from trifuse.align import regression_fit
 from trifuse.core import (
     PSF,
     BandSet,
@@ -35,7 +36,6 @@ from trifuse.fusformer import (
     get_method,
     plan_tiles,
     save_weights,
-    skip_image,
 )
 
 HR = BandSet.of(["B2", "B4", "B8A"], [490, 665, 865], [66, 31, 21])
@@ -376,14 +376,11 @@ def test_methods_by_name(tmp_path):
         fuse_cube(s2, s3, method=unknown)
 
 
-def test_skip_of_training_is_the_skip_of_inference():
+def test_regression_is_that_of_align():
     s2, s3, _ = pair()
-    hrmsi, lrhsi = s2.read().data, s3.read().data
-    for kind, method in (("prior", "regression"), ("bicubic", "bicubic")):
-        skip = skip_image(hrmsi, lrhsi, kind)
-        np.testing.assert_allclose(skip, whole(s2, s3, method).data, rtol=0, atol=1e-6)
-    hrmsi = hrmsi.copy()
-    hrmsi[:, 3:9, 4:8] = np.nan
-    assert np.isfinite(skip_image(hrmsi, lrhsi, "prior")).all()
-    with pytest.raises(DataError, match="120×180 pixels over LrHSI of 11×18"):
-        skip_image(hrmsi, lrhsi[:, 1:], "prior")
+    s2 = holes(s2, Window(30, 40, 27, 15))
+    s3 = holes(s3, Window(3, 8, 1, 2))
+    psf = PSF.from_fwhm(1.2)
+    cube, _ = fuse_cube(s2, s3, method="regression", tile=50, psf=psf, device="cpu")
+    expected = regression_fit(s2, s3, psf=psf).predict()
+    np.testing.assert_allclose(cube.data, expected, rtol=0, atol=1e-5, equal_nan=True)

@@ -75,7 +75,7 @@ def test_gradients_and_one_adam_step(record):
 
 def test_parameter_counts():
     def count(hr, lr):
-        model = build_model(FusformerConfig(hr, lr, mixer="global"))
+        model = build_model(FusformerConfig.original(hr, lr))
         return sum(p.numel() for p in model.parameters())
 
     assert [count(3, 31), count(12, 19), count(12, 21)] == [111_247, 105_907, 106_869]
@@ -93,7 +93,7 @@ def explicit_attention(mixer: GlobalMixer, x: torch.Tensor) -> torch.Tensor:
 
 def test_fused_attention_equals_the_explicit_form():
     torch.manual_seed(0)
-    mixer = GlobalMixer(FusformerConfig(mixer="global"), 0)
+    mixer = GlobalMixer(FusformerConfig.original(3, 31), 0)
     x = torch.randn(2, 9, 14, 48)
     torch.testing.assert_close(mixer(x), explicit_attention(mixer, x), rtol=0, atol=1e-6)
 
@@ -101,7 +101,7 @@ def test_fused_attention_equals_the_explicit_form():
 def test_foreign_weights_are_refused():
     with pytest.raises(WeightsError, match="original Fusformer"):
         load_original_state({"conv1.weight": torch.zeros(3, 3)})
-    own = build_model(FusformerConfig(4, 5, mixer="global")).state_dict()
+    own = build_model(FusformerConfig.original(4, 5)).state_dict()
     del own["decoder.5.fn.fc2.bias"]
     with pytest.raises(WeightsError, match=r"decoder\.5\.fn\.fc2\.bias"):
         load_original_state(own)

@@ -52,7 +52,7 @@ def test_round_trip(saved, model):
 def test_card_lies_beside_and_bytes_repeat(saved, model, tmp_path):
     beside = json.loads(saved.with_suffix(".json").read_text())
     assert beside == CARD.to_json()
-    assert beside["normalisation"] == {"input_offset": 0, "input_scale": 1, "output_scale": 1}
+    assert beside["normalisation"] == {"input_offset": 0, "input_scale": 0.2, "output_scale": 0.1}
     assert beside["lr_bands"][3] == {"name": "S5", "centre_nm": 1613, "fwhm_nm": 60}
     save_weights(tmp_path / "again.safetensors", model, CARD)
     assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
