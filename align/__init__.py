@@ -3,9 +3,11 @@
 from trifuse.align.pairing import Pair, pair
 from trifuse.align.regression import RegressionFit, coarse_view, fit_cells, regression_fit
 from trifuse.align.spectral_map import SpectralMap, fit_map
+from trifuse.align.swath import SwathIndex, SwathWeights, resample_swath
 
 __all__ = [
     "Pair", "pair",
     "SpectralMap", "fit_map",
     "RegressionFit", "regression_fit", "fit_cells", "coarse_view",
+    "resample_swath", "SwathIndex", "SwathWeights",
 ]  # fmt: skip
