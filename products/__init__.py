@@ -3,9 +3,11 @@
 from trifuse.products.enmap import EnmapSource, is_enmap, open_enmap, open_enmap_all
 from trifuse.products.envi import open_envi
 from trifuse.products.factory_enmap import write_enmap_l2a
+from trifuse.products.factory_landsat import write_landsat
 from trifuse.products.factory_sentinel2 import write_sentinel2_cogs, write_sentinel2_safe
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.inspect import describe, inspect_product, inspect_source
+from trifuse.products.landsat import LandsatSource, is_landsat, open_landsat
 from trifuse.products.ndvi import ndvi, write_ndvi
 from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
 from trifuse.products.open import detect, open_cube
@@ -28,6 +30,7 @@ __all__ = [
     "open_enmap", "open_enmap_all", "is_enmap", "EnmapSource", "write_enmap_l2a",
     "open_sentinel2", "is_sentinel2", "Sentinel2Source", "write_sentinel2_safe",
     "write_sentinel2_cogs",
+    "open_landsat", "is_landsat", "LandsatSource", "write_landsat",
     "RasterSource", "MosaicSource",
     "cube_writer", "CubeWriter", "write_cube", "copy_source", "write_sidecar", "software",
     "write_quicklook", "choose_rgb", "read_small",

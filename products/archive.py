@@ -1,9 +1,9 @@
 """Deliveries inside zip and tar archives, read without trusting them.
 
-Members of a zip or of a plain tar are read in place (``/vsizip/``, ``/vsitar/``). A tar of archives
-is read once from front to back and only what is wanted is copied, into a private folder that
-disappears with its last user. Names that
-would leave the folder, links, and archives that unpack to implausible sizes are refused.
+Members of a zip or of a plain tar are read in place (``/vsizip/``, ``/vsisubfile/``). A tar of
+archives is read once from front to back and only what is wanted is copied, into a private folder
+that disappears with its last user. Names that would leave the folder, links, and archives that
+unpack to implausible sizes are refused.
 """
 
 from __future__ import annotations
@@ -76,8 +76,14 @@ class FileRef:
     @property
     def gdal(self) -> str:
         """The name under which GDAL reads it, in place."""
-        system = "vsitar" if is_tar(self.path) else "vsizip"
-        return f"/{system}/{{{self.path}}}/{self.member}" if self.member else str(self.path)
+        if not self.member:
+            return str(self.path)
+        if is_tar(self.path):
+            with tarfile.open(self.path, "r:") as tar:
+                entry = tar.getmember(self.member)
+            # Not /vsitar/, which goes by what it remembers of a file of the same name.
+            return f"/vsisubfile/{entry.offset_data}_{entry.size},{self.path}"
+        return f"/vsizip/{{{self.path}}}/{self.member}"
 
     def read(self, limit: int) -> bytes:
         """The whole content, if it is at most ``limit`` bytes.

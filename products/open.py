@@ -10,6 +10,7 @@ from trifuse.core import ConfigError, CubeSource, ProductError
 from trifuse.products.enmap import is_enmap, open_enmap
 from trifuse.products.envi import open_envi
 from trifuse.products.geotiff import open_geotiff
+from trifuse.products.landsat import is_landsat, open_landsat
 from trifuse.products.raster import driver_of, envi_header, plain_file
 from trifuse.products.sentinel2 import is_sentinel2, open_sentinel2
 from trifuse.products.series import is_series
@@ -17,6 +18,7 @@ from trifuse.products.series import is_series
 _OPTIONS = {
     "enmap": {"mask", "scene"},
     "sentinel2": {"resolution", "bands", "mask", "upsampling"},
+    "landsat": {"bands", "mask"},
     "geotiff": {"bands", "scale", "offset", "nodata"},
     "envi": {"bands", "scale", "offset", "nodata"},
 }
@@ -27,14 +29,15 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
     """Open a product as a source of calibrated values.
 
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A (SAFE folder or zip, COGs with their
-    item), GeoTIFF and COG, ENVI (header or data). Several files, or a folder with nothing but
-    GeoTIFFs, are the tiles of one mosaic.
+    item), Landsat Collection 2 Level 2 (folder, tar), GeoTIFF and COG, ENVI (header or data).
+    Several files, or a folder with nothing but GeoTIFFs, are the tiles of one mosaic.
 
     Args:
         path: file or folder, or the tiles of one mosaic.
         options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`);
             ``resolution``, ``bands``, ``mask`` and ``upsampling`` for Sentinel-2
-            (:func:`trifuse.products.open_sentinel2`); ``bands``, ``scale``,
+            (:func:`trifuse.products.open_sentinel2`); ``bands`` and ``mask`` for Landsat
+            (:func:`trifuse.products.open_landsat`); ``bands``, ``scale``,
             ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`).
             Those that are None count as not given.
 
@@ -54,11 +57,15 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
         return open_enmap(path, **options)
     if kind == "sentinel2":
         return open_sentinel2(path, **options)
+    if kind == "landsat":
+        return open_landsat(path, **options)
     return open_envi(path, **options) if kind == "envi" else open_geotiff(found, **options)
 
 
 def detect(path: Path | str) -> tuple[str, list[Path]]:
-    """Kind of a product (``enmap``, ``sentinel2``, ``geotiff`` or ``envi``) and its files.
+    """Kind of a product and its files.
+
+    Kinds are ``enmap``, ``sentinel2``, ``landsat``, ``geotiff`` and ``envi``.
 
     Raises:
         ProductError: if it does not exist or is none of these.
@@ -73,6 +80,8 @@ def detect(path: Path | str) -> tuple[str, list[Path]]:
         return "enmap", [path]
     if path.exists() and is_sentinel2(path):
         return "sentinel2", [path]
+    if path.exists() and is_landsat(path):
+        return "landsat", [path]
     if path.is_dir():
         return "geotiff", _tiles(path)
     path = plain_file(path)

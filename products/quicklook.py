@@ -24,6 +24,7 @@ from trifuse.core import (
     atomic_path,
 )
 from trifuse.products.raster import gdal_reason
+from trifuse.products.sentinel2 import Sentinel2Source
 from trifuse.products.source import RasterSource
 
 RGB_NM = (665.0, 560.0, 490.0)
@@ -119,12 +120,12 @@ def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
 def read_small(source: CubeSource, max_size: int, bands: Sequence[str] | None = None) -> Cube:
     """A whole image averaged to at most ``max_size`` pixels a side, with bounded memory.
 
-    Raster files give it from their overviews; other sources are read in strips, whose pixels are
+    Raster files and Sentinel-2 products give it from their overviews; other sources are read in strips, whose pixels are
     averaged over whole blocks of the valid ones.
     """
     if max_size < 1:
         raise DataError(f"a picture of {max_size} pixels")
-    if isinstance(source, RasterSource):
+    if isinstance(source, (RasterSource, Sentinel2Source)):
         return source.read_small(max_size, bands)
     height, width = source.grid.shape
     step = max(1, math.ceil(max(height, width) / max_size))

@@ -118,8 +118,8 @@ class Raster:
     def __init__(self, path: Path | str, *, member: str = "") -> None:
         self.path = plain_file(path)
         self.name = f"{self.path}/{member}" if member else str(self.path)
-        self._address = _address(self.path, member)
         self._driver = driver_of(self.path, member)
+        self._address = _address(self.path, member)
         self._handles: dict[tuple[int, int], Any] = {}
         try:
             with rasterio.Env(**_ENV):
