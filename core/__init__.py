@@ -1,5 +1,6 @@
 """What every room shares: grids, cubes, bands, errors, resampling, tiles and units."""
 
+from trifuse.core.accumulate import DegradeAccumulator
 from trifuse.core.atomic import (
     atomic_path,
     fingerprint,
@@ -29,7 +30,7 @@ from trifuse.core.errors import (
 )
 from trifuse.core.grid import Grid, Window
 from trifuse.core.log import progress, progress_bar, set_verbosity
-from trifuse.core.resample import PSF, DegradeAccumulator, blur, degrade, fill_nearest, upsample
+from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
 from trifuse.core.series import Series
 from trifuse.core.tiling import Mosaic, Tile, TilePlan
 from trifuse.core.units import Manifest, Unit, run_units
@@ -37,7 +38,7 @@ from trifuse.core.units import Manifest, Unit, run_units
 __all__ = [
     "Grid", "Window", "Band", "BandSet", "canonical_name",
     "Cube", "CubeSource", "MemorySource", "Series",
-    "PSF", "blur", "degrade", "DegradeAccumulator", "upsample", "fill_nearest",
+    "PSF", "blur", "degrade", "DegradeAccumulator", "upsample", "fill_nearest", "cell_index",
     "Tile", "TilePlan", "Mosaic",
     "Unit", "Manifest", "run_units",
     "atomic_path", "refuse_existing", "write_bytes", "write_json", "read_json", "sha256",

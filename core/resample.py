@@ -18,12 +18,16 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
+from scipy.special import erf
 
 from trifuse.core.errors import ConfigError, DataError
 from trifuse.core.grid import Window
 
 TRUNCATE = 4.0
 """Kernels end at this many standard deviations; beyond lies 6e-5 of the energy."""
+
+NO_SHIFT = (0.0, 0.0)
+"""Coarse cells lie where their grid says."""
 
 KEYS_A = -0.75
 """Cubic convolution parameter, that of ``torch.nn.functional.interpolate``."""
@@ -122,13 +126,59 @@ def degrade_matrix(n: int, ratio: int, sigma: float, shift: float = 0.0) -> spar
     return blur_matrix(n, sigma, centres, spread=0.0 if ratio % 2 else 0.5)
 
 
+def reach(n: int, ratio: int, sigma: float, shift: float = 0.0) -> np.ndarray:
+    """How much of what each displaced cell sees lies inside the image, of what it would unmoved.
+
+    Args:
+        n: number of fine pixels.
+        ratio: fine pixels per coarse cell.
+        sigma: standard deviation of the PSF in fine pixels.
+        shift: displacement of the coarse cells in fine pixels.
+
+    Returns:
+        (n // ratio,) float64 in 0–1; all 1 without a shift.
+    """
+    centres = np.arange(n // ratio) * ratio + ratio / 2
+    scale = math.sqrt(2) * max(sigma, 1e-3)
+
+    def inside(at: np.ndarray) -> np.ndarray:
+        share: np.ndarray = (erf((n - at) / scale) + erf(at / scale)) / 2
+        return share
+
+    share: np.ndarray = np.minimum(1.0, np.maximum(inside(centres + shift), 0) / inside(centres))
+    return share
+
+
+def cell_index(pixels: np.ndarray, n: int, ratio: int, shift: float = 0.0) -> np.ndarray:
+    """The cell that covers each fine pixel; beyond the outermost cells, the outermost.
+
+    Args:
+        pixels: numbers of fine pixels.
+        n: number of coarse cells.
+        ratio: fine pixels per coarse cell.
+        shift: displacement of the coarse cells in fine pixels.
+    """
+    if shift == 0:
+        return np.asarray(pixels) // ratio
+    cells = np.floor((np.asarray(pixels) + (0.5 - shift)) / ratio).astype(int)
+    covering: np.ndarray = np.clip(cells, 0, n - 1)
+    return covering
+
+
 @lru_cache(maxsize=64)
-def upsample_matrix(n: int, ratio: int, a: float = KEYS_A) -> sparse.csr_matrix:
+def upsample_matrix(n: int, ratio: int, a: float = KEYS_A, shift: float = 0.0) -> sparse.csr_matrix:
     """One axis of cubic convolution from ``n`` cells to ``n·ratio`` pixels, edges replicated.
 
-    Pixel centres: fine pixel j lies at (j + ½)/ratio − ½ cells, so nothing shifts.
+    Pixel centres: fine pixel j lies at (j + ½ − shift)/ratio − ½ cells, so without a shift
+    nothing moves.
+
+    Args:
+        n: number of coarse cells.
+        ratio: fine pixels per coarse cell.
+        a: of the kernel.
+        shift: displacement of the coarse cells in fine pixels, as of :func:`degrade_matrix`.
     """
-    at = (np.arange(n * ratio) + 0.5) / ratio - 0.5
+    at = (np.arange(n * ratio) + (0.5 - shift)) / ratio - 0.5
     first = np.floor(at).astype(int) - 1
     taps = first[:, None] + np.arange(4)
     x = np.abs(at[:, None] - taps)
@@ -177,6 +227,7 @@ def degrade(
     psf: PSF | Sequence[PSF] | None = None,
     *,
     min_share: float = 2 / 3,
+    shift: tuple[float, float] = NO_SHIFT,
 ) -> np.ndarray:
     """Image as a coarser sensor sees it: PSF, then decimation at block centres.
 
@@ -188,6 +239,8 @@ def degrade(
         ratio: fine pixels per coarse cell, any integer ≥ 1.
         psf: one for all or one per leading plane; default: MTF 0.3 at Nyquist.
         min_share: cells with less than this share of their PSF on valid pixels become NaN.
+        shift: displacement (rows, columns) of the coarse cells in fine pixels; what they see
+            beyond the image is reflected.
 
     Returns:
         (…, y // ratio, x // ratio), the input's dtype.
@@ -200,12 +253,18 @@ def degrade(
     sigma = psf.pixels(ratio) if isinstance(psf, PSF) else [p.pixels(ratio) for p in psf]
 
     def matrices(s: float) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        return degrade_matrix(n_y, ratio, s), degrade_matrix(n_x, ratio, s)
+        return degrade_matrix(n_y, ratio, s, shift[0]), degrade_matrix(n_x, ratio, s, shift[1])
 
     return _normalised(data, sigma, matrices, min_share)
 
 
-def upsample(data: np.ndarray, ratio: int, window: Window | None = None) -> np.ndarray:
+def upsample(
+    data: np.ndarray,
+    ratio: int,
+    window: Window | None = None,
+    *,
+    shift: tuple[float, float] = NO_SHIFT,
+) -> np.ndarray:
     """Cubic convolution of coarse cells to fine pixels, NaN-aware.
 
     Cells without a value are bridged from their nearest neighbours for the interpolation and are
@@ -215,6 +274,7 @@ def upsample(data: np.ndarray, ratio: int, window: Window | None = None) -> np.n
         data: (…, y, x) float.
         ratio: fine pixels per coarse cell.
         window: fine pixels to compute (default: all); equal to that window of the whole.
+        shift: displacement (rows, columns) of the coarse cells in fine pixels.
 
     Returns:
         (…, window height, window width), the input's dtype.
@@ -222,13 +282,14 @@ def upsample(data: np.ndarray, ratio: int, window: Window | None = None) -> np.n
     n_y, n_x = data.shape[-2:]
     window = Window(0, 0, n_y * ratio, n_x * ratio) if window is None else window
     rows, cols = window.slices
-    along_y, along_x = upsample_matrix(n_y, ratio)[rows], upsample_matrix(n_x, ratio)[cols]
+    along_y = upsample_matrix(n_y, ratio, KEYS_A, shift[0])[rows]
+    along_x = upsample_matrix(n_x, ratio, KEYS_A, shift[1])[cols]
     missing = np.isnan(data)
     if not missing.any():
         return apply_separable(data, along_y, along_x)
     out = apply_separable(fill_nearest(data), along_y, along_x)
-    cell_y = np.arange(rows.start, rows.stop) // ratio
-    cell_x = np.arange(cols.start, cols.stop) // ratio
+    cell_y = cell_index(np.arange(rows.start, rows.stop), n_y, ratio, shift[0])
+    cell_x = cell_index(np.arange(cols.start, cols.stop), n_x, ratio, shift[1])
     out[missing[..., cell_y[:, None], cell_x]] = np.nan
     return out
 
@@ -285,58 +346,3 @@ def _fold(index: np.ndarray, n: int) -> np.ndarray:
     """Half-sample symmetric reflection of indices beyond 0 … n−1."""
     index = np.mod(index, 2 * n)
     return np.where(index < n, index, 2 * n - 1 - index)
-
-
-class DegradeAccumulator:
-    """Degradation of an image that comes in pieces: equal to :func:`degrade` of the whole.
-
-    The operator is linear, so each piece adds its share to the coarse cells it reaches. Memory is
-    that of the coarse image.
-
-    Args:
-        bands: planes of the image.
-        height: rows of the whole fine image.
-        width: columns of the whole fine image.
-        ratio: fine pixels per coarse cell.
-        psf: default: MTF 0.3 at Nyquist.
-    """
-
-    def __init__(
-        self, bands: int, height: int, width: int, ratio: int, psf: PSF | None = None
-    ) -> None:
-        sigma = (PSF.from_mtf() if psf is None else psf).pixels(ratio)
-        self._along_y = degrade_matrix(height, ratio, sigma).tocsc()
-        self._along_x = degrade_matrix(width, ratio, sigma).tocsc()
-        shape = (bands, height // ratio, width // ratio)
-        self._total, self._share = np.zeros(shape), np.zeros(shape)
-
-    def add(self, window: Window, values: np.ndarray) -> None:
-        """Add a piece that no other piece overlaps.
-
-        Args:
-            window: where the piece lies in the whole.
-            values: (band, y, x) float; NaN is left out.
-        """
-        rows, cols = window.slices
-        along_y, along_x = self._along_y[:, rows], self._along_x[:, cols]
-        i = np.unique(along_y.indices)
-        j = np.unique(along_x.indices)
-        if not len(i) or not len(j):
-            return
-        at = np.s_[:, i[0] : i[-1] + 1, j[0] : j[-1] + 1]
-        along_y, along_x = along_y[i[0] : i[-1] + 1], along_x[j[0] : j[-1] + 1]
-        there = ~np.isnan(values)
-        self._total[at] += apply_separable(
-            np.where(there, values, 0).astype(np.float64), along_y, along_x
-        )
-        if there.all():
-            self._share[at] += np.outer(along_y.sum(axis=1), along_x.sum(axis=1))
-        else:
-            self._share[at] += apply_separable(there.astype(np.float64), along_y, along_x)
-
-    def result(self, min_share: float = 2 / 3) -> np.ndarray:
-        """(band, y // ratio, x // ratio) float32; NaN as in :func:`degrade`."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = self._total / self._share
-        keep = self._share > max(min_share - 1e-9, 1e-9)
-        return np.where(keep, mean, np.nan).astype(np.float32)
