@@ -1,13 +1,19 @@
 """Two sensors onto one ground."""
 
 from trifuse.align.pairing import Pair, pair
-from trifuse.align.regression import RegressionFit, coarse_view, fit_cells, regression_fit
+from trifuse.align.regression import (
+    RegressionFit,
+    coarse_view,
+    fit_cells,
+    missing_pixels,
+    regression_fit,
+)
 from trifuse.align.spectral_map import SpectralMap, fit_map
 from trifuse.align.swath import SwathIndex, SwathWeights, resample_swath
 
 __all__ = [
     "Pair", "pair",
     "SpectralMap", "fit_map",
-    "RegressionFit", "regression_fit", "fit_cells", "coarse_view",
+    "RegressionFit", "regression_fit", "fit_cells", "coarse_view", "missing_pixels",
     "resample_swath", "SwathIndex", "SwathWeights",
 ]  # fmt: skip

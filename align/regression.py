@@ -28,9 +28,11 @@ from trifuse.core import (
     MemorySource,
     TilePlan,
     Window,
+    cell_index,
     fill_nearest,
     upsample,
 )
+from trifuse.core.resample import NO_SHIFT
 
 HIDDEN = 0.01
 """Share of what a cell sees that S2 may lack: at this share the cell counts half in the fit, and
@@ -84,12 +86,9 @@ class RegressionFit:
             raise DataError(f"S2 has shape {s2.shape} for a window of {window.shape}")
         out = self.spectral.apply(s2)
         if self.residual is not None:
-            out += upsample(self.residual, ratio, window)
+            out += upsample(self.residual, ratio, window, shift=self.pair.shift)
         if self.missing.any():
-            rows, cols = window.slices
-            cell_y = np.arange(rows.start, rows.stop) // ratio
-            cell_x = np.arange(cols.start, cols.stop) // ratio
-            out[self.missing[:, cell_y[:, None], cell_x]] = np.nan
+            out[missing_pixels(self.missing, self.pair, window)] = np.nan
         return out
 
 
@@ -100,6 +99,7 @@ def regression_fit(
     psf: PSF | None = None,
     ridge: float | str = "gcv",
     residual: bool = True,
+    shift: tuple[float, float] = NO_SHIFT,
     tile: int = 1024,
 ) -> RegressionFit:
     """Fit the regression of S3 on S2 over their shared ground, in one pass over S2.
@@ -112,6 +112,7 @@ def regression_fit(
         psf: of S3; default: MTF 0.3 at Nyquist.
         ridge: see :func:`fit_map`.
         residual: whether predictions add the upsampled residual.
+        shift: (rows, columns) in S2 pixels by which S3's cells lie beside where their grid says.
         tile: edge of the tiles read, in S2 pixels.
 
     Raises:
@@ -122,7 +123,7 @@ def regression_fit(
     """
     fine = MemorySource(s2, "S2") if isinstance(s2, Cube) else s2
     coarse = MemorySource(s3, "S3") if isinstance(s3, Cube) else s3
-    shared = pair(fine, coarse)
+    shared = pair(fine, coarse, shift=shift)
     observed = coarse.read(shared.s3_window).masked()
     seen, share = coarse_view(fine, shared, psf=psf, tile=tile)
     try:
@@ -168,22 +169,43 @@ def coarse_view(
 
     Args:
         s2: sharp source.
-        shared: its common ground with S3.
+        shared: its common ground with S3, with the shift of S3's cells.
         psf: of S3; default: MTF 0.3 at Nyquist.
         tile: edge of the tiles read, in S2 pixels.
 
     Returns:
         (l, y, x) float32 in S3's cells, NaN where less than two thirds of what a cell sees is
-        there; and the share that is there in every band, (y, x) float32 in 0–1.
+        there; and the share that is there in every band, (y, x) float32 in 0–1. What a shift
+        moves beyond the shared ground counts as not there.
     """
     height, width = shared.grid.shape
-    view = DegradeAccumulator(len(s2.bands), height, width, shared.ratio, psf)
-    share = DegradeAccumulator(1, height, width, shared.ratio, psf)
+    view = DegradeAccumulator(len(s2.bands), height, width, shared.ratio, psf, shift=shared.shift)
+    share = DegradeAccumulator(1, height, width, shared.ratio, psf, shift=shared.shift)
     for part in TilePlan(height, width, tile):
         pixels = read_masked(s2, shared.s2_window, part.write)
         view.add(part.write, pixels)
         share.add(part.write, np.isfinite(pixels).all(axis=0, keepdims=True).astype(np.float32))
-    return view.result(), np.clip(share.result()[0], 0, 1)
+    there = np.nan_to_num(share.result(min_share=0.0)[0]) * share.reach
+    return view.result(), np.clip(there, 0, 1).astype(np.float32)
+
+
+def missing_pixels(missing: np.ndarray, shared: Pair, window: Window) -> np.ndarray:
+    """The footprint of coarse cells on sharp pixels.
+
+    Args:
+        missing: (L, y, x) bool, per coarse cell.
+        shared: the ground, with the shift of the cells.
+        window: pixels of ``shared.grid``.
+
+    Returns:
+        (L, window height, window width) bool.
+    """
+    rows, cols = (np.arange(s.start, s.stop) for s in window.slices)
+    (n_y, n_x), (dy, dx) = missing.shape[-2:], shared.shift
+    cell_y = cell_index(rows, n_y, shared.ratio, dy)
+    cell_x = cell_index(cols, n_x, shared.ratio, dx)
+    there: np.ndarray = missing[:, cell_y[:, None], cell_x]
+    return there
 
 
 def read_masked(source: CubeSource, ground: Window, window: Window) -> np.ndarray:

@@ -28,6 +28,7 @@ from trifuse.core import (
     Window,
     progress,
 )
+from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer.methods import Method, get_method
 from trifuse.fusformer.runtime import Precision, Runtime
 from trifuse.fusformer.scene import Scene
@@ -89,6 +90,7 @@ def fuse(
     device: str = "auto",
     precision: Precision = "32",
     psf: PSF | None = None,
+    shift: tuple[float, float] = NO_SHIFT,
 ) -> FuseResult:
     """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
 
@@ -105,6 +107,8 @@ def fuse(
         device: ``auto``, ``cpu``, ``cuda``.
         precision: ``32``, ``bf16`` or ``16``.
         psf: of the coarse sensor; default: MTF 0.3 at Nyquist.
+        shift: (rows, columns) in sharp pixels by which the coarse cells lie beside where their
+            grid says; see :func:`trifuse.align.register`. No image is resampled.
 
     Returns:
         What was made, with the self-check.
@@ -119,7 +123,7 @@ def fuse(
     method = get_method(method) if isinstance(method, str) else method
     runtime = Runtime(device, precision)
     psf = PSF.from_mtf() if psf is None else psf
-    scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf)
+    scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf, shift)
     height, width = scene.grid.shape
     if preset == "paper":
         tile, overlap = tile or BLENDED_TILE, overlap or BLENDED_OVERLAP
@@ -127,7 +131,7 @@ def fuse(
     run = method.prepare(scene, runtime)
     prepared = time.perf_counter()
 
-    seen = DegradeAccumulator(len(scene.bands), height, width, scene.ratio, psf)
+    seen = DegradeAccumulator(len(scene.bands), height, width, scene.ratio, psf, shift=shift)
 
     def emit(window: Window, data: np.ndarray) -> None:
         seen.add(window, data)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from trifuse.align import fit_cells
-from trifuse.core import Window, upsample
+from trifuse.core import Window
 from trifuse.fusformer.scene import Scene
 
 TileRun = Callable[[Window, np.ndarray], np.ndarray]
@@ -32,7 +32,7 @@ def regression_prior(scene: Scene, *, ridge: float | str = "gcv", residual: bool
 
     def predict(window: Window, hrmsi: np.ndarray) -> np.ndarray:
         mapped: np.ndarray = spectral.apply(hrmsi)
-        return mapped + upsample(left, scene.ratio, window) if residual else mapped
+        return mapped + scene.moved(left, window) if residual else mapped
 
     return predict
 

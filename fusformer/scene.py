@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from trifuse.align import coarse_view, pair
+from trifuse.align import coarse_view, missing_pixels, pair
 from trifuse.core import PSF, BandSet, Cube, CubeSource, DataError, Window, fill_nearest, upsample
+from trifuse.core.resample import NO_SHIFT
 
 
 class SelectedBands(CubeSource):
@@ -40,6 +41,7 @@ class Scene:
         hr_names: bands of S2 to use, in order.
         lr_names: bands of S3 to use, in order.
         psf: of the coarse sensor.
+        shift: (rows, columns) in sharp pixels by which the coarse cells lie beside their grid.
 
     Attributes:
         grid: sharp pixels over the shared ground, whole coarse cells.
@@ -60,8 +62,9 @@ class Scene:
         hr_names: Sequence[str],
         lr_names: Sequence[str],
         psf: PSF,
+        shift: tuple[float, float] = NO_SHIFT,
     ) -> None:
-        self.pair = pair(s2, s3)
+        self.pair = pair(s2, s3, shift=shift)
         self.psf, self.ratio, self.grid = psf, self.pair.ratio, self.pair.grid
         self.s2 = SelectedBands(s2, hr_names)
         coarse = SelectedBands(s3, lr_names).read(self.pair.s3_window)
@@ -87,20 +90,20 @@ class Scene:
         """Sharp pixels, finite everywhere: :meth:`read`, filled with what S3's cells would see."""
         data, valid = self.read(window)
         if not valid.all():
-            data = np.where(np.isfinite(data), data, upsample(self._hr_bridged, self.ratio, window))
+            data = np.where(np.isfinite(data), data, self.moved(self._hr_bridged, window))
         return data, valid
 
     def upsampled(self, window: Window) -> np.ndarray:
         """Coarse image by cubic convolution, finite everywhere: (L, y, x) float32."""
-        return upsample(self._bridged, self.ratio, window)
+        return self.moved(self._bridged, window)
 
     def missing(self, window: Window) -> np.ndarray:
         """Where the coarse image has no value: (L, y, x) bool, over whole cells."""
-        rows, cols = window.slices
-        y = np.arange(rows.start, rows.stop) // self.ratio
-        x = np.arange(cols.start, cols.stop) // self.ratio
-        there: np.ndarray = self._missing[:, y[:, None], x]
-        return there
+        return missing_pixels(self._missing, self.pair, window)
+
+    def moved(self, cells: np.ndarray, window: Window) -> np.ndarray:
+        """Planes of coarse cells at sharp pixels, by cubic convolution from where the cells lie."""
+        return upsample(cells, self.ratio, window, shift=self.pair.shift)
 
     @cached_property
     def hr_coarse(self) -> tuple[np.ndarray, np.ndarray]:
