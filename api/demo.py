@@ -47,7 +47,7 @@ class Demo:
 
 
 def run_demo(
-    out: Path | str, *, size: int = 240, seed: int = 0, steps: int = 300, overwrite: bool = False
+    out: Path | str, *, size: int = 240, seed: int = 0, steps: int = 200, overwrite: bool = False
 ) -> Demo:
     """Procedural scenes → EnMAP-like deliveries → triplets → training → fusion → NDVI → picture.
 

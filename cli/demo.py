@@ -14,7 +14,7 @@ from trifuse.cli.options import Result, command, output, plain
 @click.option("--size", type=click.IntRange(120), default=240, show_default=True,
               help="Edge of the scenes in pixels of 30 m.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another place.")
-@click.option("--steps", type=click.IntRange(1), default=300, show_default=True,
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True,
               help="Updates of the network.")  # fmt: skip
 @command
 def demo(output: Path, size: int, seed: int, steps: int, overwrite: bool, dry_run: bool) -> Result:

@@ -1,0 +1,178 @@
+"""Each command as a user types it, on good input."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from trifuse import __version__
+from trifuse.cli.main import cli
+from trifuse.core import EXIT_CODES
+from trifuse.products import open_cube
+
+
+def commands(group=cli, path=()):
+    for name, item in group.commands.items():
+        if hasattr(item, "commands"):
+            yield from commands(item, (*path, name))
+        else:
+            yield (*path, name), item
+
+
+@pytest.mark.parametrize(("path", "item"), list(commands()), ids=lambda v: "-".join(v)
+                         if isinstance(v, tuple) else "")  # fmt: skip
+def test_every_command_has_the_common_options_and_help(trifuse, path, item):
+    names = {o for p in item.params for o in p.opts}
+    assert {"--overwrite", "--dry-run", "--json", "-v", "-q"} <= names
+    code, out, _ = trifuse(*path, "-h")
+    assert code == 0
+    assert len(out.splitlines()) > 6
+
+
+def test_versions(trifuse):
+    code, out, _ = trifuse("--show-versions")
+    assert code == 0
+    assert f"trifuse {__version__}" in out
+    assert "rasterio" in out
+
+
+def test_exit_codes_are_in_the_readme(repository):
+    readme = (repository / "README.md").read_text()
+    for code in EXIT_CODES:
+        assert f"\n| {code} | " in readme
+
+
+def test_usage_errors_are_code_2(trifuse):
+    assert trifuse("fuse")[0] == 2
+    assert trifuse("no-such-command")[0] == 2
+
+
+def test_unexpected_errors_are_one_line_and_code_1(trifuse, monkeypatch):
+    import trifuse.srf_data as room
+
+    def broken():
+        raise RuntimeError("line one\nline two")
+
+    monkeypatch.setattr(room, "names", broken)
+    code, _, err = trifuse("srf", "list")
+    assert code == 1
+    assert err.strip() == (
+        "Error: unexpected RuntimeError: line one line two; run again with -vv and report it"
+    )
+    assert "Traceback" in trifuse("srf", "list", "-vv")[2]
+
+
+class TestSrf:
+    def test_list_and_show(self, trifuse, as_json, tmp_path):
+        assert "S2C_MSI" in trifuse("srf", "list")[1]
+        code, out, _ = trifuse("srf", "show", "S3A_OLCI", "--json", "-o", tmp_path / "olci.png")
+        assert code == 0
+        bands = as_json(out)["bands"]
+        assert len(bands) == 21
+        assert (tmp_path / "olci.png").stat().st_size > 10_000
+
+    def test_an_old_table_is_caught(self, trifuse, tmp_path):
+        from trifuse.srf_data import load
+
+        table = load("S2A_MSI")
+        at = np.arange(400, 2400)
+        columns = {}
+        for band in table.bands:
+            wavelength, response = table.curve(band.name)
+            shift = 4.0 if band.name == "B2" else 0.0
+            columns[band.name] = np.interp(at, np.asarray(wavelength) + shift, response, 0, 0)
+        rows = [",".join(["wavelength", *columns])]
+        rows += [",".join([str(w), *(f"{c[i]:.6f}" for c in columns.values())])
+                 for i, w in enumerate(at)]  # fmt: skip
+        (tmp_path / "old.csv").write_text("\n".join(rows))
+        code, out, _ = trifuse("srf", "check", tmp_path / "old.csv", "--sensor", "S2A_MSI")
+        assert code == 0
+        assert "B2" in out
+        assert "B3" not in out
+
+
+class TestFlow:
+    def test_inspect(self, trifuse, as_json, scene):
+        code, out, _ = trifuse("inspect", scene.enmap, "--json")
+        assert code == 0
+        facts = as_json(out)
+        assert facts["kind"].lower().startswith("enmap")
+        assert len(facts["bands"]) == 224
+        assert facts["valid_share"] == 1
+
+    def test_simulate_says_what_it_would_do_and_does_it(self, trifuse, as_json, scene, tmp_path):
+        given = ("simulate", scene.enmap, "-o", tmp_path / "store", "--patch", "40")
+        code, out, _ = trifuse(*given, "--dry-run")
+        assert code == 0
+        assert "at most 9 triplets" in out
+        assert not (tmp_path / "store").exists()
+        code, out, _ = trifuse(*given, "--json")
+        assert code == 0
+        first = as_json(out)
+        assert sum(first["triplets"].values()) == 9
+        assert [b["name"] for b in first["lr_bands"]][:2] == ["Oa03", "Oa04"]
+        assert as_json(trifuse(*given, "--json")[1]) == first, "a second run resumes"
+
+    def test_train_dry_run_and_resume(self, trifuse, as_json, store, tmp_path):
+        small = [x for kv in ("optim.steps=2", "optim.warmup=0", "model.width=8", "model.heads=1",
+                              "model.encoder=1", "model.decoder=0", "optim.batch=2")
+                 for x in ("--set", kv)]  # fmt: skip
+        given = ("train", "fusformer", store, "-o", tmp_path / "run", *small)
+        code, out, _ = trifuse(*given, "--dry-run")
+        assert code == 0
+        assert "steps: 2" in out
+        code, out, _ = trifuse(*given, "--json")
+        assert code == 0
+        assert as_json(out)["step"] == 2
+        assert trifuse(*given)[0] == 0
+
+    @pytest.mark.parametrize("method", ["bicubic", "regression", "network"])
+    def test_fuse_evaluate_and_map(self, trifuse, as_json, scene, weights, method, tmp_path):
+        fused = tmp_path / "fused.tif"
+        extra = ["--weights", weights] if method == "network" else ["--method", method]
+        given = ("fuse", "--s2", scene.s2, "--s3", scene.s3, "-o", fused, *extra)
+        code, out, _ = trifuse(*given, "--dry-run")
+        assert code == 0
+        assert not fused.exists()
+        code, out, _ = trifuse(*given)
+        assert code == 0
+        assert "seen by Sentinel-3 again" in out
+        assert {p.name for p in tmp_path.iterdir()} >= {"fused.tif", "fused.tif.json", "fused.png"}
+        with open_cube(fused) as source:
+            assert source.bands.names[0] == "Oa03"
+            assert source.grid.shape == (120, 120)
+        code, out, _ = trifuse("evaluate", fused, "--truth", scene.truth, "--s2", scene.s2,
+                               "--s3", scene.s3, "--json")  # fmt: skip
+        assert code == 0
+        scores = as_json(out)["scores"]
+        assert {"bicubic", "regression"} <= set(scores)
+        assert scores["regression"]["psnr"] > scores["bicubic"]["psnr"] + 20
+        if method != "bicubic":
+            assert scores[method]["psnr"] > scores["bicubic"]["psnr"] + 10
+        code, out, _ = trifuse("ndvi", fused, "-o", tmp_path / "ndvi.tif", "--json")
+        assert code == 0
+        assert -1 <= as_json(out)["mean"] <= 1
+        with open_cube(tmp_path / "ndvi.tif") as source:
+            assert source.bands.names == ("NDVI",)
+
+    def test_the_demo_says_what_it_would_do(self, trifuse, tmp_path):
+        code, _, _ = trifuse("demo", "-o", tmp_path / "demo", "--dry-run")
+        assert code == 0
+        assert not (tmp_path / "demo").exists()
+
+
+def test_ndvi_and_simulate_never_import_torch(scene, tmp_path):
+    code = (
+        "import sys; from trifuse.cli.main import run; "
+        "done = run(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(done)"
+    )
+    for arguments in (
+        ["ndvi", scene.truth, "-o", tmp_path / "ndvi.tif"],
+        ["simulate", scene.enmap, "-o", tmp_path / "store", "--patch", "60"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
