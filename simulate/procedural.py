@@ -2,7 +2,9 @@
 
 Land is laid out in map coordinates and every material follows a physical model with parameters
 of its own in each pixel (see the ``scene_*`` modules), so scenes are as hard for spectral maps as
-real ones. Reflectance is rounded to 1e-4, the step of EnMAP deliveries.
+real ones: the regression of Sentinel-3 on Sentinel-2 (ratio 10, no errors) scores 55–61 dB, and 57
+on a real EnMAP block. Snow raises that to about 67 dB, because PSNR counts against the brightest
+pixel. Reflectance is rounded to 1e-4, the step of EnMAP deliveries.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from trifuse.simulate.scene_light import Light, build_light
 from trifuse.simulate.scene_spectra import SpectralLibrary
 from trifuse.simulate.scene_surface import Surface, surface_at
 from trifuse.simulate.scene_world import World, build_world
-from trifuse.srf_data import load
+from trifuse.srf_data import infer_detectors, load
 
 SNAP = 1e-4
 """Step of the reflectance, that of the product's integers."""
@@ -37,7 +39,7 @@ _SWAY = 0.5
 # Wavelength in nm and noise of a reflectance of 0.2, as measured on a flight product.
 _NOISE_VNIR = (
     (418, 440, 480, 560, 660, 690, 740, 752, 763, 776, 800, 870, 900, 930, 960, 993),
-    (1.0e-3, 7.5e-4, 4.8e-4, 3.6e-4, 3.0e-4, 4.5e-4, 8.0e-4, 1.3e-3, 2.8e-3, 1.1e-3, 8.5e-4,
+    (1.3e-3, 1.1e-3, 6.0e-4, 4.6e-4, 3.8e-4, 5.2e-4, 8.0e-4, 1.3e-3, 2.8e-3, 1.1e-3, 8.5e-4,
      1.05e-3, 1.5e-3, 2.0e-3, 1.7e-3, 1.2e-3),
 )  # fmt: skip
 _NOISE_SWIR = (
@@ -48,7 +50,7 @@ _NOISE_SWIR = (
      1.3e-3, 2.5e-3),
 )  # fmt: skip
 
-_KEYSTONE = 0.16
+_KEYSTONE = 0.34
 """The same within the first detector, per 450 nm."""
 
 _ROWS = 40
@@ -97,7 +99,7 @@ def procedural_scene(
         size: edge in pixels, or (rows, columns); at least 8.
         seed: another seed is another place; ``seed % 5`` is its kind: plain, hills, lakes,
             mountains, dry country.
-        gsd: pixel size in metres; the land stays the same, seen more sharply or less.
+        gsd: pixel size in metres, 5 to 500; fields, roads and rivers keep their size on the ground.
         clouds: whether clouds and their shadows lie over it; they are not valid.
         crs: coordinate system of the grid, in metres.
         west: map coordinate of the left edge.
@@ -130,23 +132,24 @@ def procedural_layers(
 
     Args, Raises: see there.
     """
-    shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    if min(shape) < 8 or seed < 0 or not 1 <= gsd <= 1000:
+    rows, cols = (size, size) if isinstance(size, int) else size
+    shape = (int(rows), int(cols))
+    if min(shape) < 8 or seed < 0 or not 5 <= gsd <= 500:
         raise ConfigError(
             f"no scene of {shape[0]}×{shape[1]} pixels of {gsd:g} m with seed {seed}",
-            fix="give at least 8 pixels of 1 to 1000 m and a seed of 0 or more",
+            fix="give at least 8 pixels of 5 to 500 m and a seed of 0 or more",
         )
     bands = load("ENMAP").bands
     centres = np.array(bands.centres)
-    detectors, usable = _detectors(centres), _usable(len(bands))
+    detectors, usable = infer_detectors(centres), _usable(len(bands))
     library = SpectralLibrary.at(centres)
     world = build_world(shape, seed, gsd)
     light = build_light(world, clouds)
     data = np.empty((len(bands), *shape), np.float32)
     cover = np.empty(shape, np.uint8)
-    for rows, surface in _surfaces(world):
-        cover[rows] = surface.cover.reshape(-1, shape[1])
-        _paint(library, light, surface, rows, data[:, rows])
+    for block, surface in _surfaces(world):
+        cover[block] = surface.cover.reshape(-1, shape[1])
+        _paint(library, light, surface, block, data[:, block])
     _sense(data, library, light, np.array(detectors) == "SWIR", seed, gsd)
     data[[not u for u in usable]] = np.nan
     cloud = light.opacity > 0.06
@@ -161,12 +164,6 @@ def procedural_layers(
     return ProceduralScene(
         cube, cloud, shadow, cover, LANDCOVER, world.height, (light.elevation, light.azimuth)
     )
-
-
-def _detectors(centres: np.ndarray) -> list[str]:
-    """The second detector starts where the wavelength steps back."""
-    start = int(np.flatnonzero(np.diff(centres) < 0)[0]) + 1
-    return ["VNIR"] * start + ["SWIR"] * (len(centres) - start)
 
 
 def _usable(count: int) -> list[bool]:

@@ -23,7 +23,7 @@ _CANOPY = {
     "bare":         (25., 6.0, 0.3, .20, .020, 0.8, .30, .88, .10, .50, 4),
     "maize":        (47., 9.0, 0.2, .04, .040, 0.8, .20, .91, 2.8, .55, 2),
     "beet":         (44., 9.0, 0.3, .03, .048, 0.6, .10, .92, 3.2, .60, 2),
-    "rape":         (12., 19., 0.1, .06, .038, 0.7, .15, .92, 2.6, .60, 2),
+    "rape":         (8.0, 15., 0.1, .08, .038, 0.7, .15, .92, 2.5, .60, 2),
     "meadow":       (35., 9.0, 0.6, .15, .025, 0.8, .35, .89, 2.4, .55, 3),
     "cut":          (19., 8.0, 0.6, .42, .012, 0.9, .60, .88, 1.2, .50, 3),
     "dry grass":    (7.0, 5.0, 1.0, .58, .006, 1.0, .85, .88, 1.1, .50, 3),
@@ -32,8 +32,11 @@ _CANOPY = {
     "pit":          (20., 6.0, 0.5, .30, .015, 0.9, .40, .88, .04, .50, 4),
 }  # fmt: skip
 USES = tuple(_CANOPY)
-_TABLE = np.array(list(_CANOPY.values()), np.float32)
-_SPREAD = np.array([.20, .22, .5, .35, .25, .18, .25, .02, .28, .10], np.float32)  # fmt: skip
+CANOPY = np.array(list(_CANOPY.values()), np.float32)
+"""(use, 11) the same as numbers."""
+
+CANOPY_SPREAD = np.array([.20, .22, .5, .35, .25, .18, .25, .02, .28, .10], np.float32)  # fmt: skip
+"""(10,) how much the logarithm of each parameter varies from parcel to parcel."""
 
 # How often a crop stands in arable land in spring and in late summer.
 _CROPS = {
@@ -204,11 +207,11 @@ def decide(setting: Setting, terrain: Terrain, country: Country, parcels: Parcel
     pivot = (parcels.area > 150_000) & (uniform(ids, 29) < 0.5) & (setting.dryness > 0.5)
     pivot &= (kind == FIELD) & (np.abs(np.log(parcels.side[0] / parcels.side[1])) < 0.5)
 
-    canopy = _TABLE[use, :10]
+    canopy = CANOPY[use, :10]
     vary = np.stack([normal(ids, 40 + k) for k in range(10)], axis=1)
     # High and steep pastures are one, whoever owns them.
     wild = np.maximum(smoothstep(slope, 0.12, 0.25), smoothstep(alpine, -1.6, -1.2))[:, None]
-    canopy = canopy * np.exp(_SPREAD * vary * (1 - 0.75 * wild))
+    canopy = canopy * np.exp(CANOPY_SPREAD * vary * (1 - 0.75 * wild))
     canopy[:, 8] *= np.where(use == USES.index("bare"), np.exp(0.8 * normal(ids, 51)), 1)
     canopy[:, 8] *= 1 - 0.25 * setting.dryness
     canopy[:, 8] *= 1 - 0.75 * smoothstep(alpine, -0.8, -0.1)
@@ -216,7 +219,7 @@ def decide(setting: Setting, terrain: Terrain, country: Country, parcels: Parcel
     kinds = np.where(conifer + 0.7 * normal(ids, 30) > 0, 0, 1)
     kinds = np.where(setting.dryness > 0.5 + 0.3 * uniform(ids, 31), 2, kinds)
     tree = _TREES[np.where(town, 1, kinds)]
-    tree = tree * np.exp(0.55 * _SPREAD * np.stack([normal(ids, 60 + k) for k in range(10)], 1))
+    tree = tree * np.exp(0.55 * CANOPY_SPREAD * np.stack([normal(ids, 60 + k) for k in range(10)], 1))
 
     soil = 0.35 * np.stack([normal(ids, 75 + k) for k in range(9)], axis=1)
     # Tilled land is moist where it was ploughed of late.
@@ -250,7 +253,7 @@ def decide(setting: Setting, terrain: Terrain, country: Country, parcels: Parcel
     orchard = hilly & (kind == FIELD) & (slope > 0.02) & (alpine < -1.5)
     clump = np.where(orchard, 0.25 + 0.35 * uniform(ids, 107), clump)
     clump = np.where((kind == FIELD) & (river < 150) & (clump == 0), 0.06, clump)
-    cover = np.where(town, 6, np.where(forest, 5, _TABLE[use, 10])).astype(np.uint8)
+    cover = np.where(town, 6, np.where(forest, 5, CANOPY[use, 10])).astype(np.uint8)
     return Use(
         kind, canopy.astype(np.float32), tree.astype(np.float32), soil.astype(np.float32), built,
         plot, clump.astype(np.float32), cover, pivot,

@@ -47,7 +47,7 @@ def build_light(world: World, clouds: bool) -> Light:
     facing = (-fall_x * np.sin(azi) + fall_y * np.cos(azi)) * np.cos(alt) + np.sin(alt)
     steep = np.sqrt(1 + fall_x**2 + fall_y**2)
     # Terrain correction takes most of the relief out, but never all.
-    direct = np.clip(facing / steep / np.sin(alt), 0.06, 1.5) ** 0.8
+    direct = np.clip(facing / steep / np.sin(alt), 0.06, 1.4) ** 0.8
     sky = (1 + 1 / steep) / 2
     if clouds:
         opacity, shadow = _clouds(world, alt, azi)

@@ -84,7 +84,7 @@ def build_districts(seed: int, setting: Setting, terrain: Terrain) -> Districts:
     contour = np.arctan2(down[0], down[1])
     angle = np.where(steep > 0.04, contour, 0.9 * sample(trend, row, col))
     angle = angle + rng.normal(0, 0.22, len(sites)) + rng.choice([0, np.pi / 2], len(sites))
-    area = 1e4 * setting.fields * np.exp(rng.normal(0, 0.45, len(sites)))
+    area = 1e4 * setting.fields * np.exp(rng.normal(0, 0.55, len(sites)))
     broad = [fractal(rng, shape, step, beta=3.4, outer=5000, inner=350) for _ in range(2)]
     fine = [fractal(rng, shape, step, beta=2.4, outer=700, inner=70) for _ in range(2)]
     warp = 48 * np.stack(broad) + 5 * np.stack(fine)

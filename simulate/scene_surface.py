@@ -60,7 +60,7 @@ def surface_at(world: World, rows: slice) -> Surface:
     kinds = np.stack([cover] + [np.full_like(cover, k) for k in (5, 1, 6, 7)])
     main = share.argmax(axis=1)
     cover = kinds[main, np.arange(len(main))]
-    # A meadow in a town is grassland; what is paved more than it is green is built.
+    # The gardens of a town are grassland where they prevail.
     cover = np.where((cover == 6) & (main == 0), 3, cover).astype(np.uint8)
     return Surface(
         share, _herb(m.herb, t), _tree(m.tree, t), _soil(w, m.soil, t, y, x),

@@ -51,10 +51,10 @@ class Setting:
 KINDS = {
     # relief, rugged, lakes, dryness, forest, fields, people: typical values
     "plain": (14.0, 0.0, 0.5, 0.15, 0.16, 9.0, 11.0),
-    "hills": (75.0, 0.2, 0.35, 0.15, 0.34, 4.0, 10.0),
+    "hills": (75.0, 0.2, 0.35, 0.15, 0.34, 5.5, 10.0),
     "lakes": (16.0, 0.0, 0.95, 0.05, 0.42, 7.0, 6.0),
-    "mountains": (400.0, 0.9, 0.5, 0.1, 0.46, 2.5, 4.0),
-    "dry": (55.0, 0.4, 0.2, 0.75, 0.10, 8.0, 5.0),
+    "mountains": (400.0, 0.9, 0.5, 0.1, 0.50, 5.0, 4.0),
+    "dry": (55.0, 0.4, 0.2, 0.75, 0.10, 11.0, 5.0),
 }
 
 
@@ -84,7 +84,6 @@ class Terrain:
         height: (rows, columns) metres above the mean, valleys carved.
         slope: (rows, columns) rise over run.
         level: (rows, columns) lake surface, −inf where none is near.
-        flow: (rows, columns) log10 of the upstream area in km².
         stream_distance: (rows, columns) metres to the next river or lake.
         rivers: lines of (y, x, width) in metres.
     """
@@ -94,7 +93,6 @@ class Terrain:
     height: np.ndarray
     slope: np.ndarray
     level: np.ndarray
-    flow: np.ndarray
     stream_distance: np.ndarray
     rivers: tuple[np.ndarray, ...]
 
@@ -148,7 +146,7 @@ def build_terrain(seed: int, setting: Setting, extent: tuple[float, float], gsd:
     slope = np.hypot(*np.gradient(ndimage.gaussian_filter(height, 0.7), step))
     return Terrain(
         step, MARGIN, height.astype(np.float32), slope.astype(np.float32),
-        level.astype(np.float32), np.log10(area).astype(np.float32), distance.astype(np.float32),
+        level.astype(np.float32), distance.astype(np.float32),
         tuple(rivers),
     )  # fmt: skip
 
