@@ -292,7 +292,7 @@ def _write_safe(work: Path, made: _Made, facts: ProductFacts) -> None:
         if gsd == 10:
             thin = np.full(made.grids[10].shape, 100)
             colours = [made.reflectance(b, 10) for b in ("B4", "B3", "B2")]
-            tci = [np.clip(np.nan_to_num(c) * 255 / 0.3, 0, 255) for c in colours]
+            tci = [np.clip(np.nan_to_num(c, posinf=1.0) * 255 / 0.3, 0, 255) for c in colours]
             planes |= {"AOT": ([thin], "uint16"), "WVP": ([thin], "uint16"), "TCI": (tci, "uint8")}
         else:
             planes["SCL"] = ([made.classes(gsd)], "uint8")

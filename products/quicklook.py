@@ -120,8 +120,8 @@ def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
 def read_small(source: CubeSource, max_size: int, bands: Sequence[str] | None = None) -> Cube:
     """A whole image averaged to at most ``max_size`` pixels a side, with bounded memory.
 
-    Raster files and Sentinel-2 products give it from their overviews; other sources are read in strips, whose pixels are
-    averaged over whole blocks of the valid ones.
+    Raster files and Sentinel-2 products give it from their overviews; other sources are read in
+    strips, whose pixels are averaged over whole blocks of the valid ones.
     """
     if max_size < 1:
         raise DataError(f"a picture of {max_size} pixels")
