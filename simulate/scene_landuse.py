@@ -219,7 +219,9 @@ def decide(setting: Setting, terrain: Terrain, country: Country, parcels: Parcel
     kinds = np.where(conifer + 0.7 * normal(ids, 30) > 0, 0, 1)
     kinds = np.where(setting.dryness > 0.5 + 0.3 * uniform(ids, 31), 2, kinds)
     tree = _TREES[np.where(town, 1, kinds)]
-    tree = tree * np.exp(0.55 * CANOPY_SPREAD * np.stack([normal(ids, 60 + k) for k in range(10)], 1))
+    tree = tree * np.exp(
+        0.55 * CANOPY_SPREAD * np.stack([normal(ids, 60 + k) for k in range(10)], 1)
+    )
 
     soil = 0.35 * np.stack([normal(ids, 75 + k) for k in range(9)], axis=1)
     # Tilled land is moist where it was ploughed of late.
