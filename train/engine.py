@@ -190,7 +190,7 @@ class _Loop:
         if self.fabric.is_global_zero:
             record = Record(self.run, step=state.step, tensorboard=every.tensorboard)
         self.model.train()
-        bar = progress_bar("train", total=optim.steps, initial=state.step)
+        bar = self._bar()
         with bar, contextlib.closing(record or contextlib.ExitStack()):
             for batch in self._batches():
                 self._update(batch)
@@ -215,6 +215,15 @@ class _Loop:
                     self._save()
                 if state.stopped or stop:
                     return
+
+    def _bar(self) -> Any:
+        """A progress bar, in one process only."""
+        if self.fabric.is_global_zero:
+            total, step = self.config.optim.steps, self.progress.step
+            return progress_bar("train", total=total, initial=step)
+        from tqdm import tqdm
+
+        return tqdm(disable=True)
 
     def _batches(self) -> Iterator[Any]:
         """Batches from the state's step to the last, on the device."""

@@ -3,17 +3,21 @@
 The map of a scene is fitted once, on the coarse cells of its triplets, as it is fitted once on a
 whole scene when that is fused; a map per triplet would rest on a few cells only. It is applied on
 the device, after the augmentation, so the prior sees the turned, noisy inputs the network sees.
+
+The outer cells of a stored coarse image have seen ground beyond the triplet, which its sharp image
+lacks. They say nothing of the map, and their residual is that of their inner neighbours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trifuse.align import fit_map
 from trifuse.core import PSF, degrade, progress
@@ -53,11 +57,19 @@ def scene_maps(data: TripletDataset) -> dict[str, SpectralMap]:
         chosen = np.linspace(0, len(indices) - 1, count).round().astype(int)
         triplets = [data.triplet(indices[i]) for i in chosen]
         psf = common_psf(triplets[0].psf)
-        seen = [degrade(t.hrmsi, t.ratio, psf) for t in triplets]
-        maps[unit] = fit_map(
-            np.concatenate(seen, axis=1), np.concatenate([t.lrhsi for t in triplets], axis=1)
-        )
+        inner = inner_cells(psf, *triplets[0].lrhsi.shape[1:])
+        sharp = [degrade(t.hrmsi, t.ratio, psf)[:, *inner] for t in triplets]
+        coarse = [t.lrhsi[:, *inner] for t in triplets]
+        maps[unit] = fit_map(np.concatenate(sharp, axis=1), np.concatenate(coarse, axis=1))
     return maps
+
+
+def inner_cells(psf: PSF, height: int, width: int) -> tuple[slice, slice]:
+    """The cells that see nothing beyond the triplet, to 0.3 % of their PSF; all if none does."""
+    margin = max(0, math.ceil(3 * psf.sigma - 0.5))
+    if min(height, width) <= 2 * margin:
+        margin = 0
+    return slice(margin, height - margin), slice(margin, width - margin)
 
 
 class PriorDataset(TripletDataset):
@@ -108,6 +120,9 @@ def regression_image(batch: Mapping[str, Tensor], psf: PSF) -> Tensor:
         return planes + batch["offset"][:, :, None, None]
 
     left = lrhsi - mapped(degrade_tensor(hrmsi, ratio, psf))
+    rows, cols = inner_cells(psf, *left.shape[-2:])
+    margin = (cols.start, cols.start, rows.start, rows.start)
+    left = nn.functional.pad(left[..., rows, cols], margin, mode="replicate")
     return mapped(hrmsi) + upsample(left, ratio)
 
 

@@ -93,7 +93,7 @@ def read_without_readers(store: str) -> None:
     assert "trifuse.train" in sys.modules
     assert not {"rasterio", "spectral"} & set(sys.modules), "imported with trifuse.train"
     sys.modules["rasterio"] = sys.modules["spectral"] = None
-    assert TripletDataset(store)[0]["hrmsi"].shape == (4, 20, 20)
+    assert TripletDataset(store)[0]["hrmsi"].shape == (6, 20, 20)
     task = FusionTask(TrainConfig(), store)
     batch = {k: v[None] for k, v in task.dataset()[0].items()}
     assert task.loss(task.build_model(), batch)["loss"] > 0

@@ -44,7 +44,7 @@ def test_it_is_a_plain_data_set(store):
     assert len(data) == len(store.ids("train")) == 12
     batch = next(iter(DataLoader(data, batch_size=3, shuffle=True)))
     assert {k: tuple(v.shape) for k, v in batch.items()} == {
-        "hrmsi": (3, 4, 20, 20), "lrhsi": (3, 5, 4, 4), "hrhsi": (3, 5, 20, 20),
+        "hrmsi": (3, 6, 20, 20), "lrhsi": (3, 5, 4, 4), "hrhsi": (3, 5, 20, 20),
         "valid": (3, 1, 20, 20),
     }  # fmt: skip
     assert all(v.dtype == torch.float32 and torch.isfinite(v).all() for v in batch.values())

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import default_collate
+from train_scenes import SCENES, scene
 
 from trifuse.align import fit_map
 from trifuse.core import PSF, ConfigError, StoreError, degrade, upsample
 from trifuse.fusformer import FusformerConfig, load_weights, read_card
-from trifuse.simulate import SimulateConfig, simulate_store
+from trifuse.metrics import psnr
+from trifuse.simulate import SimulateConfig, scene_views, simulate_store
 from trifuse.train import (
     FusionTask,
     OptimConfig,
@@ -23,7 +25,7 @@ from trifuse.train import (
 )
 from trifuse.train.fusion import evenly_spaced
 from trifuse.train.losses import per_sample_mean, spectral_angle
-from trifuse.train.prior import PriorDataset, regression_image
+from trifuse.train.prior import PriorDataset, inner_cells, regression_image
 
 SMALL = TrainConfig(
     model=FusformerConfig(width=12, heads=3, encoder=1, decoder=1, mixer="none"),
@@ -66,7 +68,7 @@ def test_weights_carry_a_card_that_says_what_they_are(trained, store):
         card = read_card(run / name)
         assert card.store == store.hash
         assert (card.hr_bands, card.lr_bands) == (store.hr_bands, store.lr_bands)
-        assert (card.config.hr_bands, card.config.lr_bands, card.config.mixer) == (4, 5, "none")
+        assert (card.config.hr_bands, card.config.lr_bands, card.config.mixer) == (6, 5, "none")
         assert card.protocol["simulate"]["ratio"] == 5
         assert card.protocol["psf_sigma_cells"] == [store.psf.sigma]
         assert any("ratios 5 only" in limit for limit in card.limits)
@@ -122,16 +124,55 @@ def test_the_untrained_network_with_the_prior_is_the_regression(store):
 
 
 def test_the_regression_on_tensors_is_the_regression_on_arrays(store):
+    """Of the inner cells: the outer ones have seen ground beyond the triplet."""
     data = PriorDataset(store, "val")
-    item = data[2]
     triplets = [data.triplet(i) for i in range(6)]
     coarse = [degrade(t.hrmsi, 5) for t in triplets]
-    spectral = fit_map(np.concatenate(coarse, 1), np.concatenate([t.lrhsi for t in triplets], 1))
-    triplet = triplets[2]
-    left = triplet.lrhsi - spectral.apply(degrade(triplet.hrmsi, 5))
-    expected = spectral.apply(triplet.hrmsi) + upsample(left, 5)
-    found = regression_image({k: v[None] for k, v in item.items()}, PSF.from_mtf())[0].numpy()
+    spectral = fit_map(
+        np.concatenate([c[:, 1:3, 1:3] for c in coarse], axis=1),
+        np.concatenate([t.lrhsi[:, 1:3, 1:3] for t in triplets], axis=1),
+    )
+    left = (triplets[2].lrhsi - spectral.apply(coarse[2]))[:, 1:3, 1:3]
+    left = np.pad(left, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    expected = spectral.apply(triplets[2].hrmsi) + upsample(left, 5)
+    batch = {k: v[None] for k, v in data[2].items()}
+    found = regression_image(batch, PSF.from_mtf())[0].numpy()
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_the_baseline_is_as_strong_on_triplets_as_on_their_whole_scene(store):
+    """A weak baseline would flatter the network."""
+    data = PriorDataset(store, "val")
+    (name,) = set(data.units())
+    number = next(i for i in SCENES if name.startswith(f"scene-{i}-"))
+    hrmsi, lrhsi, hrhsi = scene_views(scene(number), ratio=5, bands=store.config.bands)
+    spectral = fit_map(degrade(hrmsi.masked(), 5), lrhsi.masked())
+    left = lrhsi.masked() - spectral.apply(degrade(hrmsi.masked(), 5))
+    whole = spectral.apply(hrmsi.data) + upsample(left, 5)
+    ours, theirs = [], []
+    for index in range(len(data)):
+        item = data[index]
+        truth, valid = item["hrhsi"].numpy(), item["valid"][0].numpy() > 0
+        batch = {k: v[None] for k, v in item.items()}
+        ours.append(psnr(truth, regression_image(batch, PSF.from_mtf())[0].numpy(), valid))
+        place = data.triplet(index).provenance
+        window = np.s_[:, place["row"] : place["row"] + 20, place["col"] : place["col"] + 20]
+        assert np.array_equal(truth[:, valid], hrhsi.data[window][:, valid])
+        theirs.append(psnr(truth, whole[window], valid))
+    assert np.mean(ours) > np.mean(theirs) - 1.5
+
+
+@pytest.mark.parametrize(
+    ("psf", "size", "expected"),
+    [
+        (PSF.from_mtf(0.3), 6, slice(1, 5)),
+        (PSF(0.8), 6, slice(2, 4)),
+        (PSF(0.8), 4, slice(0, 4)),
+        (PSF(0.1), 6, slice(0, 6)),
+    ],
+)
+def test_inner_cells(psf, size, expected):
+    assert inner_cells(psf, size, size) == (expected, expected)
 
 
 def test_maps_are_of_the_samples_own_scene(store):
@@ -192,8 +233,6 @@ def test_the_angle_is_part_of_the_loss_on_request(store):
 
 
 def test_a_store_without_validation_scenes_is_said_not_hidden(store, tmp_path):
-    from conftest import scene
-
     config = SimulateConfig(ratio=5, patch=20, split=(1, 0, 0), bands=store.config.bands)
     alone = simulate_store(scene(9, 20, 40), tmp_path / "store", config)
     result = train(with_skip("bicubic", steps=5), alone, tmp_path / "run")
@@ -204,8 +243,6 @@ def test_a_store_without_validation_scenes_is_said_not_hidden(store, tmp_path):
 
 
 def test_a_store_without_training_samples_is_refused(store, tmp_path):
-    from conftest import scene
-
     config = SimulateConfig(ratio=5, patch=20, split=(0, 1, 0), bands=store.config.bands)
     simulate_store(scene(9, 20, 40), tmp_path / "store", config)
     with pytest.raises(StoreError, match="holds no training samples"):
@@ -214,7 +251,7 @@ def test_a_store_without_training_samples_is_refused(store, tmp_path):
 
 
 def test_bands_come_from_the_store_and_a_wrong_number_is_refused(store):
-    assert FusionTask(SMALL, store).build_model().config.hr_bands == 4
+    assert FusionTask(SMALL, store).build_model().config.hr_bands == 6
     wrong = dataclasses.replace(SMALL.model, lr_bands=7)
     with pytest.raises(ConfigError, match=r"model\.lr_bands: is 7, the store has 5"):
         FusionTask(dataclasses.replace(SMALL, model=wrong), store)
