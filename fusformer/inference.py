@@ -18,6 +18,7 @@ import numpy as np
 from trifuse.core import (
     PSF,
     BandSet,
+    ConfigError,
     Cube,
     CubeSource,
     DegradeAccumulator,
@@ -125,8 +126,10 @@ def fuse(
     psf = PSF.from_mtf() if psf is None else psf
     scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf, shift)
     height, width = scene.grid.shape
-    if preset == "paper":
-        tile, overlap = tile or BLENDED_TILE, overlap or BLENDED_OVERLAP
+    if preset is not None:
+        if preset != "paper" or tile is not None or overlap is not None:
+            raise ConfigError(f"preset {preset!r}", fix="give 'paper', without tile and overlap")
+        tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
     plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
     run = method.prepare(scene, runtime)
     prepared = time.perf_counter()
@@ -182,7 +185,15 @@ def fuse_cube(
 def plan_tiles(
     height: int, width: int, method: Method, *, tile: int | None = None, overlap: int | None = None
 ) -> TilePlan:
-    """Tiles for a method: exact where its reach allows and no overlap is asked for."""
+    """Tiles for a method: exact where its reach allows and no overlap is asked for.
+
+    Exact tiles grow to hold the halo if they are given smaller.
+
+    Raises:
+        ConfigError: if the overlap is not smaller than the tile, or the tile is empty.
+    """
+    if tile is not None and tile < 1:
+        raise ConfigError(f"tiles of {tile} pixels", fix="give a positive number")
     if method.halo is None or overlap is not None:
         overlap = BLENDED_OVERLAP if overlap is None else overlap
         return TilePlan(height, width, tile or BLENDED_TILE, overlap, blend="linear")

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trifuse.align import regression_fit
 from trifuse.core import (
@@ -112,6 +114,23 @@ def test_mosaic_equals_the_whole_image(mixer):
         assert len(result.plan) > 1
         np.testing.assert_array_equal(cube.valid, expected.valid)
         np.testing.assert_allclose(cube.data, expected.data, rtol=0, atol=1e-5, equal_nan=True)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    size=st.tuples(st.integers(4, 11), st.integers(4, 11)),
+    ratio=st.integers(2, 9),
+    tile=st.integers(1, 90),
+    hole=st.tuples(*[st.integers(0, 40)] * 2, *[st.integers(1, 30)] * 2),
+    mixer=st.sampled_from(FINITE),
+)
+def test_mosaic_of_any_tiles_equals_the_whole_image(size, ratio, tile, hole, mixer):
+    s2, s3, _ = pair(size[0] * ratio, size[1] * ratio, ratio)
+    s2 = holes(s2, Window(*hole).clip(*s2.grid.shape))
+    method = network(mixer, "bicubic", kernel=3)
+    cube, _ = fuse_cube(s2, s3, method=method, tile=tile, device="cpu")
+    expected = whole(s2, s3, method)
+    np.testing.assert_allclose(cube.data, expected.data, rtol=0, atol=1e-5, equal_nan=True)
 
 
 @pytest.mark.parametrize("method", ["bicubic", "regression"])
@@ -349,6 +368,10 @@ def test_bad_input_is_one_line():
         fuse_cube(s2, s3, device="cuda:99")
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         fuse_cube(s2, s3, device="gpu")
+    for options in ({"preset": "huge"}, {"preset": "paper", "tile": 64}, {"tile": 0},
+                    {"tile": 20, "overlap": 20}):  # fmt: skip
+        with pytest.raises(ConfigError):
+            fuse_cube(s2, s3, **options)
     with pytest.raises(ConfigError, match="unknown method 'magic'"):
         fuse_cube(s2, s3, method="magic")
 
