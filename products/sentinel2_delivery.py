@@ -28,9 +28,9 @@ NAME = re.compile(
     r"S2([A-Z])_(?:MSI|OPER_PRD_MSI|USER_PRD_MSI)L?(1C|2A)_.*?(\d{8}T\d{6})", re.IGNORECASE
 )
 """Start of a product's name: platform, level, time. The field N0510 may be absent."""
-_IMAGE = re.compile(
-    r"(?:.*_)?(B(?:0?\d|1[0-2]|0?8A)|SCL)(?:_(10|20|60)m)?\.(jp2|tif|tiff)", re.IGNORECASE
-)
+_BAND = r"(B(?:0?\d|1[0-2]|0?8A)|SCL)"
+_IMAGE = re.compile(rf"(?:{_BAND}|.*_{_BAND}_(10|20|60)m)\.(?:jp2|tif|tiff)", re.IGNORECASE)
+"""``B02.tif`` or ``…_B02_10m.jp2``; not ``…_B2.TIF``, as others name theirs."""
 _MTD = re.compile(r"(MTD_MSIL2A|S2._.*_MTD_.*L2A.*)\.xml", re.IGNORECASE)
 _MTD_L1C = re.compile(r"(MTD_MSIL1C|S2._.*_MTD_.*L1C.*)\.xml", re.IGNORECASE)
 _MTD_TILE = re.compile(r"(MTD_TL|S2._.*_L2A_TL_.*)\.xml", re.IGNORECASE)
@@ -94,7 +94,7 @@ def looks_like_sentinel2(path: Path) -> bool:
             if any(e.suffix.upper() == ".SAFE" and e.name[:2].upper() == "S2" for e in entries):
                 return True
             names = [e.name for e in entries]
-            images = {_band(m[1]) for n in names if (m := _IMAGE.fullmatch(n))}
+            images = [n for n in names if _IMAGE.fullmatch(n)]
             return _has(entries, _MTD, _MTD_L1C) or (
                 len(images) > 1 and any(n.lower().endswith(".json") for n in names)
             )
@@ -208,13 +208,12 @@ def _one_product(
 
 def _image_key(name: str, base: str) -> tuple[str, int] | None:
     match = _IMAGE.fullmatch(base)
-    # Masks of single bands (MSK_QUALIT_B02.jp2) are named like images.
-    if match is None or base.upper().startswith("MSK_") or "QI_DATA" in name.upper().split("/"):
+    if match is None or "QI_DATA" in name.upper().split("/"):
         return None
-    band = _band(match[1])
+    band = canonical_name(match[1] or match[2])
     if band == "SCL":
-        return band, int(match[2] or 20)
-    return (band, int(match[2] or NATIVE[band])) if band in NATIVE else None
+        return band, int(match[3] or 20)
+    return (band, int(match[3] or NATIVE[band])) if band in NATIVE else None
 
 
 def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, Any]] | None:
@@ -235,10 +234,6 @@ def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, A
 
 def _has(entries: Iterable[Path], *patterns: re.Pattern[str]) -> bool:
     return any(p.fullmatch(e.name) for e in entries for p in patterns)
-
-
-def _band(text: str) -> str:
-    return canonical_name(text)
 
 
 def _name(root: str, path: Path) -> str:
