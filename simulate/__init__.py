@@ -5,6 +5,12 @@ from trifuse.simulate.deliver import SceneFiles, write_scene
 from trifuse.simulate.fidelity import FidelityReport, fidelity
 from trifuse.simulate.generate import StorePlan, plan_store, simulate_store
 from trifuse.simulate.procedural import ProceduralScene, procedural_layers, procedural_scene
+from trifuse.simulate.series import (
+    SensorImages,
+    SyntheticSeries,
+    procedural_series,
+    write_series_pair,
+)
 from trifuse.simulate.spectral import convolve
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import SimulateConfig, Triplet, assign_splits
@@ -15,6 +21,7 @@ __all__ = [
     "SimulateConfig", "Triplet", "TripletStore", "StorePlan",
     "simulate_store", "plan_store", "assign_splits",
     "procedural_scene", "procedural_layers", "ProceduralScene", "write_scene", "SceneFiles",
+    "procedural_series", "write_series_pair", "SyntheticSeries", "SensorImages",
     "fidelity", "FidelityReport",
 ]  # fmt: skip
 
