@@ -1,6 +1,7 @@
 """Two sensors onto one ground."""
 
 from trifuse.align.pairing import Pair, pair
+from trifuse.align.registration import Registration, register, register_arrays
 from trifuse.align.regression import (
     RegressionFit,
     coarse_view,
@@ -13,6 +14,7 @@ from trifuse.align.swath import SwathIndex, SwathWeights, resample_swath
 
 __all__ = [
     "Pair", "pair",
+    "Registration", "register", "register_arrays",
     "SpectralMap", "fit_map",
     "RegressionFit", "regression_fit", "fit_cells", "coarse_view", "missing_pixels",
     "resample_swath", "SwathIndex", "SwathWeights",
