@@ -153,4 +153,8 @@ def _text(values: Mapping[str, Any], key: str) -> str:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON knows integers of any size
+        return None
+    return number if math.isfinite(number) else None
