@@ -40,7 +40,7 @@ def test_mtf_at_nyquist_is_what_was_asked_for():
 
 
 @given(values, ratios, cells, cells, st.integers(0, 5), st.floats(0.0, 1.5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_constants_stay_exactly_constant(value, ratio, rows, cols, extra, sigma):
     plane = np.full((rows * ratio + extra, cols * ratio + extra), value, np.float32)
     for out in (degrade(plane, ratio, PSF(sigma)), blur(plane, sigma * ratio)):

@@ -19,7 +19,7 @@ def plans(draw):
 
 
 @given(plans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_weights_are_a_partition_of_unity(plan):
     total = np.zeros((plan.height, plan.width))
     for tile in plan:
@@ -30,7 +30,7 @@ def test_weights_are_a_partition_of_unity(plan):
 
 
 @given(plans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_mosaic_of_copies_is_the_image_and_comes_in_order(plan):
     image = np.random.default_rng(1).random((2, plan.height, plan.width), dtype=np.float32)
     out = np.full_like(image, np.nan)

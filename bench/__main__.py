@@ -1,0 +1,88 @@
+"""All measurements with one command.
+
+    python -m bench                     # list them
+    python -m bench simulate fuse_scene # run some, each in a process of its own
+    python -m bench all
+    python -m bench simulate -- --size 300
+
+What each prints is shown and appended to ``bench.jsonl`` with the facts of the machine and the
+commit, so that two commits can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def found() -> dict[str, str]:
+    """Name → first line of each measurement."""
+    out = {}
+    for path in sorted(HERE.glob("*.py")):
+        if not path.name.startswith("_"):
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            out[path.stem] = text.splitlines()[0] if text else ""
+    return out
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on besides the code."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("-o", "--output", type=Path, default=Path("bench.jsonl"))
+    given = sys.argv[1:]
+    passed = given[given.index("--") + 1 :] if "--" in given else []
+    options = parser.parse_args(given[: given.index("--")] if passed else given)
+    there = found()
+    if not options.names:
+        for name, text in there.items():
+            print(f"{name:22} {text}")
+        return 0
+    names = list(there) if options.names == ["all"] else options.names
+    if unknown := [n for n in names if n not in there]:
+        parser.error(f"no measurement {', '.join(unknown)}; there are {', '.join(there)}")
+    failed = 0
+    for name in names:
+        print(f"== {name}", flush=True)
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, str(HERE / f"{name}.py"), *passed], stdout=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
+        print(done.stdout, flush=True)
+        failed |= done.returncode
+        record = {"name": name, "arguments": passed, "code": done.returncode,
+                  "seconds": time.perf_counter() - start, "machine": machine(),
+                  "printed": done.stdout}  # fmt: skip
+        with options.output.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(record) + "\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
