@@ -95,7 +95,7 @@ def write_sentinel2_safe(
     """
     if packing not in ("folder", "zip"):
         raise ConfigError(f"packing {packing!r} is unknown", fix="give folder or zip")
-    made = _prepare(cube, platform, baseline, offset, scl, cloud, shadow, start)
+    made = prepare(cube, platform, baseline, offset, scl, cloud, shadow, start)
     name = (f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}_N{baseline.replace('.', '')}_R122"
             f"_T{tile}_{_GENERATED}")  # fmt: skip
     facts = ProductFacts(
@@ -151,7 +151,7 @@ def write_sentinel2_cogs(
     Returns:
         The folder made.
     """
-    made = _prepare(cube, platform, baseline, None, scl, cloud, shadow, start)
+    made = prepare(cube, platform, baseline, None, scl, cloud, shadow, start)
     identity = f"{platform}_{tile}_{made.start:%Y%m%d}_0_L2A"
     target = Path(folder) / identity
     stated = min(made.offsets.values()) / QUANTIFICATION
@@ -192,7 +192,7 @@ def write_sentinel2_cogs(
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class Made:
     """A cube with everything the files need."""
 
     cube: Cube
@@ -220,7 +220,7 @@ class _Made:
         return self.scl if gsd == 20 else self.scl[1::3, 1::3]
 
 
-def _prepare(
+def prepare(
     cube: Cube,
     platform: str,
     baseline: str,
@@ -229,7 +229,8 @@ def _prepare(
     cloud: np.ndarray | None,
     shadow: np.ndarray | None,
     start: datetime | None,
-) -> _Made:
+) -> Made:
+    """Check the options and make what all forms of a product share."""
     height, width = cube.grid.shape
     if height % 6 or width % 6:
         raise DataError(f"a cube of {height}×{width} pixels does not divide into cells of 60 m",
@@ -254,7 +255,7 @@ def _prepare(
     except ValueError:
         raise MetadataError(f"start_time {text!r} is no ISO date") from None
     start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
-    return _Made(cube, grids, every, classes, start)
+    return Made(cube, grids, every, classes, start)
 
 
 def _classify(cube: Cube, cloud: np.ndarray | None, shadow: np.ndarray | None) -> np.ndarray:
@@ -275,7 +276,7 @@ def _classify(cube: Cube, cloud: np.ndarray | None, shadow: np.ndarray | None) -
     return classes.astype(np.uint8)
 
 
-def _write_safe(work: Path, made: _Made, facts: ProductFacts) -> None:
+def _write_safe(work: Path, made: Made, facts: ProductFacts) -> None:
     granule = work / "GRANULE" / facts.granule
     stem = f"T{facts.tile}_{made.start:%Y%m%dT%H%M%S}"
     later = int(facts.baseline[:2]) >= 4

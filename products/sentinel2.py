@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from trifuse.products.sentinel2_delivery import (
 from trifuse.products.sentinel2_item import parse_item
 from trifuse.products.sentinel2_mask import mask_terms, usable
 from trifuse.products.sentinel2_metadata import Sentinel2Metadata, parse_mtd, parse_tile
+from trifuse.products.sentinel2_zarr import is_zarr, read_store
 from trifuse.products.source import Calibration
 from trifuse.products.xmltree import MAX_XML_BYTES
 from trifuse.srf_data import S2_L2A, load
@@ -51,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 def is_sentinel2(path: str | Path) -> bool:
     """Whether a path is, by its name or the names in it, a Sentinel-2 delivery; never raises."""
-    return looks_like_sentinel2(Path(path))
+    return is_zarr(Path(path)) or looks_like_sentinel2(Path(path))
 
 
 def open_sentinel2(
@@ -66,7 +67,8 @@ def open_sentinel2(
 
     Args:
         path: SAFE folder or a folder that holds one, its zip (read in place), its MTD_MSIL2A.xml,
-            or a folder of COGs with their STAC item as JSON beside them.
+            a folder of COGs with their STAC item as JSON beside them, or a store of the agency's
+            Zarr form (needs the extra ``zarr``).
         resolution: sampling of the grid in metres, 10, 20 or 60; None for the finest at which one
             of the bands is measured. Bands measured coarser are interpolated; those measured
             finer are averaged over whole cells.
@@ -93,15 +95,43 @@ def open_sentinel2(
     wanted = known.select(known.indices(S2_L2A if bands is None else bands)).names
     if not wanted:
         raise BandError("no bands were asked for", fix="leave bands out to get all")
-    delivery = find_delivery(Path(path))
-    files, scl = delivery.require(wanted, scl=bool(terms))
-    metadata = _metadata(delivery, files)
-    for note in metadata.notes:
-        _log.warning("%s: %s", delivery.name, note)
     target = resolution or min(NATIVE[b] for b in wanted)
-    images = {b: _image(file, NATIVE[b], target) for b, file in files.items()}
-    classes = None if scl is None else _classes(delivery, scl, target)
-    return Sentinel2Source(delivery, metadata, images, classes, target, terms, upsampling)
+    path = Path(path)
+    if is_zarr(path):
+        kind, name = "Zarr", path.stem
+        metadata, arrays, classification = read_store(path, wanted, bool(terms))
+        images = {b: _image(array, NATIVE[b], target) for b, array in arrays.items()}
+        classes = None if classification is None else _image(classification, 20, target)
+    else:
+        delivery = find_delivery(path)
+        kind, name = "COGs" if delivery.converted else "SAFE", delivery.name
+        files, scl = delivery.require(wanted, scl=bool(terms))
+        metadata = _metadata(delivery, files)
+        images = {b: _image(_raster(f, "uint16"), NATIVE[b], target) for b, f in files.items()}
+        classes = None if scl is None else _image(_raster(scl[0], "uint8"), scl[1], target)
+    for note in metadata.notes:
+        _log.warning("%s: %s", name, note)
+    return Sentinel2Source(
+        metadata.product_id or name, kind, metadata, images, classes, target, terms, upsampling
+    )
+
+
+class _Reads(Protocol):
+    """What is used of a raster file or an array of a store."""
+
+    name: str
+
+    @property
+    def grid(self) -> Grid: ...
+
+    def read(
+        self,
+        numbers: Sequence[int],
+        window: Window | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +144,7 @@ class _Image:
         finer: cells along a pixel.
     """
 
-    raster: Raster
+    raster: _Reads
     coarser: int
     finer: int
 
@@ -130,7 +160,8 @@ class Sentinel2Source(CubeSource):
 
     def __init__(
         self,
-        delivery: Delivery,
+        name: str,
+        kind: str,
         metadata: Sentinel2Metadata,
         images: Mapping[str, _Image],
         classes: _Image | None,
@@ -147,12 +178,12 @@ class Sentinel2Source(CubeSource):
             nodata=(metadata.nodata,) * len(images),
             origin=metadata.origin,
         )
-        self.name = metadata.product_id or delivery.name
+        self.name = name
         self.grid = _common_grid([*self._images, *([classes] if classes else [])])
         self.bands = load(metadata.sensor).select(tuple(images)).bands
         self._native = {b: i.raster.grid.gsd[1] for b, i in images.items()}
         self.meta = {
-            "kind": f"Sentinel-2 L2A ({'COGs' if delivery.converted else 'SAFE'})",
+            "kind": f"Sentinel-2 L2A ({kind})",
             "product_id": metadata.product_id,
             "sensor": metadata.sensor,
             "level": "L2A",
@@ -231,7 +262,8 @@ class Sentinel2Source(CubeSource):
         """Reflectance of a file's own cells: (y, x) float32; NaN for the special values."""
         stored = self._images[number].raster.read([1], window, size)
         values = self._calibration.apply(stored, [number])
-        values[stored == self._saturated] = np.nan
+        if self._saturated is not None:
+            values[stored == self._saturated] = np.nan
         plane: np.ndarray = values[0]
         return plane
 
@@ -251,8 +283,7 @@ class Sentinel2Source(CubeSource):
         if self._upsampling == "nearest":
             near: np.ndarray = self._calibrated(number, around)[_nearest(window, around, k)]
             return near
-        header = image.raster.header
-        padded = around.pad(_MARGIN).clip(header.height, header.width)
+        padded = around.pad(_MARGIN).clip(*image.raster.grid.shape)
         inside = window.shift(-padded.row * k, -padded.col * k)
         return upsample(self._calibrated(number, padded), k, inside)
 
@@ -298,20 +329,19 @@ def _metadata(delivery: Delivery, files: Mapping[str, FileRef]) -> Sentinel2Meta
     return parse_mtd(mtd.read(MAX_XML_BYTES), mtd.where, tile, delivery.name)
 
 
-def _image(file: FileRef, native: int, target: int, dtypes: Sequence[str] = ("uint16",)) -> _Image:
+def _raster(file: FileRef, dtype: str) -> Raster:
     raster = Raster(file.path, member=file.member)
-    if raster.header.count != 1 or raster.header.dtype not in dtypes:
+    if raster.header.count != 1 or raster.header.dtype != dtype:
         raise ProductError(
-            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of {dtypes[0]}",
+            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of {dtype}",
             where=file.where, fix="give the band's file as it was delivered",
         )  # fmt: skip
+    return raster
+
+
+def _image(raster: _Reads, native: int, target: int) -> _Image:
     ratio = native / target
     return _Image(raster, max(1, round(ratio)), max(1, round(1 / ratio)))
-
-
-def _classes(delivery: Delivery, scl: FileRef, target: int) -> _Image:
-    native = next(gsd for (band, gsd), f in delivery.images.items() if f == scl and band == "SCL")
-    return _image(scl, native, target, ("uint8",))
 
 
 def _common_grid(images: Sequence[_Image]) -> Grid:

@@ -65,14 +65,16 @@ class Delivery:
         """Whether the images are a provider's and not the agency's JPEG 2000."""
         return any(not f.name.lower().endswith(".jp2") for f in self.images.values())
 
-    def require(self, bands: Sequence[str], scl: bool) -> tuple[dict[str, FileRef], FileRef | None]:
-        """The files of some bands, each at its own sampling, and the finest SCL if wanted.
+    def require(
+        self, bands: Sequence[str], scl: bool
+    ) -> tuple[dict[str, FileRef], tuple[FileRef, int] | None]:
+        """The files of some bands at their own sampling, and the finest SCL (with its) if wanted.
 
         Raises:
             ProductError: if any of them, or all metadata, are missing: all are named at once.
         """
         missing = [f"{b} ({NATIVE[b]} m)" for b in bands if (b, NATIVE[b]) not in self.images]
-        classes = [self.images[key] for key in sorted(self.images) if key[0] == "SCL"]
+        classes = [(self.images[key], key[1]) for key in sorted(self.images) if key[0] == "SCL"]
         if scl and not classes:
             missing.append("SCL")
         if self.metadata is None and self.item is None:

@@ -42,8 +42,8 @@ class Sentinel2Metadata:
         tile: MGRS tile, ``33UUU``; empty if not stated.
         scale: reflectance of one count, by band.
         offset: reflectance of a count of 0, by band.
-        nodata: count that means nothing was measured.
-        saturated: count that means too much was measured.
+        nodata: stored value that means nothing was measured; None if there is none.
+        saturated: stored value that means too much was measured; None if there is none.
         origin: where scale and offset are from, in words.
         facts: times, angles (degrees), cover (per cent); plain JSON values, None where not set.
         notes: what a user should know.
@@ -55,8 +55,8 @@ class Sentinel2Metadata:
     tile: str
     scale: Mapping[str, float]
     offset: Mapping[str, float]
-    nodata: int
-    saturated: int
+    nodata: float | None
+    saturated: int | None
     origin: str
     facts: Mapping[str, Any]
     notes: tuple[str, ...]
