@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ def write_series(
     dtype: DType = "int16",
     overwrite: bool = False,
     cog: bool = True,
+    keep_invalid: bool = True,
 ) -> Path:
     """Write every date as ``YYYY-MM-DD.tif`` and then the index.
+
+    What comes back is what was given: values of pixels that are not valid (clouds as they were
+    seen) are kept, and their validity is in the mask of each file.
 
     Args:
         folder: made if it is not there.
@@ -39,6 +44,7 @@ def write_series(
         dtype: as of :func:`trifuse.products.cube_writer`.
         overwrite: replace files of the same names.
         cog: as of :func:`trifuse.products.cube_writer`.
+        keep_invalid: as of :func:`trifuse.products.cube_writer`.
 
     Returns:
         Path of the index.
@@ -54,20 +60,36 @@ def write_series(
     index.unlink(missing_ok=True)  # from here on the folder is incomplete until the end
     for (day, source), path in progress(zip(series, files, strict=True), "dates", len(series)):
         meta = {**source.meta, "date": day.isoformat(), "sensor": series.sensor}
-        copy_source(path, source, dtype=dtype, meta=meta, overwrite=overwrite, cog=cog)
+        copy_source(path, source, dtype=dtype, meta=meta, overwrite=overwrite, cog=cog,
+                    keep_invalid=keep_invalid)  # fmt: skip
+    return write_index(folder, series.sensor, series.bands, series.dates, overwrite=overwrite)
+
+
+def write_index(
+    folder: Path, sensor: str, bands: BandSet, dates: Iterable[date], *, overwrite: bool = False,
+    **more: Any,
+) -> Path:  # fmt: skip
+    """Write the index of a folder whose files ``YYYY-MM-DD.tif`` are there.
+
+    Args:
+        folder: of the series.
+        sensor: its name.
+        bands: of every file.
+        dates: of the files.
+        overwrite: replace an index.
+        more: further plain values for the index.
+    """
     record = {
         "format": FORMAT,
         "version": 1,
         "software": software(),
-        "sensor": series.sensor,
-        "bands": series.bands.to_json(),
-        "images": [
-            {"date": day.isoformat(), "file": path.name}
-            for day, path in zip(series.dates, files, strict=True)
-        ],
+        "sensor": sensor,
+        "bands": bands.to_json(),
+        "images": [{"date": d.isoformat(), "file": f"{d.isoformat()}.tif"} for d in dates],
+        **more,
     }
-    write_json(index, record, overwrite=overwrite)
-    return index
+    write_json(folder / INDEX, record, overwrite=overwrite)
+    return folder / INDEX
 
 
 def open_series(folder: Path | str) -> Series:

@@ -47,6 +47,12 @@ NODATA = -32768
 STORED_LIMIT = 32767
 """Largest count either way; −32768 stays for nodata alone."""
 
+KELVIN = (0.01, 273.15)
+"""Scale and offset of a temperature in an int16 file: −54 °C … 600 K, to 5 mK."""
+
+THERMAL = "LST"
+"""Name of a band of surface temperature in kelvin."""
+
 _BLOCK_BYTES = 16 << 20
 _DERIVED = {"kind", "layout", "dtype", "calibration", "tiles", "interleave"}
 _log = logging.getLogger(__name__)
@@ -63,10 +69,13 @@ class CubeWriter:
         saturated: values so far that int16 could not hold and that were set to its limit.
     """
 
-    def __init__(self, dataset: Any, grid: Grid, bands: BandSet, dtype: DType, mask: bool) -> None:
+    def __init__(
+        self, dataset: Any, grid: Grid, bands: BandSet, dtype: DType, mask: bool, keep: bool
+    ) -> None:
         self.grid, self.bands = grid, bands
         self.saturated = 0
-        self._dataset, self._dtype, self._mask = dataset, dtype, mask
+        self._dataset, self._dtype, self._mask, self._keep = dataset, dtype, mask, keep
+        self._coding = encoding(bands)
         self._lock = threading.Lock()
 
     def write(self, window: Window, data: np.ndarray, valid: np.ndarray | None = None) -> None:
@@ -74,8 +83,9 @@ class CubeWriter:
 
         Args:
             window: inside the grid.
-            data: (band, y, x) floats, reflectance 0–1; NaN becomes nodata.
-            valid: (y, x) bool; False becomes nodata in every band. Default: all valid.
+            data: (band, y, x) floats, reflectance 0–1 and kelvin; NaN becomes nodata.
+            valid: (y, x) bool; False becomes nodata in every band, or goes to the mask alone
+                with ``keep_invalid``. Default: all valid.
 
         Raises:
             DataError: if shapes disagree or the window leaves the grid.
@@ -87,10 +97,13 @@ class CubeWriter:
         if window.clip(*self.grid.shape) != window or 0 in window.shape:
             raise DataError(f"{window} leaves an image of {self.grid.height}×{self.grid.width}")
         missing = ~np.isfinite(data)
+        seen = ~missing.all(axis=0)
         if valid is not None:
-            missing |= ~valid
+            seen &= valid
+            if not self._keep:
+                missing |= ~valid
         if self._dtype == "int16":
-            stored, cut = to_int16(data, missing)
+            stored, cut = to_int16(data, missing, *self._coding)
         else:
             stored, cut = np.where(missing, np.float32(np.nan), data).astype(np.float32), 0
         box = rasterio.windows.Window(window.col, window.row, window.width, window.height)
@@ -98,7 +111,7 @@ class CubeWriter:
             self.saturated += cut
             self._dataset.write(stored, window=box)
             if self._mask:
-                self._dataset.write_mask(~missing.all(axis=0), window=box)
+                self._dataset.write_mask(seen, window=box)
 
 
 @contextlib.contextmanager
@@ -112,6 +125,7 @@ def cube_writer(
     overwrite: bool = False,
     cog: bool = True,
     mask: bool = False,
+    keep_invalid: bool = False,
     tags: Mapping[str, str] | None = None,
     band_tags: Mapping[str, str] | None = None,
 ) -> Iterator[CubeWriter]:
@@ -119,18 +133,20 @@ def cube_writer(
 
     Pixels that are never written are nodata. Band names, centres, widths, scale and offset are in
     the tags, and :func:`trifuse.products.open_geotiff` gives back what was written: float32 to the
-    bit, int16 to half a count (5e-5).
+    bit, int16 to half a count (5e-5; 5 mK in a band ``LST``).
 
     Args:
         path: the file.
         grid: of the whole image.
         bands: of the whole image.
-        dtype: ``int16``: counts of 1e-4, nodata −32768, values beyond ±3.2767 saturate;
-            ``float32``: nodata NaN.
+        dtype: ``int16``: counts of 1e-4 (a band ``LST``: of 0.01 K from 273.15 K), nodata −32768,
+            values beyond ±32767 counts saturate; ``float32``: nodata NaN.
         meta: plain JSON values, kept in a tag.
         overwrite: replace an existing file.
         cog: cloud-optimised with overviews (means); else a plain tiled GeoTIFF.
         mask: also write an internal 1-bit mask of the pixels with a value.
+        keep_invalid: keep the values of pixels that are not valid (a cloud as it was seen); which
+            are valid is then in the internal mask, and comes back with the values.
         tags: further tags of the file.
         band_tags: further tags of every band.
 
@@ -147,7 +163,7 @@ def cube_writer(
         try:
             with _gdal(), _create(stage, _stage_profile(grid, bands, dtype)) as d:
                 _describe(d, grid, bands, dtype, meta or {}, tags or {}, band_tags or {})
-                writer = CubeWriter(d, grid, bands, dtype, mask)
+                writer = CubeWriter(d, grid, bands, dtype, mask or keep_invalid, keep_invalid)
                 yield writer
             with _gdal():
                 _finish(stage, temporary, len(bands), dtype, cog)
@@ -155,8 +171,9 @@ def cube_writer(
             raise ProductError(f"cannot be written ({gdal_reason(e)})", where=path,
                                fix="check the disk's space and rights") from None  # fmt: skip
     if writer.saturated:
-        _log.warning("%s: %d values beyond ±%.4f were set to that limit; write float32 to keep "
-                     "them", path, writer.saturated, STORED_LIMIT * SCALE)  # fmt: skip
+        _log.warning("%s: %d values beyond ±%d counts (±%.4f) were set to that limit; write "
+                     "float32 to keep them", path, writer.saturated, STORED_LIMIT,
+                     STORED_LIMIT * SCALE)  # fmt: skip
 
 
 def write_cube(path: Path | str, cube: Cube, **options: Any) -> None:
@@ -201,15 +218,32 @@ def software() -> str:
         return "TriFuse"
 
 
-def to_int16(data: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, int]:
-    """Counts of 1e-4, rounded and saturated: (counts, number of saturated values).
+def encoding(bands: BandSet) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset of each band of an int16 file, each (band, 1, 1) float64."""
+    scale, offset = np.array(_codes(bands), np.float64).T[:, :, None, None]
+    return scale, offset
+
+
+def _codes(bands: BandSet) -> list[tuple[float, float]]:
+    return [KELVIN if b.name == THERMAL else (SCALE, 0.0) for b in bands]
+
+
+def to_int16(
+    data: np.ndarray,
+    missing: np.ndarray,
+    scale: np.ndarray | float = SCALE,
+    offset: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, int]:
+    """Counts, rounded and saturated: (counts, number of saturated values).
 
     Args:
-        data: reflectance, any shape.
+        data: values, any shape.
         missing: where the count is nodata; same shape.
+        scale: of a count; default: that of reflectance.
+        offset: value of count 0.
     """
     # In float64, because float32 products are off by up to 0.002 counts at the rounding edge.
-    counts = np.rint(np.where(missing, 0.0, data).astype(np.float64) / SCALE)
+    counts = np.rint((np.where(missing, offset, data).astype(np.float64) - offset) / scale)
     cut = int(np.count_nonzero(np.abs(counts) > STORED_LIMIT))
     stored = np.clip(counts, -STORED_LIMIT, STORED_LIMIT).astype(np.int16)
     stored[missing] = NODATA
@@ -255,7 +289,7 @@ def _describe(
     tags: Mapping[str, str],
     band_tags: Mapping[str, str],
 ) -> None:
-    scale = SCALE if dtype == "int16" else 1.0
+    coding = _codes(bands) if dtype == "int16" else [(1.0, 0.0)] * len(bands)
     kept = {k: v for k, v in meta.items() if k not in _DERIVED}
     own = {"TIFFTAG_SOFTWARE": software(), **tags}
     if kept:
@@ -263,10 +297,11 @@ def _describe(
     if grid.crs and not grid.crs.startswith("EPSG:"):
         own["TRIFUSE_CRS"] = grid.crs
     d.update_tags(**own)
-    d.scales, d.offsets = [scale] * len(bands), [0.0] * len(bands)
-    d.descriptions, d.units = list(bands.names), ["1"] * len(bands)
-    for i, band in enumerate(bands, start=1):
-        text = {"name": band.name, "scale": repr(scale), "offset": "0.0", **band_tags}
+    d.scales, d.offsets = [s for s, _ in coding], [o for _, o in coding]
+    d.descriptions = list(bands.names)
+    d.units = ["K" if b.name == THERMAL else "1" for b in bands]
+    for i, (band, (scale, offset)) in enumerate(zip(bands, coding, strict=True), start=1):
+        text = {"name": band.name, "scale": repr(scale), "offset": repr(offset), **band_tags}
         imagery = {}
         if math.isfinite(band.centre):
             text |= {"wavelength": repr(band.centre), "wavelength_units": "Nanometers"}

@@ -53,6 +53,22 @@ def test_a_series_comes_back(tmp_path):
         open_cube(tmp_path / "s")
 
 
+def test_clouds_stay_as_they_were_seen(tmp_path):
+    first = make().sources[0].read()
+    data = np.nan_to_num(first.data, nan=0.9)
+    cube = Cube(data, first.valid, first.bands, first.grid)
+    series = Series.of("S2A_MSI", [(DAYS[0], MemorySource(cube, "a"))])
+    write_series(tmp_path / "kept", series)
+    back = open_series(tmp_path / "kept").read(DAYS[0])
+    assert not back.valid.all()
+    np.testing.assert_array_equal(back.valid, first.valid)
+    np.testing.assert_allclose(back.data, data, atol=5.1e-5)
+    write_series(tmp_path / "blank", series, keep_invalid=False)
+    back = open_series(tmp_path / "blank").read(DAYS[0])
+    np.testing.assert_array_equal(back.valid, first.valid)
+    assert np.isnan(back.data[:, ~back.valid]).all()
+
+
 def test_nothing_is_replaced_unasked_and_the_index_comes_last(tmp_path):
     series = make()
     write_series(tmp_path, series)

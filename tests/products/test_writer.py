@@ -109,6 +109,47 @@ def test_saturation_never_meets_nodata(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("cog", [True, False])
+def test_temperatures_fit_beside_reflectance(tmp_path, cog, caplog):
+    rng = np.random.default_rng(2)
+    shape = (300, 310)
+    data = np.stack([rng.random(shape), rng.uniform(200, 345, shape)]).astype(np.float32)
+    data[1, 3] = np.nan
+    data[1, 0, 0] = 1000.0
+    grid = Grid.from_origin("EPSG:32633", 600000, 5800000, 30, *shape)
+    bands = BandSet.of(["B4", "LST"], [655, np.nan], [37, np.nan])
+    cube = Cube(data, np.ones(shape, bool), bands, grid, {"band_units": {"LST": "K"}})
+    path = tmp_path / "a.tif"
+    write_cube(path, cube, cog=cog)
+    assert "1 values beyond" in caplog.text
+    with rasterio.open(path) as d:
+        assert d.dtypes == ("int16",) * 2
+        assert d.scales == (1e-4, 0.01) and d.offsets == (0.0, 273.15) and d.units == ("1", "K")
+        assert d.tags(2)["offset"] == "273.15"
+    back = open_geotiff(path).read()
+    data[1, 0, 0] = 273.15 + 327.67
+    np.testing.assert_array_equal(np.isnan(back.data), np.isnan(data))
+    error = np.nanmax(np.abs(back.data - data), axis=(1, 2))
+    assert error[0] <= 5.01e-5 and error[1] <= 5.1e-3
+    write_cube(tmp_path / "b.tif", back, cog=cog)
+    np.testing.assert_array_equal(open_geotiff(tmp_path / "b.tif").read().data, back.data)
+
+
+@pytest.mark.parametrize(("dtype", "cog"), [("int16", True), ("float32", True), ("int16", False)])
+def test_values_under_clouds_come_back_with_their_mask(tmp_path, dtype, cog):
+    data = landscape(3, 300, 333)
+    valid = np.isfinite(data).all(axis=0)
+    valid[100:150, 50:200] = False
+    cube = cube_of(data, valid)
+    write_cube(tmp_path / "a.tif", cube, dtype=dtype, cog=cog, keep_invalid=True)
+    source = open_geotiff(tmp_path / "a.tif")
+    same(cube, source.read(), 0.0 if dtype == "float32" else 5.01e-5)
+    window = Window(90, 40, 30, 30)
+    same(cube.crop(window), source.read(window), 0.0 if dtype == "float32" else 5.01e-5)
+    write_cube(tmp_path / "b.tif", cube, dtype=dtype, cog=cog)
+    assert np.isnan(open_geotiff(tmp_path / "b.tif").read().data[:, ~valid]).all()
+
+
+@pytest.mark.parametrize("cog", [True, False])
 def test_order_and_shape_of_windows_leave_no_trace(tmp_path, cog):
     cube = cube_of(landscape(3, 290, 310))
     digests = set()
