@@ -127,7 +127,7 @@ def define_ndvi(
         return _of(definition, bands, {bands[i].name: 1.0}, {bands[j].name: 1.0}, "single bands")
     if definition != "s2":
         raise ConfigError(f"NDVI definition {definition!r}", fix="give s2, paper or bands")
-    if (own := _own_s2(bands)) is not None:
+    if (own := _own_bands(bands)) is not None:
         return _of(definition, bands, {own[0]: 1.0}, {own[1]: 1.0}, "the source's own bands")
     wanted = load(srf).select(["B4", "B8A"])
     if len(bands) >= HYPERSPECTRAL:
@@ -186,19 +186,25 @@ def match_response(
     return {b.name: float(w) for b, w in zip(near, weights, strict=True) if w > 0}
 
 
-def _own_s2(bands: BandSet) -> tuple[str, str] | None:
-    """Names of a Sentinel-2 source's own red and NIR; Landsat's B4 and B8 are others."""
+_OWN = (
+    (("B4", 665.0, 5.0), ("B8A", 865.0, 15.0)),  # Sentinel-2
+    (("B4", 665.0, 5.0), ("B8", 833.0, 15.0)),
+    (("B4", 655.0, 4.0), ("B5", 865.0, 15.0)),  # Landsat-8 and -9, whose red is 10 nm bluer
+)
+"""Red and NIR of the sensors that have both: name, centre and tolerance in nm."""
+
+
+def _own_bands(bands: BandSet) -> tuple[str, str] | None:
+    """Names of the red and NIR of a Sentinel-2 or Landsat source."""
     by_name = {canonical_name(b.name): b for b in bands}
 
     def fits(name: str, nm: float, tolerance: float) -> bool:
         band = by_name.get(name)
         return band is not None and not abs(band.centre - nm) > tolerance  # NaN: unknown, taken
 
-    if not fits("B4", 665.0, 8.0):
-        return None
-    for name, nm in (("B8A", 865.0), ("B8", 833.0)):
-        if fits(name, nm, 15.0):
-            return by_name["B4"].name, by_name[name].name
+    for red, nir in _OWN:
+        if fits(*red) and fits(*nir):
+            return by_name[red[0]].name, by_name[nir[0]].name
     return None
 
 
