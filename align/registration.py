@@ -118,7 +118,7 @@ class Registration:
         east, north = self.metres
 
         def finite(value: float, digits: int) -> float | None:
-            return round(value, digits) if math.isfinite(value) else None
+            return round(value, digits) + 0.0 if math.isfinite(value) else None
 
         return {
             "shift_metres": {"east": finite(east, 3), "north": finite(north, 3)},

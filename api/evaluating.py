@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import PSF, BandError, Cube, CubeSource, DataError, degrade
+from trifuse.core import (
+    PSF,
+    BandError,
+    Cube,
+    CubeSource,
+    DataError,
+    DegradeAccumulator,
+    Window,
+)
+from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer import SelfCheck, fuse_cube
 from trifuse.fusformer.selfcheck import MIN_SHARE, compare
 from trifuse.fusing import selfcheck_text
@@ -63,7 +72,8 @@ def evaluate(
         truth: HrHSI on the same pixels (it may cover more ground).
         s2: the sharp input, for the baselines.
         s3: the coarse input, for the baselines and the self-check.
-        mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
+        mtf: modulation transfer of the coarse sensor at its Nyquist frequency, for a fused cube
+            that does not tell what it was made with.
         margin: pixels left out at each edge of the image.
         extra: further cubes to put into the table, by name.
 
@@ -74,13 +84,17 @@ def evaluate(
     """
     if truth is None and (s3 is None or fused is None):
         raise DataError("nothing to compare with", fix="give a truth, or a fused cube and its S3")
-    psf = PSF.from_mtf(mtf)
+    psf, shift = PSF.from_mtf(mtf), NO_SHIFT
+    if fused is not None:
+        with as_source(fused) as source:
+            psf, shift = _seen_by(source, psf)
     cubes: dict[str, Cube] = {}
     ratio = 1.0
     if s2 is not None and s3 is not None:
         with as_source(s2) as sharp, as_source(s3) as coarse:
             for method in ("bicubic", "regression"):
-                cubes[method], result = fuse_cube(sharp, coarse, method=method, psf=psf)
+                cubes[method], result = fuse_cube(sharp, coarse, method=method, psf=psf,
+                                                  shift=shift)  # fmt: skip
                 ratio = float(result.ratio)
     cubes |= dict(extra or {})
     check = None
@@ -90,7 +104,7 @@ def evaluate(
             cubes[name if name not in cubes else "fused"] = source.read()
             if s3 is not None:
                 with as_source(s3) as coarse:
-                    check, ratio = _selfcheck(source.read(), coarse, psf)
+                    check, ratio = _selfcheck(source.read(), coarse, psf, shift)
     scores = {}
     if truth is not None:
         with as_source(truth) as reference:
@@ -127,10 +141,22 @@ def _score(cube: Cube, reference: CubeSource, ratio: float, margin: int) -> Scor
     return score(true.data, part.data, valid, ratio=ratio, bands=part.bands)
 
 
-def _selfcheck(cube: Cube, coarse: CubeSource, psf: PSF) -> tuple[SelfCheck, float]:
+def _seen_by(fused: CubeSource, psf: PSF) -> tuple[PSF, tuple[float, float]]:
+    """PSF and shift of the coarse cells that a fused image was made with, as far as it tells."""
+    width = fused.meta.get("psf_sigma_cells")
+    registration = fused.meta.get("registration")
+    moved = registration.get("shift_pixels") if isinstance(registration, Mapping) else None
+    shift = (float(moved[0]), float(moved[1])) if moved else NO_SHIFT
+    return (PSF(float(width)) if width is not None else psf), shift
+
+
+def _selfcheck(
+    cube: Cube, coarse: CubeSource, psf: PSF, shift: tuple[float, float]
+) -> tuple[SelfCheck, float]:
     fine, cells, ratio = cube.grid.common(coarse.grid)
     names = [b for b in cube.bands.names if b in set(coarse.bands.names)]
     if not names:
         raise BandError("S3 has none of the cube's bands", where=coarse.name)
-    seen = degrade(cube.crop(fine).select(names).masked(), ratio, psf, min_share=MIN_SHARE)
-    return compare(coarse.read(cells, names).masked(), seen), float(ratio)
+    seen = DegradeAccumulator(len(names), fine.height, fine.width, ratio, psf, shift=shift)
+    seen.add(Window(0, 0, *fine.shape), cube.crop(fine).select(names).masked())
+    return compare(coarse.read(cells, names).masked(), seen.result(MIN_SHARE)), float(ratio)

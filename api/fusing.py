@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trifuse.core import PSF, Cube, DataError, refuse_existing
+from trifuse.align import register
+from trifuse.core import PSF, ConfigError, Cube, CubeSource, DataError, refuse_existing, sha256
+from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer import (
     Method,
     Network,
@@ -18,8 +22,22 @@ from trifuse.fusformer import (
     get_method,
 )
 from trifuse.fusformer import fuse as fuse_stream
-from trifuse.inputs import Image, as_source, provenance
-from trifuse.products import cube_writer, open_cube, write_quicklook, write_sidecar
+from trifuse.fusformer.scene import SelectedBands
+from trifuse.inputs import Image, provenance
+from trifuse.matching import Box, Match, match, other_instrument
+from trifuse.products import (
+    cube_writer,
+    open_cube,
+    write_quicklook,
+    write_sidecar,
+    write_stac_item,
+)
+from trifuse.srf_data import load, names
+
+MAX_GIVEN = 5
+"""Sentinel-3 cells that a shift given by hand may have."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +48,9 @@ class Fused:
         path: the GeoTIFF; None if it was kept in memory.
         cube: the image; None if it was written.
         selfcheck: its agreement with the Sentinel-3 input; None for a dry run.
-        record: what the sidecar says: inputs, method, self-check, timings.
+        record: what the sidecar says: inputs, pairing, shift found, method, self-check, timings.
         files: everything that was written.
+        pairing: how the two images go together, in words.
     """
 
     path: Path | None
@@ -39,6 +58,7 @@ class Fused:
     selfcheck: SelfCheck | None
     record: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    pairing: str = ""
 
     @property
     def text(self) -> str:
@@ -46,7 +66,9 @@ class Fused:
         r = self.record
         lines = [
             f"{r['method']}: {r['height']}×{r['width']} pixels, {len(r['bands'])} bands, "
-            f"ratio {r['ratio']}"
+            f"ratio {r['ratio']}",
+            self.pairing,
+            registration_text(r["registration"]),
         ]
         if self.selfcheck is None:
             return "\n".join([*lines, "dry run: nothing was written"])
@@ -62,6 +84,9 @@ def fuse(
     method: Method | str | None = None,
     weights: Path | str | None = None,
     mtf: float = 0.3,
+    coregister: Literal["auto", "off"] | tuple[float, float] = "auto",
+    bbox: Box | None = None,
+    like: Image | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     preset: Literal["paper"] | None = None,
@@ -75,14 +100,20 @@ def fuse(
     """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
 
     Args:
-        s2: sharp bands (HrMSI): path, source or cube.
-        s3: coarse bands (LrHSI) on a grid nested to S2's, at any integer ratio.
+        s2: sharp bands (HrMSI): path (also of a .SAFE product), source or cube.
+        s3: coarse bands (LrHSI): a .SEN3 product, which is brought onto cells nested in S2's
+            pixels, or an image on such a grid, at any integer ratio.
         out: GeoTIFF to write (cloud-optimised, with a sidecar and a quicklook); None keeps the
             result in memory.
         method: ``bicubic``, ``regression``, ``network`` or a method of :mod:`trifuse.fusformer`;
             default: ``network`` if weights are given, else ``regression``.
         weights: safetensors of a trained network.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
+        coregister: ``auto`` looks for a shift of S3 against S2 and heeds it if it is reliable,
+            at least 0.05 S3 cells and at least three times its standard error, and else changes
+            nothing; ``off`` does not look; (east, north) in metres by which S3 has to be moved.
+        bbox: area to fuse, (west, south, east, north) in degrees; default: what both show.
+        like: an image whose ground is fused, in place of ``bbox``.
         tile: edge of a tile in pixels.
         overlap: blended pixels between tiles.
         preset: ``paper`` is tiles of 150 pixels blended over 20.
@@ -93,13 +124,18 @@ def fuse(
         overwrite: replace an output that exists.
         dry_run: open and check the inputs only.
 
+    A written product is a cloud-optimised GeoTIFF with a quicklook, a STAC Item (if the products
+    tell their time) and a sidecar.
+
     Returns:
         The image or its path, with the paper's self-check: degraded to the coarse cells and
         compared with the Sentinel-3 input.
 
     Raises:
         OutputExistsError, GridError, OverlapError, WeightsError, DataError, ProductError:
-            see :func:`trifuse.fusformer.fuse` and :func:`trifuse.products.cube_writer`.
+            see :func:`trifuse.matching.match`, :func:`trifuse.fusformer.fuse` and
+            :func:`trifuse.products.cube_writer`.
+        ConfigError: if ``coregister``, an area or an option of the fusion is out of range.
 
     Source: Cristille et al. 2024, doi:10.3390/rs16163107.
     """
@@ -110,33 +146,49 @@ def fuse(
         refuse_existing(path, *picture, overwrite=overwrite)
     options: dict[str, Any] = {
         "method": how, "tile": tile, "overlap": overlap, "preset": preset, "device": device,
-        "precision": precision, "psf": PSF.from_mtf(mtf),
+        "precision": precision,
     }  # fmt: skip
-    with as_source(s2) as sharp, as_source(s3) as coarse:
+    with match(s2, s3, bbox=bbox, like=like) as matched:
+        sharp, coarse = matched.s2, matched.s3
         grid, bands, ratio = fuse_target(sharp, coarse, method=how)
+        psf = matched.psf(mtf)
+        pairing = _pairing(matched, how)
         record: dict[str, Any] = {
             "kind": "fused", "method": how.name, "ratio": ratio, "mtf_at_nyquist": mtf,
+            "psf_sigma_cells": psf.sigma, "pair": pairing,
             "height": grid.height, "width": grid.width, "crs": grid.crs, "bands": bands.to_json(),
-            "inputs": {"s2": {**provenance(s2), "product": sharp.name},
-                       "s3": {**provenance(s3), "product": coarse.name}},
-            "model": how.card.to_json() if isinstance(how, Network) else None,
+            "inputs": {"s2": {**provenance(s2, content=not dry_run), **_about(sharp)},
+                       "s3": {**provenance(s3, content=not dry_run), **_about(coarse)}},
+            "model": _model(how, weights), "registration": {"mode": "not run"},
         }  # fmt: skip
+        text = "\n".join([matched.text, *(f"warning: {w}" for w in pairing["instrument"])])
         if dry_run:
-            return Fused(path, None, None, record)
+            return Fused(path, None, None, record, pairing=text)
+        start = time.perf_counter()
+        shift, record["registration"] = _register(matched, how, psf, coregister)
+        registered = time.perf_counter() - start
+        options |= {"psf": psf, "shift": shift}
         if path is None:
             cube, result = fuse_cube(sharp, coarse, **options)
         else:
-            meta = {"method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name}
+            meta = {
+                "method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name,
+                "registration": record["registration"], "psf_sigma_cells": psf.sigma,
+            }  # fmt: skip
+            if when := sharp.meta.get("start_time"):
+                meta["start_time"] = when
             with cube_writer(
                 path, grid, bands, dtype=dtype, meta=meta, overwrite=overwrite
             ) as writer:
                 result = fuse_stream(sharp, coarse, writer.write, **options)
             cube = None
-    record |= {"selfcheck": result.selfcheck.to_json(), "timings": dict(result.timings)}
+    timings = {"registration": registered, **result.timings}
+    timings["total"] += registered
+    record |= {"selfcheck": result.selfcheck.to_json(), "timings": timings}
     files: tuple[Path, ...] = ()
     if path is not None:
         files = (path, *_companions(path, record, quicklook))
-    return Fused(path, cube, result.selfcheck, record, files)
+    return Fused(path, cube, result.selfcheck, record, files, text)
 
 
 def choose_method(method: Method | str | None, weights: Path | str | None) -> Method:
@@ -159,12 +211,86 @@ def selfcheck_text(check: SelfCheck) -> str:
     )
 
 
+def registration_text(record: Mapping[str, Any]) -> str:
+    """What was done about a shift of Sentinel-3, in one line."""
+    if record["mode"] in ("off", "not run"):
+        return f"co-registration: {record['mode']}"
+    east, north = (record["shift_metres"][k] or 0.0 for k in ("east", "north"))
+    if record["mode"] == "given":
+        return f"co-registration: as given, Sentinel-3 moved {east:g} m east, {north:g} m north"
+    if not record["reliable"]:
+        return f"co-registration: none found to rely on ({record['reason']}); nothing moved"
+    found = f"{east:.0f} m east, {north:.0f} m north ({record['shift_cells']:.3f} cells)"
+    if not record["significant"]:
+        return f"co-registration: {found} is no significant shift; nothing moved"
+    return f"co-registration: Sentinel-3 moved {found}"
+
+
+def _register(
+    matched: Match, how: Method, psf: PSF, coregister: str | tuple[float, float]
+) -> tuple[tuple[float, float], dict[str, Any]]:
+    """The shift (rows, columns) to fuse with, and what to say of it."""
+    if coregister == "off":
+        return NO_SHIFT, {"mode": "off", "shift_pixels": [0.0, 0.0]}
+    (high, wide), ratio = matched.s2.grid.gsd, matched.pair.ratio
+    if not isinstance(coregister, str):
+        east, north = map(float, coregister)
+        shift = (-north / high, east / wide)
+        if not math.hypot(*shift) <= MAX_GIVEN * ratio:  # also refuses NaN
+            raise ConfigError(f"a shift of {east:g} m east and {north:g} m north",
+                              fix=f"give at most {MAX_GIVEN} Sentinel-3 cells")  # fmt: skip
+        return shift, {
+            "mode": "given", "shift_metres": {"east": east, "north": north},
+            "shift_pixels": list(shift),
+        }  # fmt: skip
+    if coregister != "auto":
+        raise ConfigError(f"coregister {coregister!r}", fix="give auto, off or east,north metres")
+    hr, lr = how.bands(matched.s2.bands, matched.s3.bands)
+    found = register(SelectedBands(matched.s2, hr), SelectedBands(matched.s3, lr), psf=psf)
+    found_json = found.to_json()
+    applied = found.applied
+    return applied, {
+        "mode": "auto", **found_json, "found_pixels": found_json["shift_pixels"],
+        "shift_pixels": list(applied),
+    }  # fmt: skip
+
+
+def _pairing(matched: Match, how: Method) -> dict[str, Any]:
+    """What is known of the pair, with bands that are not those the network was made for."""
+    instrument = []
+    if isinstance(how, Network):
+        for image, source, bands in (("Sentinel-2", matched.s2, how.card.hr_bands),
+                                     ("Sentinel-3", matched.s3, how.card.lr_bands)):  # fmt: skip
+            if text := other_instrument(source.bands, bands, f"{image}: the network expects"):
+                instrument.append(text)
+                _log.warning("%s", text)
+    return {**matched.to_json(), "instrument": instrument}
+
+
+def _about(source: CubeSource) -> dict[str, Any]:
+    """What a record says of an opened input."""
+    sensor = str(source.meta.get("sensor", ""))
+    facts = {k: source.meta.get(k) for k in ("start_time", "baseline", "calibration", "mask")}
+    return {
+        "product": source.name, "sensor": sensor or None,
+        "srf_issue": load(sensor).issue if sensor in names() else None,
+        **{k: v for k, v in facts.items() if v is not None},
+    }  # fmt: skip
+
+
+def _model(how: Method, weights: Path | str | None) -> dict[str, Any] | None:
+    if not isinstance(how, Network):
+        return None
+    digest = {"sha256": sha256(weights)} if weights is not None else {}
+    return {**how.card.to_json(), **digest}
+
+
 def _companions(path: Path, record: Mapping[str, Any], quicklook: bool) -> list[Path]:
-    """Quicklook and, last of all, the sidecar that marks the product as complete."""
-    files = []
-    if quicklook:
-        picture = path.with_suffix(".png")
-        with open_cube(path) as source:
+    """Quicklook, STAC Item and, last of all, the sidecar that marks the product as complete."""
+    picture = path.with_suffix(".png") if quicklook else None
+    with open_cube(path) as source:
+        if picture is not None:
             write_quicklook(picture, source, overwrite=True)
-        files.append(picture)
+        item = write_stac_item(path, source, record, quicklook=picture)
+    files = [f for f in (picture, item) if f is not None]
     return [*files, write_sidecar(path, record)]

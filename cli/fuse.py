@@ -7,13 +7,24 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, output, plain
+from trifuse.cli.options import PATH, Result, box, command, numbers, output, plain
+
+
+def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
+    if value in ("auto", "off"):
+        return value
+    return numbers(value, 2, "auto, off, or two numbers such as -30,45")
 
 
 @click.command()
-@click.option("--s2", required=True, type=PATH, help="Sharp image (HrMSI).")
-@click.option("--s3", required=True, type=PATH, help="Coarse image (LrHSI), nested to S2's grid.")
-@output(text="GeoTIFF to write; a quicklook and a sidecar appear beside it.")
+@click.option("--s2", required=True, type=PATH, help="Sharp image (HrMSI): .SAFE or GeoTIFF.")
+@click.option("--s3", required=True, type=PATH,
+              help="Coarse image (LrHSI): .SEN3, or a GeoTIFF nested in S2's pixels.")  # fmt: skip
+@output(text="GeoTIFF to write; a quicklook, a STAC Item and a sidecar appear beside it.")
+@click.option("--bbox", callback=box, help="Area to fuse: west,south,east,north in degrees.")
+@click.option("--like", type=PATH, help="Fuse the ground of this image.")
+@click.option("--coregister", callback=_coregister, default="auto", show_default=True,
+              help="auto, off, or east,north in metres by which S3 is to be moved.")  # fmt: skip
 @click.option("--method", type=click.Choice(["bicubic", "regression", "network"]),
               help="Default: network with --weights, else regression.")  # fmt: skip
 @click.option("--weights", type=PATH, help="Weights of a trained network (safetensors).")
@@ -31,7 +42,12 @@ from trifuse.cli.options import PATH, Result, command, output, plain
 def fuse(s2: Path, s3: Path, output: Path, **options: Any) -> Result:
     """Fuse a whole scene, tile by tile, and check it against its own S3 input.
 
+    A shift of S3 against S2 is looked for on the data and heeded where it is reliable, at least
+    0.05 S3 cells and at least three times its standard error; else nothing is moved. Images more
+    than five minutes apart, or more than 5 % cloudy, are warned of.
+
     \b
+    trifuse fuse --s2 S2A_MSIL2A_….SAFE --s3 S3A_SY_2_SYN_….SEN3 --bbox 13,52,13.4,52.3 -o fused.tif
     trifuse fuse --s2 s2.tif --s3 s3.tif -o fused.tif
     trifuse fuse --s2 s2.tif --s3 s3.tif --weights run/weights.safetensors -o fused.tif
     """

@@ -59,6 +59,26 @@ def output(required: bool = True, text: str = "Where to write.") -> Callable[...
     return click.option("-o", "--output", type=PATH, required=required, help=text)
 
 
+def numbers(text: str, count: int, wanted: str) -> tuple[float, ...]:
+    """Numbers between commas.
+
+    Raises:
+        click.BadParameter: if they are no numbers, or not so many.
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        raise click.BadParameter(f"{text!r}: give {wanted}")
+    return values
+
+
+def box(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """Callback of ``--bbox``."""
+    return None if value is None else numbers(value, 4, "west,south,east,north in degrees")
+
+
 def plain(value: Any) -> Any:
     """JSON without NaN: not-a-number becomes null, numpy numbers become Python's."""
     if isinstance(value, dict):

@@ -16,6 +16,7 @@ from trifuse.products.raster import crs_text, parse_crs
 from trifuse.products.sentinel2 import Sentinel2Source, is_sentinel2, open_sentinel2
 from trifuse.products.series import is_series, open_series, write_series
 from trifuse.products.source import MosaicSource, RasterSource
+from trifuse.products.stac import footprint, stac_item, write_stac_item
 from trifuse.products.writer import (
     CubeWriter,
     copy_source,
@@ -33,6 +34,7 @@ __all__ = [
     "open_landsat", "is_landsat", "LandsatSource", "write_landsat",
     "RasterSource", "MosaicSource",
     "cube_writer", "CubeWriter", "write_cube", "copy_source", "write_sidecar", "software",
+    "write_stac_item", "stac_item", "footprint",
     "write_quicklook", "choose_rgb", "read_small",
     "open_series", "write_series", "is_series",
     "ndvi", "write_ndvi", "define_ndvi", "NdviDefinition",
