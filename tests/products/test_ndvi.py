@@ -146,6 +146,8 @@ def test_sentinel_2_uses_its_own_bands_and_landsat_its_own():
     assert define_ndvi(oli.bands).bands == ("B4", "B5")
     with pytest.raises(BandError, match="less than 70 %"):
         define_ndvi(oli.bands.select(["B1", "B2", "B3", "B4"]))
+    with pytest.raises(BandError, match="FWHM in the band tags"):
+        define_ndvi(BandSet.of(["x", "y"], [665, 865]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
