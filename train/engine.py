@@ -15,7 +15,7 @@ import contextlib
 import logging
 import multiprocessing
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,14 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from trifuse.core import ConfigError, DataError, progress_bar, refuse_existing
+from trifuse.core import ConfigError, DataError, TrifuseError, progress_bar, refuse_existing
 from trifuse.train import checkpoint
 from trifuse.train.batches import BatchPlan, RankBatches
 from trifuse.train.config import flatten, save_config, to_mapping
 from trifuse.train.distributed import gather, make_fabric
 from trifuse.train.record import METRICS, Record
+from trifuse.train.schedule import make_schedule
 from trifuse.train.settings import EngineConfig
-from trifuse.train.signals import Received, deferred_signals, end_by, ignore_signals
+from trifuse.train.signals import Received, deferred_signals, end_by, outlive_signals
 from trifuse.train.task import Task
 
 CONFIG, BEST, FINAL = "config.yaml", "best.safetensors", "final.safetensors"
@@ -128,7 +129,6 @@ class _Loop:
 
     def __init__(self, task: Task, config: EngineConfig, run: Path, fabric: Any) -> None:
         from timm.optim import create_optimizer_v2
-        from timm.scheduler import CosineLRScheduler
         from timm.utils import ModelEmaV3
 
         self.task, self.config, self.run, self.fabric = task, config, run, fabric
@@ -138,15 +138,7 @@ class _Loop:
         self.raw_optimizer = create_optimizer_v2(
             self.module, opt=optim.optimizer, lr=optim.lr, weight_decay=optim.weight_decay
         )
-        self.scheduler = CosineLRScheduler(
-            self.raw_optimizer,
-            t_initial=max(1, optim.steps - optim.warmup),
-            lr_min=optim.min_lr,
-            warmup_t=optim.warmup,
-            warmup_lr_init=optim.lr / 100,
-            warmup_prefix=True,
-            t_in_epochs=False,
-        )
+        self.scheduler = make_schedule(self.raw_optimizer, optim)
         self.ema = ModelEmaV3(self.module, optim.ema, use_warmup=True) if optim.ema else None
         self.model, self.optimizer = fabric.setup(self.module, self.raw_optimizer)
         # From here on each process draws its own numbers (dropout), the weights being the same.
@@ -191,8 +183,11 @@ class _Loop:
             record = Record(self.run, step=state.step, tensorboard=every.tensorboard)
         self.model.train()
         bar = self._bar()
-        with bar, contextlib.closing(record or contextlib.ExitStack()):
-            for batch in self._batches():
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(bar)
+            if record is not None:
+                closing.enter_context(contextlib.closing(record))
+            for batch in closing.enter_context(contextlib.closing(self._batches())):
                 self._update(batch)
                 bar.update()
                 stop = self._any(received.number is not None)
@@ -225,7 +220,7 @@ class _Loop:
 
         return tqdm(disable=True)
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self) -> Generator[Any]:
         """Batches from the state's step to the last, on the device."""
         samples: Any = self.task.dataset()
         plan = BatchPlan(len(samples), self.config.optim.batch, self.config.seed)
@@ -238,12 +233,24 @@ class _Loop:
             ),
             num_workers=workers,
             multiprocessing_context=_start_method() if workers else None,
-            worker_init_fn=ignore_signals if workers else None,
+            worker_init_fn=outlive_signals if workers else None,
             pin_memory=self.fabric.device.type == "cuda",
             # Its own generator: the loader's draw would otherwise differ after a resume.
             generator=torch.Generator().manual_seed(0),
         )
-        return (self.fabric.to_device(batch) for batch in loader)
+        batches = iter(loader)
+        try:
+            for batch in batches:
+                yield self.fabric.to_device(batch)
+        except TrifuseError as e:
+            if "Original Traceback" not in e.what:
+                raise
+            # A worker hands its error on with the traceback in the message.
+            raise type(e)(e.what.rpartition(f"{type(e).__name__}: ")[2]) from None
+        finally:
+            # Now, not when the iterator is collected: an error would keep it, and the workers.
+            if workers:
+                batches._shutdown_workers()  # type: ignore[attr-defined]
 
     def _update(self, batch: Any) -> None:
         state, optim = self.progress, self.config.optim

@@ -18,7 +18,10 @@ class OptimConfig:
         optimizer: ``adamw`` (no decay on biases and norms) or ``adam``.
         lr: learning rate after the warm-up; attention mixers are unstable above 5e-4.
         min_lr: learning rate at the end of the cosine.
-        warmup: updates over which the rate rises linearly from lr/100; counted in ``steps``.
+        warmup: updates over which the rate rises linearly; counted in ``steps``.
+        warmup_from: share of lr that the rise starts from.
+        cycle: updates of the first cosine after the warm-up; it then starts again at lr, each
+            time twice as long. 0: one cosine to the last step.
         weight_decay: decoupled decay (adamw) or L2 term (adam).
         clip: largest norm of the whole gradient; 0: gradients are not clipped.
         ema: decay of the moving average of the weights that is validated and saved; 0: none. The
@@ -32,6 +35,8 @@ class OptimConfig:
     lr: float = 5e-4
     min_lr: float = 1e-6
     warmup: int = 100
+    warmup_from: float = 0.01
+    cycle: int = 0
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
@@ -49,6 +54,9 @@ class OptimConfig:
                 "give a smaller one")  # fmt: skip
         require(0 <= self.warmup <= self.steps, "optim.warmup",
                 f"is {self.warmup} of {self.steps} steps", "give 0 to optim.steps")  # fmt: skip
+        require(0 < self.warmup_from <= 1, "optim.warmup_from", f"is {self.warmup_from:g}",
+                "give a share above 0, at most 1")  # fmt: skip
+        require(self.cycle >= 0, "optim.cycle", f"is {self.cycle}", "give 0 or more")
         require(0 <= self.ema < 1, "optim.ema", f"is {self.ema:g}", "give 0 to below 1")
 
 
@@ -80,7 +88,8 @@ class RunConfig:
     Attributes:
         device: ``auto`` is the GPU where there is one.
         workers: processes that load samples ahead; 0: load in the training process. Samples do
-            not depend on it.
+            not depend on it. A script that asks for workers needs the usual
+            ``if __name__ == "__main__"``.
         log_every: updates between lines of the record.
         save_every: updates between saved states; validations save one too.
         tensorboard: also write events for TensorBoard.

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
+GRACE = 60
+"""Seconds that a worker goes on after a SIGTERM."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +67,16 @@ def end_by(number: int | None) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def ignore_signals(worker: int) -> None:
-    """Workers end with their process; a signal to the whole group must not kill them before."""
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, signal.SIG_IGN)
+def outlive_signals(worker: int) -> None:
+    """Let a loader's worker serve its process until that has saved its state.
+
+    A signal to the whole group, as a terminal or a scheduler sends it, must not kill workers at
+    once; a worker that is still there after the grace has been forgotten.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        signal.alarm(GRACE)
+
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, wait)

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import Dataset
 
+from trifuse.core import StoreError
 from trifuse.train import (
     EngineConfig,
     FusionTask,
@@ -64,6 +65,13 @@ class LineTask:
         save_file(
             model.state_dict(), path, {"card": json.dumps({"metrics": metrics, "step": step})}
         )
+
+
+class BrokenLine(Line):
+    def __getitem__(self, draw) -> dict:
+        if draw.epoch:
+            raise StoreError("is truncated", where="shard.h5", fix="make it again")
+        return super().__getitem__(draw)
 
 
 class SuicidalTask(LineTask):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from line_task import LineTask, small_config, train, train_until_killed
+from line_task import BrokenLine, LineTask, small_config, train, train_until_killed
 
-from trifuse.core import ConfigError, DataError, OutputExistsError, ProductError
+from trifuse.core import ConfigError, DataError, OutputExistsError, ProductError, StoreError
 from trifuse.train import EngineConfig, fit
 from trifuse.train.batches import BatchPlan, RankBatches
 from trifuse.train.record import read_lines
@@ -272,6 +272,42 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path):
     saved = state(tmp_path)
     assert saved["progress"]["step"] == 5
     assert all(torch.isfinite(v).all() for v in saved["model"].values())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_the_data_is_one_line_also_from_a_worker(tmp_path, workers):
+    class Broken(LineTask):
+        def dataset(self):
+            return BrokenLine(2.0)
+
+    with pytest.raises(StoreError) as error:
+        fit(Broken(), config(run={"workers": workers}), tmp_path)
+    assert not multiprocessing.active_children()
+    assert str(error.value) == "shard.h5: is truncated; make it again"
+
+
+def test_workers_change_nothing(tmp_path):
+    fit(LineTask(), config(), tmp_path / "none")
+    fit(LineTask(), config(run={"workers": 2}), tmp_path / "two")
+    assert_same(state(tmp_path / "none"), state(tmp_path / "two"))
+
+
+def test_a_signal_to_the_whole_group_still_saves_the_state(tmp_path):
+    class Signalled(LineTask):
+        def loss(self, model, batch):
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls == 7:
+                workers = multiprocessing.active_children()
+                assert len(workers) == 2
+                for worker in workers:
+                    os.kill(worker.pid, signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().loss(model, batch)
+
+    with pytest.raises(SystemExit):
+        fit(Signalled(), config(run={"workers": 2}), tmp_path)
+    assert state(tmp_path)["progress"]["step"] == 7
+    assert not multiprocessing.active_children()
 
 
 def test_tensorboard_events_on_request(tmp_path):

@@ -9,8 +9,16 @@ from torch.utils.data import default_collate
 from train_scenes import SCENES, scene
 
 from trifuse.align import fit_map
-from trifuse.core import PSF, ConfigError, StoreError, degrade, upsample
-from trifuse.fusformer import FusformerConfig, load_weights, read_card
+from trifuse.core import PSF, ConfigError, MemorySource, StoreError, degrade, upsample
+from trifuse.fusformer import (
+    Bicubic,
+    FusformerConfig,
+    Network,
+    Regression,
+    fuse_cube,
+    load_weights,
+    read_card,
+)
 from trifuse.metrics import psnr
 from trifuse.simulate import SimulateConfig, scene_views, simulate_store
 from trifuse.train import (
@@ -121,6 +129,21 @@ def test_the_untrained_network_with_the_prior_is_the_regression(store):
     loss = task.loss(task.build_model(), batch)["loss"]
     worse = FusionTask(with_skip("bicubic"), store)
     assert loss < 0.5 * worse.loss(worse.build_model(), batch)["loss"]
+
+
+def test_trained_weights_fuse_a_whole_scene(store, tmp_path):
+    """The prior of the training is the prior of the fusion."""
+    result = train(with_skip("prior", steps=20), store, tmp_path)
+    hrmsi, lrhsi, hrhsi = (
+        MemorySource(view) for view in scene_views(scene(1), ratio=5, bands=store.config.bands)
+    )
+    truth = hrhsi.read()
+    scores = {}
+    for method in (Network.load(result.weights), Regression(), Bicubic()):
+        fused, _ = fuse_cube(hrmsi, lrhsi, method=method)
+        scores[method.name] = psnr(truth.data, fused.data, fused.valid & truth.valid)
+    assert scores["network"] > scores["bicubic"] + 20
+    assert abs(scores["network"] - scores["regression"]) < 5
 
 
 def test_the_regression_on_tensors_is_the_regression_on_arrays(store):

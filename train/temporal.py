@@ -1,0 +1,427 @@
+"""Training of TAMRF networks on series of several sensors, by hiding dates and asking for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trifuse.core import Window, fingerprint
+from trifuse.temporal.baselines import Stack
+from trifuse.temporal.card import LIMITS, Card
+from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor, TamrfConfig
+from trifuse.temporal.losses import LossConfig, Target, series_loss
+from trifuse.temporal.model import Dates, Tamrf
+from trifuse.temporal.perceptual import MaskedPerceptual, light_layers, vgg16_layers
+from trifuse.temporal.scoring import score_hidden
+from trifuse.temporal.strategies import task
+from trifuse.temporal.weights import save_weights
+from trifuse.train.config import require, to_mapping
+from trifuse.train.engine import FitResult, fit
+from trifuse.train.settings import EngineConfig, OptimConfig
+from trifuse.train.task import Predict
+from trifuse.train.temporal_data import (
+    SampleConfig,
+    Scene,
+    SeriesDataset,
+    band_statistics,
+    check_scene,
+    scaled,
+)
+
+TASKS = ("gap-filling", "fusion")
+PAIR = (LANDSAT, SENTINEL2)
+PARTS = ("reconstruction", "contrast", "structure")
+
+
+@dataclass(frozen=True, slots=True)
+class TamrfModelConfig:
+    """The network; see :class:`trifuse.temporal.TamrfConfig`. Its sensors come from the data."""
+
+    features: int = 64
+    sensor_token: int = 8
+    blocks: int = 1
+    growth: int = 32
+    layers: int = 3
+    heads: int = 4
+    hidden: int = 256
+    dropout: float = 0.1
+
+    def build(self, sensors: Sequence[Sensor]) -> TamrfConfig:
+        """The network for some sensors."""
+        return TamrfConfig(tuple(sensors), **to_mapping(self))
+
+
+@dataclass(frozen=True, slots=True)
+class TamrfDataConfig:
+    """What samples are cut from the scenes.
+
+    Attributes:
+        crop: edge in pixels of the coarsest sensor (55 of 30 m are 165 of 10 m).
+        dates: images of a sample at most, all sensors together.
+        per_scene: samples of each scene an epoch.
+        flips: turn and mirror.
+        blank: share of the samples in which clouds are withheld from the network; see
+            :class:`trifuse.train.temporal_data.SampleConfig`.
+        statistics: mean and deviation of the bands: from the training scenes, or as published.
+        val_crop: edge of the validation crops; 0: as in training.
+    """
+
+    crop: int = 55
+    dates: int = 50
+    per_scene: int = 36
+    flips: bool = True
+    blank: float = 0.5
+    statistics: Literal["scenes", "published"] = "scenes"
+    val_crop: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("crop", "per_scene"):
+            value = getattr(self, name)
+            require(value >= 1, f"data.{name}", f"is {value}", "give 1 or more")
+        require(self.dates >= 2, "data.dates", f"is {self.dates}", "give 2 or more")
+        require(self.val_crop >= 0, "data.val_crop", f"is {self.val_crop}", "give 0 or more")
+        require(0 <= self.blank <= 1, "data.blank", f"is {self.blank:g}", "give a share, 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class TamrfLossConfig:
+    """What is minimised; see :class:`trifuse.temporal.losses.LossConfig`.
+
+    Attributes:
+        hidden_weight: of the part on hidden dates.
+        visible_weight: of the part on visible dates.
+        border: target pixels cropped at each edge.
+        contrast: weight of the contrast under clouds; 0 leaves it out.
+        structure: weight of the structure term; 0 leaves it out.
+        perceptual: yardstick of the structure term: ``light`` needs no weights, ``vgg16`` those
+            of timm.
+        ndvi_quirk: only for parity with the published training.
+    """
+
+    hidden_weight: float = 0.5
+    visible_weight: float = 1.0
+    border: int = 27
+    contrast: float = 1.0
+    structure: float = 1.0
+    perceptual: Literal["light", "vgg16"] = "light"
+    ndvi_quirk: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_weight", "visible_weight", "contrast", "structure", "border"):
+            value = getattr(self, name)
+            require(value >= 0, f"loss.{name}", f"is {value:g}", "give 0 or more")
+
+    def build(self) -> LossConfig:
+        """The constants as the loss takes them."""
+        values = {k: v for k, v in to_mapping(self).items() if k != "perceptual"}
+        return LossConfig(**values)
+
+    def yardstick(self) -> MaskedPerceptual | None:
+        """The network of the structure term, if there is one."""
+        if not self.structure:
+            return None
+        layers = light_layers() if self.perceptual == "light" else vgg16_layers()
+        return MaskedPerceptual(layers)
+
+
+@dataclass(frozen=True, slots=True)
+class TamrfTrainConfig(EngineConfig):
+    """Everything that determines a training run of a TAMRF network."""
+
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(
+            steps=20_000, batch=1, optimizer="adam", lr=1e-4, min_lr=2e-5, warmup=2018,
+            warmup_from=1 / 3, cycle=40_360, weight_decay=0.0, clip=0.1, ema=0.0,
+        )
+    )  # fmt: skip
+    model: TamrfModelConfig = field(default_factory=TamrfModelConfig)
+    data: TamrfDataConfig = field(default_factory=TamrfDataConfig)
+    loss: TamrfLossConfig = field(default_factory=TamrfLossConfig)
+
+
+def train_tamrf(
+    config: TamrfTrainConfig, scenes: Sequence[Scene], val: Sequence[Scene], run: Path | str, *,
+    sensors: Sequence[Sensor] = PAIR, resume: bool = True, overwrite: bool = False,
+) -> FitResult:  # fmt: skip
+    """Train a TAMRF network, or go on with a run that was stopped.
+
+    Args:
+        config: see :class:`TamrfTrainConfig`.
+        scenes: to train on.
+        val: other scenes, to validate on; none: the newest weights are the best.
+        run: folder of the run; see :func:`trifuse.train.fit` for what it will hold.
+        sensors: of the network, in the order of its outputs.
+        resume: go on with the run that the folder holds.
+        overwrite: start anew and remove the run that is there.
+
+    Raises:
+        TrifuseError: as :class:`TamrfTask` and :func:`trifuse.train.fit`.
+    """
+    made = TamrfTask(config, scenes, val, sensors)
+    return fit(made, config, run, resume=resume, overwrite=overwrite)
+
+
+class SeriesBatch(nn.Module):
+    """Several series of different lengths through one network, in one forward pass."""
+
+    def __init__(self, net: Tamrf) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, series: Sequence[Mapping[str, Dates]], queries: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Predict each series at its own days.
+
+        Args:
+            series: per series the dates of each sensor, standardised, each of a batch of one.
+            queries: per series (1, Q) days.
+
+        Returns:
+            Per series (Q, channels, H, W) standardised.
+        """
+        # A hidden sensor's encoder has no part in the result; data-parallel training wants every
+        # parameter to have a gradient, if only of zero.
+        nothing = torch.stack([p.sum() for p in self.net.parameters()]).sum() * 0
+        pairs = zip(series, queries, strict=True)
+        return [self.net(dates, query)[0] + nothing for dates, query in pairs]
+
+
+class TamrfTask:
+    """A TAMRF network as a task of the engine.
+
+    Args:
+        config: see :class:`TamrfTrainConfig`.
+        scenes: to train on.
+        val: to validate on.
+        sensors: of the network.
+
+    Raises:
+        StoreError: if a scene lacks a sensor or its bands.
+        GridError: if a scene is smaller than a crop.
+        ConfigError: if the border leaves nothing of a crop.
+    """
+
+    monitor = "score"
+    higher_is_better = False
+
+    def __init__(
+        self, config: TamrfTrainConfig, scenes: Sequence[Scene], val: Sequence[Scene] = (),
+        sensors: Sequence[Sensor] = PAIR,
+    ) -> None:  # fmt: skip
+        ratio = max(s.ratio for s in sensors)
+        edge = config.data.crop * ratio
+        require(2 * config.loss.border < edge, "loss.border",
+                f"is {config.loss.border} at each edge of crops of {edge} pixels",
+                "make it smaller, or data.crop larger")  # fmt: skip
+        sample = SampleConfig(
+            config.data.crop, config.data.dates, config.data.per_scene, config.data.flips,
+            config.data.blank,
+        )  # fmt: skip
+        self.config, self.scenes, self.val = config, tuple(scenes), tuple(val)
+        self._train = SeriesDataset(self.scenes, sensors, sample, config.seed)
+        self._val_crop = config.data.val_crop or config.data.crop
+        for scene in self.val:
+            check_scene(scene, sensors, self._val_crop)
+        if config.data.statistics == "scenes":
+            found = {s.name: band_statistics(self.scenes, s.name) for s in sensors}
+            sensors = [replace(s, mean=found[s.name][0], std=found[s.name][1]) for s in sensors]
+        self.sensors = tuple(sensors)
+        self.ratio = ratio
+        self.model = config.model.build(self.sensors)
+        self._frame = Tamrf(self.model).requires_grad_(False)  # sensors and statistics, no more
+        self._loss = config.loss.build()
+        self._perceptual = config.loss.yardstick()
+        self._baselines: dict[str, float] = {}
+
+    def build_model(self) -> SeriesBatch:
+        """A fresh network."""
+        return SeriesBatch(Tamrf(self.model))
+
+    def dataset(self) -> SeriesDataset:
+        """Crops of the training scenes, with the dates to hide."""
+        return self._train
+
+    def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Mean over the series of a batch, and the parts of it."""
+        device = batch["blank"].device
+        frame = self._frame.to(device)
+        if self._perceptual is not None:
+            self._perceptual.to(device)
+        series, queries, targets = [], [], []
+        for b in range(len(batch["blank"])):
+            dates, target = self._unpacked(frame, batch, b)
+            days = sorted({float(d) for t in target.values() for d in t.doy.tolist()})
+            series.append(dates)
+            targets.append(target)
+            queries.append(torch.tensor([days], device=device))
+        predictions = model(series, queries)
+        totals, parts = [], dict.fromkeys(PARTS, 0.0)
+        for b, prediction in enumerate(predictions):
+            config = self._loss
+            if not bool(batch["clouded"][b]):
+                config = replace(config, contrast=0.0)  # there are no clouds to keep away from
+            loss = series_loss(
+                frame, prediction, queries[b][0].tolist(), targets[b],
+                {s: d.doy[0].tolist() for s, d in series[b].items()},
+                perceptual=self._perceptual, config=config,
+            )  # fmt: skip
+            totals.append(loss.total)
+            for name, value in loss.parts.items():
+                part = name.rpartition("/")[2]
+                if part in parts:
+                    parts[part] += value / len(predictions)
+        shown = {k: torch.tensor(v, device=device) for k, v in parts.items()}
+        return {"loss": torch.stack(totals).mean(), **shown}
+
+    def validate(self, predict: Predict, device: torch.device) -> dict[str, float]:
+        """RMSE on hidden dates of scenes that are not trained on, beside the baselines.
+
+        ``<task>/<sensor>/<method>`` is a mean over scenes, dates and bands of the RMSE on clear
+        pixels in units of each band's standard deviation; ``score`` is the network's mean over
+        tasks and sensors, and ``gain`` is by how much (in per cent) it is below linear
+        interpolation.
+        """
+        if not self.val:
+            return {}
+        gathered: dict[str, list[float]] = {}
+        methods = ("nearest", "linear", "change")
+        for scene in self.val:
+            images = self.images(scene)
+            days = {s.name: images[s.name].doy.tolist() for s in self.sensors}
+            coarse = max(self.sensors, key=lambda s: s.ratio).name
+            fine = min(self.sensors, key=lambda s: s.ratio).name
+            for name in TASKS if len(self.sensors) > 1 else TASKS[:1]:
+                scores = score_hidden(
+                    lambda seen, query: self.forecast(predict, device, seen, query),
+                    self.sensors, images, task(name, days, coarse, fine),
+                    margin=10.0 * self._loss.border, baselines=methods,
+                )  # fmt: skip
+                for sensor in self.sensors:
+                    for method in ("network", *methods) if sensor.name in scores else ():
+                        rmse = scores[sensor.name][f"{method}/rmse"] / np.array(sensor.std)
+                        if np.isfinite(rmse).any():
+                            key = f"{name}/{sensor.name}/{method}"
+                            gathered.setdefault(key, []).append(float(np.nanmean(rmse)))
+        means = {k: float(np.mean(v)) for k, v in gathered.items()}
+        ours, theirs = (
+            [v for k, v in means.items() if k.endswith(f"/{m}")] for m in ("network", "linear")
+        )
+        score = float(np.mean(ours)) if ours else math.nan
+        gain = 100 * (1 - score / float(np.mean(theirs))) if theirs else math.nan
+        return {"score": score, "gain": gain, **means}
+
+    def images(self, scene: Scene) -> dict[str, Stack]:
+        """The middle of a validation scene, all dates."""
+        rows, cols = check_scene(scene, self.sensors, self._val_crop)
+        crop = self._val_crop
+        place = Window((rows - crop) // 2, (cols - crop) // 2, crop, crop)
+        out = {}
+        for s in self.sensors:
+            every = range(len(scene.days[s.name]))
+            data, valid = scene.read(s.name, list(every), scaled(place, self.ratio // s.ratio))
+            out[s.name] = Stack(data, valid, scene.days[s.name])
+        return out
+
+    def forecast(
+        self, predict: Predict, device: torch.device, seen: Mapping[str, Stack],
+        query: Sequence[float],
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        """What the network makes of visible images: sensor → (Q, band, H, W)."""
+        frame = self._frame.to(device)
+        blank = self.config.data.blank > 0
+        dates = {}
+        for s in self.sensors:
+            stack = seen[s.name]
+            data = np.where(stack.valid[:, None], stack.data, np.nan) if blank else stack.data
+            value = torch.from_numpy(np.ascontiguousarray(data, np.float32)).to(device)
+            doy = torch.from_numpy(stack.doy.astype(np.float32)).to(device)
+            dates[s.name] = Dates(frame.standardise(s, value)[None], doy[None])
+        if not any(d.data.shape[1] for d in dates.values()):
+            return {}
+        (out,) = predict([dates], [torch.tensor([list(query)], device=device)])
+        return {k: v[0].cpu().numpy() for k, v in frame.split(out.detach()[None].float()).items()}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Names, dates and sizes of the scenes."""
+        return {
+            kind: fingerprint(
+                [
+                    [s.name, {k: v.tolist() for k, v in s.days.items()}, dict(s.shapes)]
+                    for s in scenes
+                ]
+            )
+            for kind, scenes in (("train", self.scenes), ("val", self.val))
+        }
+
+    def write(self, path: Path, model: nn.Module, metrics: Mapping[str, float], step: int) -> None:
+        """Write the weights and their card, replacing what is there."""
+        assert isinstance(model, SeriesBatch)
+        values = to_mapping(self.config)
+        card = Card(
+            config=model.net.config,
+            data={
+                "train": [s.name for s in self.scenes],
+                "val": [s.name for s in self.val],
+                "fingerprint": self.fingerprint(),
+            },
+            protocol={**{k: values[k] for k in ("seed", "data", "loss", "optim")}, "step": step},
+            metrics={"validation": dict(metrics)} if metrics else {},
+            limits=(*LIMITS, *self._limits(metrics)),
+        )
+        save_weights(path, model.net, card, overwrite=True)
+
+    def _limits(self, metrics: Mapping[str, float]) -> list[str]:
+        found = [f"Trained on crops of {self.config.data.crop * self.ratio} pixels."]
+        if self.scenes and all(s.name.startswith("procedural") for s in self.scenes):
+            found.append("Trained on synthetic series only: judge it against linear interpolation "
+                         "on your own.")  # fmt: skip
+        if not metrics:
+            found.append("Never validated: there were no validation scenes.")
+        elif not metrics["gain"] > 0:
+            found.append(
+                f"Behind linear interpolation by {-metrics['gain']:.0f} % on the validation scenes."
+            )
+        return found
+
+    def _unpacked(
+        self, frame: Tamrf, batch: Mapping[str, Tensor], b: int
+    ) -> tuple[dict[str, Dates], dict[str, Target]]:
+        """One series of a batch: what the network sees, and what it is compared with."""
+        dates, targets = {}, {}
+        for s in self.sensors:
+            n = int(batch[f"{s.name}/count"][b])
+            data, valid = batch[f"{s.name}/data"][b, :n], batch[f"{s.name}/valid"][b, :n]
+            doy, seen = batch[f"{s.name}/doy"][b, :n], batch[f"{s.name}/seen"][b, :n]
+            standard = frame.standardise(s, data)
+            if n:
+                targets[s.name] = Target(standard, valid, doy)
+            if bool(seen.any()):
+                shown = standard
+                if bool(batch["blank"][b]):
+                    shown = torch.where(valid[:, None], standard, 0.0)
+                dates[s.name] = Dates(shown[seen][None], doy[seen][None])
+        return dates, targets
+
+
+def temporal_table(values: Mapping[str, float]) -> str:
+    """Validation metrics as a table: the network beside the baselines; lower is better.
+
+    Args:
+        values: what :meth:`TamrfTask.validate` returned; empty gives a line that says so.
+    """
+    if not values:
+        return "no validation scenes"
+    methods = ("network", "nearest", "linear", "change")
+    rows = [f"{'RMSE / deviation':<28}" + "".join(f"{m:>10}" for m in methods)]
+    for key in sorted({k.rpartition("/")[0] for k in values if k.endswith("/network")}):
+        cells = "".join(f"{values[f'{key}/{m}']:>10.3f}" for m in methods)
+        rows.append(f"{key:<28}{cells}")
+    return "\n".join(rows)
