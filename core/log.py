@@ -10,12 +10,21 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to stderr as it is at the time: one that was set up earlier may be closed by now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See :meth:`logging.Handler.emit`."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def set_verbosity(verbosity: int) -> None:
     """Configure the ``trifuse`` logger for a command: −1 errors, 0 warnings, 1 info, 2 debug."""
     logger = logging.getLogger("trifuse")
     logger.setLevel(max(logging.DEBUG, logging.WARNING - 10 * verbosity))
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
 

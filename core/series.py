@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from trifuse.core.bands import BandSet
 from trifuse.core.cube import Cube, CubeSource
 from trifuse.core.errors import BandError, DataError, GridError
 from trifuse.core.grid import Grid, Window
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +87,39 @@ class Series:
         if day not in self.dates:
             raise DataError(f"no image of {day}", fix=f"{self.dates[0]} to {self.dates[-1]} exist")
         return self.sources[self.dates.index(day)].read(window, bands)
+
+    def to_xarray(
+        self, window: Window | None = None, bands: Iterable[str] | None = None
+    ) -> xarray.DataArray:
+        """The series for a notebook, read into memory: dims (time, band, y, x).
+
+        Coordinates are those of :meth:`Cube.to_xarray`, and ``valid`` has a time too.
+
+        Args:
+            window: pixels to read; default: all.
+            bands: to read; default: all.
+
+        Raises:
+            MissingExtraError: if xarray is not installed.
+        """
+        wanted = None if bands is None else list(bands)
+        first = self.read(self.dates[0], window, wanted)
+        frame = first.to_xarray()
+        import xarray
+
+        shape = (len(self), *first.shape)
+        data, valid = np.empty(shape, np.float32), np.empty((len(self), *first.grid.shape), bool)
+        for i, day in enumerate(self.dates):
+            cube = first if i == 0 else self.read(day, window, wanted)
+            data[i], valid[i] = cube.data, cube.valid
+        coords = {k: v for k, v in frame.coords.items() if k != "valid"}
+        return xarray.DataArray(
+            data,
+            dims=("time", *frame.dims),
+            coords={
+                "time": np.array(self.dates, "datetime64[ns]"),
+                **coords,
+                "valid": (("time", "y", "x"), valid),
+            },
+            attrs={"crs": first.grid.crs, "sensor": self.sensor},
+        )

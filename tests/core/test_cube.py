@@ -81,6 +81,22 @@ def test_memory_source_reads_windows_of_bands():
 
 
 class TestSeries:
+    def test_to_xarray_has_time(self):
+        days = [date(2022, 5, 1), date(2022, 5, 9)]
+        second = cube()
+        second.data[:] = 7
+        second.valid[1, 2] = False
+        series = Series.of("S2A_MSI", zip(days, map(MemorySource, (cube(), second)), strict=True))
+        array = series.to_xarray(Window(0, 1, 3, 4), ["B4"])
+        assert array.dims == ("time", "band", "y", "x")
+        assert array.shape == (2, 1, 3, 4)
+        assert [str(t)[:10] for t in array.time.values] == ["2022-05-01", "2022-05-09"]
+        assert (array.sel(time="2022-05-09") == 7).all()
+        assert not array.valid.values[1, 1, 1] and array.valid.values.sum() == 23
+        plain = cube().crop(Window(0, 1, 3, 4)).to_xarray()
+        assert array.x.values.tolist() == plain.x.values.tolist()
+        assert array.attrs["sensor"] == "S2A_MSI"
+
     def test_sorts_and_reads_by_date(self):
         days = [date(2022, 5, 2), date(2022, 5, 1)]
         series = Series.of("S2A_MSI", [(d, MemorySource(cube())) for d in days])
