@@ -4,16 +4,21 @@ from trifuse.products.enmap import EnmapSource, is_enmap, open_enmap, open_enmap
 from trifuse.products.envi import open_envi
 from trifuse.products.factory_enmap import write_enmap_l2a
 from trifuse.products.factory_landsat import write_landsat
+from trifuse.products.factory_olci import write_olci_l1
 from trifuse.products.factory_sentinel2 import write_sentinel2_cogs, write_sentinel2_safe
+from trifuse.products.factory_sentinel3 import write_syn
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.inspect import describe, inspect_product, inspect_source
 from trifuse.products.landsat import LandsatSource, is_landsat, open_landsat
 from trifuse.products.ndvi import ndvi, write_ndvi
 from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
+from trifuse.products.olci import OlciSwath, open_olci, open_olci_swath
 from trifuse.products.open import detect, open_cube
 from trifuse.products.quicklook import choose_rgb, read_small, write_quicklook
 from trifuse.products.raster import crs_text, parse_crs
 from trifuse.products.sentinel2 import Sentinel2Source, is_sentinel2, open_sentinel2
+from trifuse.products.sentinel3 import SynSwath, open_sentinel3, open_syn_swath
+from trifuse.products.sentinel3_grid import SwathSource
 from trifuse.products.series import is_series, open_series, write_series
 from trifuse.products.source import MosaicSource, RasterSource
 from trifuse.products.stac import footprint, stac_item, write_stac_item
@@ -31,6 +36,8 @@ __all__ = [
     "open_enmap", "open_enmap_all", "is_enmap", "EnmapSource", "write_enmap_l2a",
     "open_sentinel2", "is_sentinel2", "Sentinel2Source", "write_sentinel2_safe",
     "write_sentinel2_cogs",
+    "open_sentinel3", "open_syn_swath", "SynSwath", "write_syn",
+    "open_olci", "open_olci_swath", "OlciSwath", "write_olci_l1", "SwathSource",
     "open_landsat", "is_landsat", "LandsatSource", "write_landsat",
     "RasterSource", "MosaicSource",
     "cube_writer", "CubeWriter", "write_cube", "copy_source", "write_sidecar", "software",

@@ -11,33 +11,42 @@ from trifuse.products.enmap import is_enmap, open_enmap
 from trifuse.products.envi import open_envi
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.landsat import is_landsat, open_landsat
+from trifuse.products.olci import open_olci
 from trifuse.products.raster import driver_of, envi_header, plain_file
 from trifuse.products.sentinel2 import is_sentinel2, open_sentinel2
+from trifuse.products.sentinel3 import open_sentinel3
+from trifuse.products.sentinel3_delivery import sentinel3_kind
 from trifuse.products.series import is_series
 
+_SWATH = {"grid", "gsd", "crs", "bbox", "mask", "bands", "sigma", "radius"}
 _OPTIONS = {
     "enmap": {"mask", "scene"},
     "sentinel2": {"resolution", "bands", "mask", "upsampling"},
     "landsat": {"bands", "mask"},
+    "sentinel3": _SWATH,
+    "olci": _SWATH,
     "geotiff": {"bands", "scale", "offset", "nodata"},
     "envi": {"bands", "scale", "offset", "nodata"},
 }
-_OTHER_READERS = {".sen3": "Sentinel-3 SEN3", ".zarr": "Zarr"}
+_OTHER_READERS = {".zarr": "Zarr"}
 
 
 def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSource:
     """Open a product as a source of calibrated values.
 
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A (SAFE folder or zip, COGs with their
-    item), Landsat Collection 2 Level 2 (folder, tar), GeoTIFF and COG, ENVI (header or data).
-    Several files, or a folder with nothing but GeoTIFFs, are the tiles of one mosaic.
+    item), Sentinel-3 SY_2_SYN and OL_1_EFR (.SEN3 folder or zip), Landsat Collection 2 Level 2
+    (folder, tar), GeoTIFF and COG, ENVI (header or data). Several files, or a folder with nothing
+    but GeoTIFFs, are the tiles of one mosaic.
 
     Args:
         path: file or folder, or the tiles of one mosaic.
         options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`);
             ``resolution``, ``bands``, ``mask`` and ``upsampling`` for Sentinel-2
             (:func:`trifuse.products.open_sentinel2`); ``bands`` and ``mask`` for Landsat
-            (:func:`trifuse.products.open_landsat`); ``bands``, ``scale``,
+            (:func:`trifuse.products.open_landsat`); ``grid``, ``gsd``, ``crs``, ``bbox``,
+            ``mask`` and ``bands`` for Sentinel-3 (:func:`trifuse.products.open_sentinel3`,
+            :func:`trifuse.products.open_olci`); ``bands``, ``scale``,
             ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`).
             Those that are None count as not given.
 
@@ -59,19 +68,24 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
         return open_sentinel2(path, **options)
     if kind == "landsat":
         return open_landsat(path, **options)
+    if kind == "sentinel3":
+        return open_sentinel3(path, **options)
+    if kind == "olci":
+        return open_olci(path, **options)
     return open_envi(path, **options) if kind == "envi" else open_geotiff(found, **options)
 
 
 def detect(path: Path | str) -> tuple[str, list[Path]]:
     """Kind of a product and its files.
 
-    Kinds are ``enmap``, ``sentinel2``, ``landsat``, ``geotiff`` and ``envi``.
+    Kinds are ``enmap``, ``sentinel2``, ``sentinel3``, ``olci``, ``landsat``, ``geotiff`` and
+    ``envi``.
 
     Raises:
         ProductError: if it does not exist or is none of these.
     """
     path = Path(path)
-    if reader := _OTHER_READERS.get(path.suffix.lower()):
+    if (reader := _OTHER_READERS.get(path.suffix.lower())) and not is_sentinel2(path):
         raise ProductError(
             f"is {reader}, which has no reader here", where=path,
             fix="give its bands as one GeoTIFF on one grid",
@@ -82,6 +96,9 @@ def detect(path: Path | str) -> tuple[str, list[Path]]:
         return "sentinel2", [path]
     if path.exists() and is_landsat(path):
         return "landsat", [path]
+    if product := sentinel3_kind(path):
+        # other types go to the reader of SY_2_SYN, which names what it takes
+        return "olci" if product == "OL_1_EFR" else "sentinel3", [path]
     if path.is_dir():
         return "geotiff", _tiles(path)
     path = plain_file(path)

@@ -25,6 +25,7 @@ from trifuse.core import (
 )
 from trifuse.products.raster import gdal_reason
 from trifuse.products.sentinel2 import Sentinel2Source
+from trifuse.products.sentinel3_grid import SwathSource
 from trifuse.products.source import RasterSource
 
 RGB_NM = (665.0, 560.0, 490.0)
@@ -120,12 +121,12 @@ def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
 def read_small(source: CubeSource, max_size: int, bands: Sequence[str] | None = None) -> Cube:
     """A whole image averaged to at most ``max_size`` pixels a side, with bounded memory.
 
-    Raster files and Sentinel-2 products give it from their overviews; other sources are read in
-    strips, whose pixels are averaged over whole blocks of the valid ones.
+    Raster files and Sentinel-2 products give it from their overviews, swaths from their pixels;
+    other sources are read in strips, whose pixels are averaged over whole blocks of the valid ones.
     """
     if max_size < 1:
         raise DataError(f"a picture of {max_size} pixels")
-    if isinstance(source, (RasterSource, Sentinel2Source)):
+    if isinstance(source, (RasterSource, Sentinel2Source, SwathSource)):
         return source.read_small(max_size, bands)
     height, width = source.grid.shape
     step = max(1, math.ceil(max(height, width) / max_size))

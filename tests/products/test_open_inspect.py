@@ -74,7 +74,7 @@ def test_what_cannot_be_opened(tmp_path):
         (empty, "neither an EnMAP delivery nor GeoTIFFs"),
         (tmp_path / "none.tif", "does not exist"),
         (tmp_path / "X.SAFE", "does not exist"),
-        (tmp_path / "X.SEN3", "Sentinel-3 SEN3"),
+        (tmp_path / "X.SEN3", "does not exist"),
     ):
         with pytest.raises(ProductError, match=text) as caught:
             open_cube(path)
