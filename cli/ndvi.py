@@ -7,12 +7,17 @@ from typing import Any, Literal
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, output, plain
+from trifuse.cli.options import PATH, Result, command, numbers, output, plain
+from trifuse.core import ConfigError
+
+
+def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> Any:
+    return tuple(numbers(text, 2, "lon,lat in degrees") for text in value)
 
 
 @click.command()
 @click.argument("cube", type=PATH)
-@output(text="GeoTIFF to write.")
+@output(text="GeoTIFF to write; of a series, the folder.")
 @click.option("--definition", type=click.Choice(["s2", "paper", "bands"]), default="s2",
               show_default=True, help="Which red and near infrared.")  # fmt: skip
 @click.option("--red", "red_nm", type=float, default=665.0, show_default=True,
@@ -21,12 +26,19 @@ from trifuse.cli.options import PATH, Result, command, output, plain
               help="Near infrared wavelength in nm for --definition bands.")  # fmt: skip
 @click.option("-t", "--dtype", type=click.Choice(["float32", "int16"]), default="float32",
               show_default=True, help="float32 with NaN, or int16 ×1e-4.")  # fmt: skip
+@click.option("--at", multiple=True, callback=_points, metavar="LON,LAT",
+              help="Follow this point through a series; may be repeated.")  # fmt: skip
+@click.option("--geojson", type=PATH, help="Follow these points and polygons through a series.")
 @command
 def ndvi(
     cube: Path, output: Path, definition: Literal["s2", "paper", "bands"], red_nm: float,
-    nir_nm: float, dtype: Literal["float32", "int16"], overwrite: bool, dry_run: bool,
+    nir_nm: float, dtype: Literal["float32", "int16"], at: tuple[tuple[float, float], ...],
+    geojson: Path | None, overwrite: bool, dry_run: bool,
 ) -> Result:  # fmt: skip
-    """Write the NDVI of CUBE.
+    """Write the NDVI of CUBE, or of every date of a series (a folder with an index.json).
+
+    A series that was stopped goes on where it stopped. With --at or --geojson, timeseries.csv
+    has the NDVI of each place and date.
 
     \b
     s2     red and NIR as Sentinel-2's B4 and B8A would see the spectrum (default)
@@ -35,12 +47,23 @@ def ndvi(
 
     \b
     trifuse ndvi FUSED.tif -o NDVI.tif
+    trifuse ndvi SERIES -o NDVI --at 13.05,52.4 --geojson fields.geojson
     """
     from trifuse.mapping import ndvi as map_ndvi
+    from trifuse.mapping import ndvi_series
+    from trifuse.products import is_series
 
     wavelengths: dict[str, Any] = {}
     if definition == "bands":
         wavelengths = {"red_nm": red_nm, "nir_nm": nir_nm}
+    if is_series(cube):
+        course = ndvi_series(cube, output, definition=definition, at=at, geojson=geojson,
+                             dtype=dtype, overwrite=overwrite, dry_run=dry_run,
+                             **wavelengths)  # fmt: skip
+        return Result(course.text, plain({**course.record, "files": list(course.files)}))
+    if at or geojson:
+        raise ConfigError("--at and --geojson follow places through a series, and this is none",
+                          where=cube, fix="give a folder with an index.json")  # fmt: skip
     done = map_ndvi(cube, output, definition=definition, dtype=dtype, overwrite=overwrite,
                     dry_run=dry_run, **wavelengths)  # fmt: skip
     return Result(done.text, plain(done.record))
