@@ -52,6 +52,7 @@ class LossConfig:
         max_days: contrast looks at most this far for a clear date.
         margin: of the contrast.
         border: target pixels cropped at each edge.
+        contrast: weight of the contrast; 0 leaves it out.
         structure: weight of the structure term; 0 leaves it out.
         structure_clear: dates with less are left out of the structure term.
         thermal_structure: weight of temperatures in it.
@@ -66,6 +67,7 @@ class LossConfig:
     max_days: float = 20.0
     margin: float = 1e-5
     border: int = 27
+    contrast: float = 1.0
     structure: float = 1.0
     structure_clear: float = 0.75
     thermal_structure: float = 0.1
@@ -133,8 +135,9 @@ def series_loss(
             pair = _cropped(observe(raw, sensor), part, config.border // sensor.ratio)
             terms = {
                 "reconstruction": reconstruction(*pair, sensor, label == "hidden", config),
-                "contrast": contrast(*pair, sensor, config),
             }
+            if config.contrast > 0:
+                terms["contrast"] = _scaled(contrast(*pair, sensor, config), config.contrast)
             if sensor.ratio == 1 and perceptual is not None and config.structure > 0:
                 others = {s.name: per_sensor[s.name][at] for s in model.config.sensors}
                 terms["structure"] = _scaled(

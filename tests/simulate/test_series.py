@@ -40,7 +40,7 @@ def test_shapes_grids_and_calendar(made):
     s2, ls = made.images["sentinel2"], made.images["landsat"]
     assert s2.bands.names == SENTINEL2.reflective
     assert ls.bands.names == (*LANDSAT.reflective, "LST")
-    assert s2.data.shape[1:] == (10, 96, 96) and ls.data.shape[1:] == (8, 32, 32)
+    assert s2.data.shape[1:] == (10, 60, 60) and ls.data.shape[1:] == (8, 20, 20)
     assert s2.grid == made.grid and made.grid.nested_ratio(ls.grid) == 3
     assert 15 < len(s2.days) < 73 and 8 < len(ls.days) < 46
     assert not (np.diff(s2.days) % 5).any() and not (np.diff(ls.days) % 8).any()
