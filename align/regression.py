@@ -12,6 +12,7 @@ counts little in the fit, and its residual is taken from the nearest cell that i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ from trifuse.core import (
     fill_nearest,
     upsample,
 )
-from trifuse.core.resample import NO_SHIFT
+from trifuse.core.resample import NO_SHIFT, TRUNCATE
 
 HIDDEN = 0.01
 """Share of what a cell sees that S2 may lack: at this share the cell counts half in the fit, and
@@ -175,18 +176,39 @@ def coarse_view(
 
     Returns:
         (l, y, x) float32 in S3's cells, NaN where less than two thirds of what a cell sees is
-        there; and the share that is there in every band, (y, x) float32 in 0–1. What a shift
-        moves beyond the shared ground counts as not there.
+        there; and the share that is there in every band, (y, x) float32 in 0–1. Outer cells see
+        the pixels of S2 beyond the shared ground, where S2 has them; what a PSF or a shift moves
+        beyond S2 counts as mirrored or not there.
     """
-    height, width = shared.grid.shape
+    ground, inner = _surroundings(s2, shared, PSF.from_mtf() if psf is None else psf)
+    height, width = ground.shape
     view = DegradeAccumulator(len(s2.bands), height, width, shared.ratio, psf, shift=shared.shift)
     share = DegradeAccumulator(1, height, width, shared.ratio, psf, shift=shared.shift)
     for part in TilePlan(height, width, tile):
-        pixels = read_masked(s2, shared.s2_window, part.write)
+        pixels = read_masked(s2, ground, part.write)
         view.add(part.write, pixels)
         share.add(part.write, np.isfinite(pixels).all(axis=0, keepdims=True).astype(np.float32))
     there = np.nan_to_num(share.result(min_share=0.0)[0]) * share.reach
-    return view.result(), np.clip(there, 0, 1).astype(np.float32)
+    rows, cols = inner.slices
+    seen = np.ascontiguousarray(view.result()[:, rows, cols])
+    return seen, np.clip(there[rows, cols], 0, 1).astype(np.float32)
+
+
+def _surroundings(s2: CubeSource, shared: Pair, psf: PSF) -> tuple[Window, Window]:
+    """The shared ground and what its outer cells see of S2 around it.
+
+    Returns:
+        Window of S2, beginning at a coarse cell; and the shared cells in its cells.
+    """
+    window, ratio = shared.s2_window, shared.ratio
+    reach = math.ceil(TRUNCATE * psf.sigma + max(map(abs, shared.shift)) / ratio) + 1
+    above, left = (min(reach, at // ratio) for at in (window.row, window.col))
+    first_row, first_col = window.row - above * ratio, window.col - left * ratio
+    last_row = min(s2.grid.height, window.row + window.height + reach * ratio)
+    last_col = min(s2.grid.width, window.col + window.width + reach * ratio)
+    ground = Window(first_row, first_col, last_row - first_row, last_col - first_col)
+    cells = Window(above, left, window.height // ratio, window.width // ratio)
+    return ground, cells
 
 
 def missing_pixels(missing: np.ndarray, shared: Pair, window: Window) -> np.ndarray:

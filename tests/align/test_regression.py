@@ -135,14 +135,32 @@ def test_where_every_cell_is_seen_in_part_only_all_of_them_count(scene, make_cub
     assert psnr(truth, fused) > bicubic + 15
 
 
-def test_only_the_shared_ground_counts(scene, make_cube):
+def test_outer_cells_see_the_ground_beyond_what_is_shared(scene, make_cube):
+    # S3 is made of the whole image, and of it only inner cells are given: with the pixels around
+    # them S2 is seen exactly as S3 saw the ground.
     s2, s3, _ = scene
-    expected = regression_fit(s2, s3)
-    padded = np.pad(s2.data, ((0, 0), (10, 3), (5, 4)), constant_values=9)
-    grid = s2.grid.window(Window(-10, -5, 73, 94))
+    inner = Window(2, 3, s3.grid.height - 5, s3.grid.width - 4)
+    part = s3.crop(inner)
+    whole = coarse_view(MemorySource(s2), pair(s2, s3))
+    for cube in (s2, s2.crop(Window(RATIO, 2 * RATIO, s2.grid.height - 2 * RATIO, 60))):
+        shared = pair(cube, part)
+        seen, share = coarse_view(MemorySource(cube), shared)
+        assert seen.shape[1:] == shared.s3_window.shape == share.shape
+    seen, share = coarse_view(MemorySource(s2), pair(s2, part))
+    np.testing.assert_allclose(seen, whole[0][:, *inner.slices], atol=1e-6)
+    np.testing.assert_allclose(share, 1, atol=1e-6)
+
+
+def test_ground_beyond_the_reach_of_the_psf_does_not_count(scene, make_cube):
+    s2, s3, _ = scene
+    far = 5 * RATIO  # the kernel ends at four standard deviations, two cells
+    padded = np.pad(s2.data, ((0, 0), (far, 0), (far, 0)), mode="reflect")
+    grid = s2.grid.window(Window(-far, -far, *padded.shape[1:]))
+    expected = regression_fit(make_cube(padded, grid, "B"), s3)
+    padded[:, : far - 4 * RATIO], padded[:, :, : far - 4 * RATIO] = 9, 9
     fit = regression_fit(make_cube(padded, grid, "B"), s3)
-    assert fit.pair.s2_window == Window(10, 5, 60, 85) and fit.pair.grid == s2.grid
-    np.testing.assert_array_equal(fit.predict(), expected.predict())
+    assert fit.pair.s2_window == Window(far, far, 60, 85) and fit.pair.grid == s2.grid
+    np.testing.assert_allclose(fit.predict(), expected.predict(), atol=1e-6)
 
 
 def test_the_psf_is_used(scene):
