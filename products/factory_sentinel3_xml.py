@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement, indent, register_namespace, tostring
 
+_PREFIXES = ("xfdu", "sentinel-safe", "sentinel3")
 _SAFE = "http://www.esa.int/safe/sentinel/1.1"
 _S3 = "http://www.esa.int/safe/sentinel/sentinel-3/1.0"
 _XFDU = "urn:ccsds:schema:xfdu:1"
@@ -17,6 +18,8 @@ def write_manifest(
     work: Path, name: str, start: datetime, extra: Callable[[Element], None] | None = None
 ) -> None:
     """Write ``xfdumanifest.xml`` for the files that are there."""
+    for prefix, namespace in zip(_PREFIXES, (_XFDU, _SAFE, _S3), strict=True):
+        register_namespace(prefix, namespace)
     stop = start + timedelta(minutes=3)
     root = Element(f"{{{_XFDU}}}XFDU", {"version": "esa/safe/sentinel/1.1/sentinel-3/1.0"})
     facts = SubElement(root, "metadataSection")

@@ -59,8 +59,9 @@ def open_olci(
     level 1, ``bands`` are of ``Oa01`` to ``Oa21``.
     """
     swath = open_olci_swath(path, mask=mask, bands=bands)
-    chosen = choose_grid(swath.delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
-    return SwathSource(swath, chosen, sigma=sigma, radius=radius)
+    with swath.delivery.kept_if_well() as delivery:
+        area = choose_grid(delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
+        return SwathSource(swath, area, sigma=sigma, radius=radius)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +149,11 @@ def open_olci_swath(
 ) -> OlciSwath:
     """Open an OL_1_EFR product in its own geometry; see :func:`open_olci`."""
     terms = mask_terms(mask, level1=True)
-    delivery = find_delivery(path)
+    with find_delivery(path).kept_if_well() as delivery:
+        return _open(delivery, terms, bands)
+
+
+def _open(delivery: Delivery, terms: Sequence[str], bands: Sequence[str] | None) -> OlciSwath:
     require_kind(delivery, "OL_1_EFR")
     facts = product_facts(delivery)
     table = load(f"S3{facts.platform}_OLCI").bands

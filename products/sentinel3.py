@@ -87,8 +87,9 @@ def open_sentinel3(
         ConfigError: if the mask is unknown or options contradict each other.
     """
     swath = open_syn_swath(path, mask=mask, bands=bands)
-    chosen = choose_grid(swath.delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
-    return SwathSource(swath, chosen, sigma=sigma, radius=radius)
+    with swath.delivery.kept_if_well() as delivery:
+        area = choose_grid(delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
+        return SwathSource(swath, area, sigma=sigma, radius=radius)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +148,11 @@ def open_syn_swath(
 ) -> SynSwath:
     """Open a SY_2_SYN product in its own geometry; see :func:`open_sentinel3`."""
     terms = mask_terms(mask)
-    delivery = find_delivery(path)
+    with find_delivery(path).kept_if_well() as delivery:
+        return _open(delivery, terms, bands)
+
+
+def _open(delivery: Delivery, terms: Sequence[str], bands: Sequence[str] | None) -> SynSwath:
     require_kind(delivery, "SY_2_SYN")
     facts = product_facts(delivery)
     table = load(f"S3{facts.platform}_SYN").bands

@@ -6,11 +6,12 @@ needed, into a private folder that disappears with its last user.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,15 @@ class Delivery:
         """Give up what was copied; reading again copies it again."""
         with self._lock:
             self._unpacked = None
+
+    @contextlib.contextmanager
+    def kept_if_well(self) -> Iterator[Delivery]:
+        """Close the delivery if the block fails, so that nothing copied stays behind."""
+        try:
+            yield self
+        except BaseException:
+            self.close()
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         # The copy does not own the unpacked files, so it unpacks its own.

@@ -403,7 +403,9 @@ def test_other_products_are_named(tmp_path):
         open_sentinel3(tmp_path / "none.SEN3")
 
 
-def test_zips_are_read_like_folders_and_leave_nothing(small, tmp_path):
+def test_zips_are_read_like_folders_and_leave_nothing(small, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     before = leftovers()
     cube = make_cube(names=("Oa08", "S3"))
     packed = write_syn(tmp_path, cube, shape=(60, 140), zipped=True)
