@@ -163,7 +163,7 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
             fine = WindowSource(fine, _window(fine, crs, box))
         coarse = opened.enter_context(_on_cells(s3, fine))
         shared = pair(fine, coarse)
-        minutes = _minutes(fine, coarse)
+        minutes = minutes_apart(fine, coarse)
         hidden = (
             _hidden(fine, shared.s2_window),
             _hidden(coarse, shared.s3_window),
@@ -272,7 +272,7 @@ def _window(source: CubeSource, crs: str, box: Box) -> Window:
     return inside
 
 
-def _minutes(fine: CubeSource, coarse: CubeSource) -> float | None:
+def minutes_apart(fine: CubeSource, coarse: CubeSource) -> float | None:
     """Between the acquisitions, as far as the products tell."""
     times = [_time(source.meta.get("start_time")) for source in (fine, coarse)]
     first, second = times

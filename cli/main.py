@@ -12,6 +12,7 @@ import click
 
 from trifuse.cli.demo import demo
 from trifuse.cli.evaluate import evaluate
+from trifuse.cli.fidelity import fidelity
 from trifuse.cli.fuse import fuse
 from trifuse.cli.inspect import inspect
 from trifuse.cli.ndvi import ndvi
@@ -60,7 +61,7 @@ def cli() -> None:
     """
 
 
-for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, evaluate, demo):
+for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, evaluate, fidelity, demo):
     cli.add_command(_command)
 
 
