@@ -75,7 +75,7 @@ class FeatureBank:
 @torch.inference_mode()
 def encode_date(
     model: Tamrf, bank: FeatureBank, sensor: Sensor, data: np.ndarray, doy: float,
-    *, tile: int = 256,
+    *, tile: int = 256, around: bool = False,
 ) -> None:  # fmt: skip
     """Add one image to a bank.
 
@@ -86,20 +86,25 @@ def encode_date(
         data: (bands, height / ratio, width / ratio) in the network's unit; NaN where missing.
         doy: days since the origin of the series.
         tile: edge in pixels of the sensor that goes through the encoder at once; exact.
+        around: ``data`` also holds the :func:`context` pixels around the area on each side, as a
+            part of a larger image does; otherwise the image is reflected there.
 
     Raises:
         DataError: if the image does not cover the area.
     """
     shape = (len(sensor.bands), bank.height // sensor.ratio, bank.width // sensor.ratio)
-    if data.shape != shape:
-        raise DataError(f"image {data.shape} where {shape} is needed", where=sensor.name)
+    pad = context(model, sensor)
+    needed = (shape[0], *(n + 2 * pad for n in shape[1:])) if around else shape
+    if data.shape != needed:
+        raise DataError(f"image {data.shape} where {needed} is needed", where=sensor.name)
     device = next(model.parameters()).device
     encoder = model.spatial[sensor.name]
-    halo = int(encoder.halo)  # type: ignore[arg-type]
     rim = -(-MARGIN // sensor.ratio)
-    pad = halo + rim
+    halo = pad - rim
     image = torch.from_numpy(np.ascontiguousarray(data, np.float32)).to(device)
-    image = reflect(model.standardise(sensor, image), pad)
+    image = model.standardise(sensor, image)
+    if not around:
+        image = reflect(image, pad)
     rows, cols = (n + 2 * rim for n in shape[1:])
     out = torch.empty(
         (model.config.features, rows * sensor.ratio, cols * sensor.ratio), device="cpu"
@@ -122,10 +127,17 @@ def encode_date(
     bank.add(model.date_constants(sensor, days)[0, 0], area)
 
 
+def context(model: Tamrf, sensor: Sensor) -> int:
+    """Pixels of a sensor around an area that have a say in it."""
+    halo = int(model.spatial[sensor.name].halo)  # type: ignore[arg-type]
+    return halo + -(-MARGIN // sensor.ratio)
+
+
 @torch.inference_mode()
 def decode(
     model: Tamrf, bank: FeatureBank, query: Sequence[float], channels: Sequence[int],
     sink: Callable[[Window, np.ndarray], None], *, strip: int = 8, chunk: int = 64,
+    clear: np.ndarray | None = None, mass: Callable[[Window, np.ndarray], None] | None = None,
 ) -> None:  # fmt: skip
     """Predict dates from a bank, strip by strip from top to bottom.
 
@@ -137,6 +149,9 @@ def decode(
         sink: called with (window, (dates, channels, rows, width) float32 in the network's unit).
         strip: rows at once.
         chunk: pixels in the temporal stage at once; small ones stay in the processor's cache.
+        clear: (N, height, width) bool, where each date of the bank is clear.
+        mass: if ``clear`` is given, called with (window, (dates, rows, width) float32): the share
+            of its attention, 0–1 and averaged over heads, that each prediction pays to clear dates.
 
     Raises:
         DataError: if the bank or the query is empty.
@@ -149,13 +164,22 @@ def decode(
     mean, std = _output_statistics(model, wanted)
     padded_rows = bank.height + 2 * MARGIN
     padded_cols = bank.width + 2 * MARGIN
+    edge = ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
+    clear = None if clear is None else np.pad(clear, edge)
     kept = torch.empty(0)
     done = 0  # rows of the padded area whose tokens are decoded
     for top in range(0, bank.height, strip):
         bottom = min(top + strip, bank.height)
-        rows = bank.rows(done, bottom + 2 * MARGIN, device)
-        done = bottom + 2 * MARGIN
-        new = torch.cat([stage(part) for part in rows.split(chunk)])
+        first, done = done, bottom + 2 * MARGIN
+        rows = bank.rows(first, done, device).split(chunk)
+        if clear is None or mass is None:
+            new = torch.cat([stage(part) for part in rows])
+        else:
+            seen = torch.from_numpy(clear[:, first:done].reshape(len(clear), -1).T.copy())
+            pairs = [stage.with_mass(part, flags.to(device))
+                     for part, flags in zip(rows, seen.split(chunk), strict=True)]  # fmt: skip
+            new = torch.cat([tokens for tokens, _ in pairs])
+            _hand_on(torch.cat([m for _, m in pairs]), first, bank, mass)
         new = new.unflatten(0, (-1, padded_cols)).permute(2, 3, 0, 1)  # (Q, C, rows, cols)
         tokens = torch.cat([kept, new], dim=2) if kept.numel() else new
         out = model.decoder(tokens, wanted)
@@ -207,6 +231,15 @@ class TemporalStage:
 
     def __call__(self, features: Tensor) -> Tensor:
         """(P, N, features) → (P, Q, width)."""
+        return self._cross(self._encode(features))[0]
+
+    def with_mass(self, features: Tensor, clear: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and the attention (P, Q) paid to the dates that are clear (P, N) bool."""
+        tokens, weight = self._cross(self._encode(features))
+        paid = torch.bmm(clear[:, None].to(weight.dtype), weight)[:, 0]
+        return tokens, paid.unflatten(-1, (-1, self.heads)).mean(dim=-1)
+
+    def _encode(self, features: Tensor) -> Tensor:
         shared = self.constants.expand(len(features), -1, -1)
         x = torch.cat([features, shared], dim=-1)
         qkv = features @ self.weight0 + self.bias0
@@ -215,7 +248,7 @@ class TemporalStage:
                 qkv = F.linear(x, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias)
             x = layer.norm1(x + self._attend(qkv, layer.self_attn.out_proj))
             x = layer.norm2(x + layer.linear2(F.relu_(layer.linear1(x))))
-        return self._cross(x)
+        return x
 
     def _attend(self, qkv: Tensor, project: torch.nn.Linear) -> Tensor:
         p, n, _ = qkv.shape
@@ -224,7 +257,8 @@ class TemporalStage:
         out: Tensor = project(seen.transpose(1, 2).reshape(p, n, -1))
         return out
 
-    def _cross(self, x: Tensor) -> Tensor:
+    def _cross(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, N, C) → (P, Q, C), and the attention (P, N, Q·heads)."""
         score = x @ self.scores + self.score_bias  # (P, N, Q·heads)
         # The extra key is zero: its score is 0 and its value is 0.
         top = score.amax(dim=1, keepdim=True).clamp_(min=0)
@@ -235,7 +269,18 @@ class TemporalStage:
         seen = mixed.unflatten(1, (-1, self.heads)).flatten(2) @ self.values
         seen = seen + mass @ self.value_bias + self.out_bias
         cross = self.model.cross
-        return cross.feed_forward(cross.norm1(self.asked + seen))
+        return cross.feed_forward(cross.norm1(self.asked + seen)), weight
+
+
+def _hand_on(
+    values: Tensor, first: int, bank: FeatureBank, sink: Callable[[Window, np.ndarray], None]
+) -> None:
+    """Give a sink the part of (P, Q) values, rows of the padded area, that lies in the area."""
+    maps = values.unflatten(0, (-1, bank.width + 2 * MARGIN)).permute(2, 0, 1)
+    top = max(first - MARGIN, 0)
+    maps = maps[:, top + MARGIN - first :, MARGIN:-MARGIN][:, : bank.height - top]
+    if maps.shape[1]:
+        sink(Window(top, 0, maps.shape[1], bank.width), maps.float().cpu().numpy())
 
 
 def reflect(image: Tensor, pad: int) -> Tensor:
