@@ -107,26 +107,39 @@ def centre_of(grid: Grid) -> tuple[float, float]:
 
 
 def project(
-    lon: np.ndarray, lat: np.ndarray, crs: str, around: tuple[float, float]
+    lon: np.ndarray,
+    lat: np.ndarray,
+    crs: str,
+    around: tuple[float, float],
+    box: tuple[float, float, float, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Map coordinates in metres, NaN for places unknown or further than 45° from ``around``.
+    """Map coordinates in metres, NaN for places that are unknown or not asked for.
 
-    Far from its middle a projection fails or folds, and places there are none of the grid's.
+    Far from its middle a projection fails or folds, so places further than 45° from ``around``
+    are not asked for.
 
     Args:
         lon: degrees, any shape.
         lat: likewise.
         crs: to project to.
         around: (longitude, latitude) in degrees.
+        box: (west, south, east, north) in map coordinates, outside of which nothing is asked for;
+            what lies inside it is surely projected.
+
+    Raises:
+        GridError: if the coordinate system does not reach the places.
     """
     x, y = np.full(lon.shape, np.nan), np.full(lon.shape, np.nan)
-    here = unit_vectors(*(np.array(v) for v in around))
+    across, up, cosine = _from_above(lon, lat, around)
     with np.errstate(invalid="ignore"):
-        cosine = sum(a * b for a, b in zip(unit_vectors(lon, lat), here, strict=True))
-        near = np.flatnonzero((cosine > _NEAR) & (np.abs(lat) <= 90))
+        near = (cosine > _NEAR) & (np.abs(lat) <= 90)
+        if box is not None:
+            left, bottom, right, top = _seen_from_above(box, crs, around)
+            near &= (across >= left) & (across <= right) & (up >= bottom) & (up <= top)
+    at = np.flatnonzero(near)
     target = parse_crs(crs)
-    for first in range(0, len(near), _PROJECT):
-        some = near[first : first + _PROJECT]
+    for first in range(0, len(at), _PROJECT):
+        some = at[first : first + _PROJECT]
         try:
             x.flat[some], y.flat[some] = rasterio.warp.transform(
                 "EPSG:4326", target, lon.flat[some], lat.flat[some]
@@ -138,18 +151,52 @@ def project(
     return x, y
 
 
+def _from_above(
+    lon: np.ndarray, lat: np.ndarray, around: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places on the globe as seen from above one of them: across, up, and towards the eye."""
+    x, y, z = unit_vectors(lon, lat)
+    a, b = (math.radians(v) for v in around)
+    out = math.cos(a) * x + math.sin(a) * y
+    across = math.cos(a) * y - math.sin(a) * x
+    return across, math.cos(b) * z - math.sin(b) * out, math.cos(b) * out + math.sin(b) * z
+
+
+def _seen_from_above(
+    box: tuple[float, float, float, float], crs: str, around: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Limits of a box on the map as seen from above: what is inside its edge stays inside."""
+    x, y = _around(*box)
+    try:
+        lon, lat = rasterio.warp.transform(parse_crs(crs), "EPSG:4326", x, y)
+        across, up, cosine = _from_above(np.array(lon), np.array(lat), around)
+    except Exception:  # PROJ's errors have no public base class
+        return -1.0, -1.0, 1.0, 1.0
+    if not (cosine > 0).all():
+        return -1.0, -1.0, 1.0, 1.0
+    # between its points the edge bulges by less than this
+    margin = 0.002 * max(np.ptp(across), np.ptp(up))
+    return (float(across.min() - margin), float(up.min() - margin),
+            float(across.max() + margin), float(up.max() + margin))  # fmt: skip
+
+
+def _around(west: float, south: float, east: float, north: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points along the edge of a box, close enough for it to be projected."""
+    along, across = np.linspace(west, east, 33), np.linspace(south, north, 33)
+    x = np.concatenate([along, along, np.full(33, west), np.full(33, east)])
+    y = np.concatenate([np.full(33, south), np.full(33, north), across, across])
+    return x, y
+
+
 def _edge(bbox: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Places along the edge of a box, close enough for it to be projected."""
+    """Places along the edge of a box in degrees."""
     if len(bbox) != 4 or not all(map(math.isfinite, bbox)):
         raise ConfigError(f"a bbox of {bbox}", fix="give west, south, east and north in degrees")
     west, south, east, north = map(float, bbox)
     east += 360 if east <= west else 0
     if not (-90 <= south < north <= 90 and -360 <= west <= 360 and east - west <= 180):
         raise ConfigError(f"a bbox of {bbox}", fix="give west, south, east and north in degrees")
-    along, across = np.linspace(west, east, 33), np.linspace(south, north, 33)
-    lon = np.concatenate([along, along, np.full(33, west), np.full(33, east)])
-    lat = np.concatenate([np.full(33, south), np.full(33, north), across, across])
-    return lon, lat
+    return _around(west, south, east, north)
 
 
 def _middle(lon: np.ndarray, lat: np.ndarray) -> tuple[float, float] | None:

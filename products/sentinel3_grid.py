@@ -35,8 +35,11 @@ PARALLAX = 15_000.0
 """Metres by which terrain can move a pixel from its tie points: 8.8 km seen from 55° aside."""
 
 _Values = Callable[[tuple[str, ...]], np.ndarray]
-_REACH = math.hypot(*SWATH_BLOCK) * 2 * PIXEL
-"""Metres from the place of a block of the mesh to its furthest pixel, at twice the usual size."""
+_REACH = math.hypot(*SWATH_BLOCK) * PIXEL
+"""Metres from the place of a block of the mesh to its furthest pixel."""
+
+_STEP = 3000.0
+"""Metres beyond the pixels that matter up to which their neighbours tell their sizes."""
 
 _BAND_BYTES = 256 << 20
 
@@ -238,7 +241,9 @@ class SwathSource(CubeSource):
         """The pixels that matter to a part of the grid, and their map coordinates."""
         west, south, east, north = grid.bounds
         lon, lat = self.swath.geolocation.lonlat(self.swath.delivery, window)
-        x, y = project(lon, lat, self.grid.crs, self._around)
+        margin = self._radius + _STEP
+        box = (west - margin, south - margin, east + margin, north + margin)
+        x, y = project(lon, lat, self.grid.crs, self._around, box)
         with np.errstate(invalid="ignore"):
             near = (x >= west - self._radius) & (x <= east + self._radius)
             near &= (y >= south - self._radius) & (y <= north + self._radius)

@@ -156,6 +156,13 @@ def test_projection_knows_what_is_near():
     # the same place by another turn of longitude
     turned, _ = project(lon[:1] - 360, lat[:1], "EPSG:32633", (15.0, 50.0))
     np.testing.assert_allclose(turned, x[:1])
+    everywhere = np.meshgrid(np.linspace(9, 21, 61), np.linspace(44, 56, 61))
+    box = (450_000, 5_500_000, 560_000, 5_610_000)
+    whole, part = (project(*everywhere, "EPSG:32633", (15.0, 50.0), b) for b in (None, box))
+    inside = (whole[0] > box[0]) & (whole[0] < box[2]) & (whole[1] > box[1]) & (whole[1] < box[3])
+    for all_, some in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(all_[inside], some[inside])
+    assert inside.sum() <= np.isfinite(part[0]).sum() < 2 * inside.sum()
     with pytest.raises(GridError, match="does not reach"):
         project(np.array([[105.0]]), np.array([[0.0]]), "EPSG:32633", (105.0, 0.0))
 
