@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
+    from trifuse.checking import check_fidelity
     from trifuse.evaluating import evaluate
     from trifuse.fusing import fuse
-    from trifuse.mapping import ndvi
+    from trifuse.mapping import ndvi, ndvi_series
+    from trifuse.matching import match
     from trifuse.products import open_cube, open_series, write_cube
     from trifuse.simulate import TripletStore
     from trifuse.srf_data import load as load_srf
@@ -31,7 +33,10 @@ _HOME = {
     "simulate": "trifuse.simulate",
     "train": "trifuse.train",
     "fuse": "trifuse.fusing",
+    "match": "trifuse.matching",
     "ndvi": "trifuse.mapping",
+    "ndvi_series": "trifuse.mapping",
+    "check_fidelity": "trifuse.checking",
     "evaluate": "trifuse.evaluating",
     "load_srf": "trifuse.srf_data",
     "TripletStore": "trifuse.simulate",
@@ -44,8 +49,8 @@ _HOME = {
 
 __all__ = [
     "__version__",
-    "open_cube", "open_series", "write_cube", "simulate", "train", "fuse", "ndvi", "evaluate",
-    "load_srf", "TripletStore", "TripletDataset",
+    "open_cube", "open_series", "write_cube", "simulate", "train", "match", "fuse",
+    "ndvi", "ndvi_series", "evaluate", "check_fidelity", "load_srf", "TripletStore", "TripletDataset",
     "Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError",
 ]  # fmt: skip
 

@@ -49,7 +49,7 @@ def fuse(s2: Path, s3: Path, output: Path, **options: Any) -> Result:
     \b
     trifuse fuse --s2 S2A_MSIL2A_….SAFE --s3 S3A_SY_2_SYN_….SEN3 --bbox 13,52,13.4,52.3 -o fused.tif
     trifuse fuse --s2 s2.tif --s3 s3.tif -o fused.tif
-    trifuse fuse --s2 s2.tif --s3 s3.tif --weights run/weights.safetensors -o fused.tif
+    trifuse fuse --s2 s2.tif --s3 s3.tif --weights run/best.safetensors -o fused.tif
     """
     from trifuse.fusing import fuse as fuse_images
 
