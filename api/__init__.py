@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
     from trifuse.checking import check_fidelity
+    from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
     from trifuse.evaluating import evaluate
     from trifuse.fusing import fuse
     from trifuse.mapping import ndvi, ndvi_series
@@ -49,8 +49,8 @@ _HOME = {
 
 __all__ = [
     "__version__",
-    "open_cube", "open_series", "write_cube", "simulate", "train", "match", "fuse",
-    "ndvi", "ndvi_series", "evaluate", "check_fidelity", "load_srf", "TripletStore", "TripletDataset",
+    "open_cube", "open_series", "write_cube", "simulate", "train", "match", "fuse", "ndvi",
+    "ndvi_series", "evaluate", "check_fidelity", "load_srf", "TripletStore", "TripletDataset",
     "Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError",
 ]  # fmt: skip
 
