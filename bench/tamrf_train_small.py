@@ -17,7 +17,7 @@ from trifuse.train.temporal import TamrfTrainConfig, temporal_table, train_tamrf
 from trifuse.train.temporal_data import MemoryScene
 
 SMALL = Path(__file__).with_name("tamrf_small.yaml")
-TRAIN_SEEDS = range(24)
+TRAIN_SEEDS = range(32)
 VAL_SEEDS = range(1000, 1005)
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
     config = load_config(TamrfTrainConfig, SMALL, args.set)
-    result = train_tamrf(config, scenes(TRAIN_SEEDS, 120), scenes(VAL_SEEDS, 48), args.run)
+    result = train_tamrf(config, scenes(TRAIN_SEEDS, 72), scenes(VAL_SEEDS, 48), args.run)
     print(f"{result.stopped} at {result.step}, best at {result.best_step}")
     print(temporal_table(result.metrics))
 

@@ -50,7 +50,7 @@ def build_weather(seed: int, year: int, setting: Setting) -> Weather:
     spell = _red_noise(rng, len(days), 2.6)
     winter = np.cos(2 * np.pi * (days - 15) / 365)
     grey = ndtr(spell + 0.35 * winter - 0.9 * setting.dryness * (1 - winter) / 2)
-    cloudy = np.clip((grey - 0.38) / 0.42, 0, 1)
+    cloudy = np.clip((grey - 0.28) / 0.40, 0, 1)
     swing = _red_noise(rng, len(days), 5.0)
     air = 283.5 + warmth - (10.3 + 2 * setting.dryness) * np.cos(2 * np.pi * (days - 22) / 365)
     air = air + 3.2 * swing - 1.5 * cloudy * (1 - winter)

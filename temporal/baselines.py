@@ -135,18 +135,46 @@ def fine_plus_change(
     if len(partner) != fine.data.shape[1]:
         raise DataError(f"{len(partner)} partners for {fine.data.shape[1]} bands")
     out = nearest_clear(fine, query)
+    with_partner, now, then = _change(fine, coarse, query, ratio, partner)
+    rows, cols = _places(fine)
+    for image, index, present in zip(out, nearest_index(fine, query), now, strict=True):
+        change = present - then.data[index, :, rows, cols].transpose(2, 0, 1)
+        image[with_partner] += np.nan_to_num(change)
+    return out
+
+
+def interpolate_with_change(
+    fine: Stack, coarse: Stack, query: Sequence[float], ratio: int, partner: Sequence[int | None]
+) -> np.ndarray:
+    """Linear interpolation of the fine images plus what the coarse sensor saw beyond it.
+
+    ``L(F)(t) + up(C(t)) − L(up(C))(t)``, where L interpolates between the clear dates of the fine
+    pixel: the coarse images say how far the change in between was from linear.
+
+    Args, Returns, Raises: as :func:`fine_plus_change`.
+    """
+    if len(partner) != fine.data.shape[1]:
+        raise DataError(f"{len(partner)} partners for {fine.data.shape[1]} bands")
+    out = interpolate_linear(fine, query)
+    with_partner, now, then = _change(fine, coarse, query, ratio, partner)
+    if with_partner:
+        out[:, with_partner] += np.nan_to_num(now - interpolate_linear(then, query))
+    return out
+
+
+def _change(
+    fine: Stack, coarse: Stack, query: Sequence[float], ratio: int, partner: Sequence[int | None]
+) -> tuple[list[int], np.ndarray, Stack]:
+    """Fine bands with a partner, and the coarse images at the query and at the fine dates."""
     with_partner = [i for i, p in enumerate(partner) if p is not None]
-    if not len(fine.doy) or not len(coarse.doy) or not with_partner:
-        return out
     bands = [p for p in partner if p is not None]
+    if not len(fine.doy) or not len(coarse.doy) or not bands:
+        empty = Stack(fine.data[:, :0], fine.valid, fine.doy)
+        return [], np.zeros((len(query), 0, *fine.valid.shape[1:]), np.float32), empty
     part = Stack(coarse.data[:, bands], coarse.valid, coarse.doy)
     now = upsampled(interpolate_linear(part, query), ratio)
     then = upsampled(interpolate_linear(part, fine.doy.tolist()), ratio)
-    rows, cols = _places(fine)
-    for image, index, present in zip(out, nearest_index(fine, query), now, strict=True):
-        change = present - then[index, :, rows, cols].transpose(2, 0, 1)
-        image[with_partner] += np.nan_to_num(change)
-    return out
+    return with_partner, now, Stack(then, fine.valid, fine.doy)
 
 
 PARTNERS = {"B2": "B2", "B3": "B3", "B4": "B4", "B5": "B4", "B6": "B5", "B7": "B5", "B8": "B5",

@@ -68,6 +68,9 @@ class TamrfConfig:
         heads: attention heads.
         hidden: width of the feed-forwards.
         dropout: in the temporal layers.
+        skip: ``none``: the network gives the images, as published; ``prior``: it gives what is to
+            be added to :func:`trifuse.temporal.prior.prior_images`, which must then be added by
+            whoever calls it.
 
     Raises:
         ConfigError: if a value is out of range or a sensor occurs twice.
@@ -82,8 +85,11 @@ class TamrfConfig:
     heads: int = 4
     hidden: int = 256
     dropout: float = 0.1
+    skip: str = "none"
 
     def __post_init__(self) -> None:
+        if self.skip not in ("none", "prior"):
+            raise ConfigError(f"skip {self.skip!r}", fix="give none or prior")
         names = [s.name for s in self.sensors]
         if not names or len(set(names)) != len(names):
             raise ConfigError(f"sensors {names}", fix="give at least one, each once")

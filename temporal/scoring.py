@@ -16,6 +16,7 @@ from trifuse.temporal.baselines import (
     Stack,
     fine_plus_change,
     interpolate_linear,
+    interpolate_with_change,
     nearest_clear,
     partners,
 )
@@ -27,7 +28,7 @@ from trifuse.temporal.strategies import Selection
 Forecast = Callable[[Mapping[str, Stack], Sequence[float]], Mapping[str, np.ndarray]]
 """(sensor → visible images, days) → sensor → (Q, band, H, W) on the target grid."""
 
-BASELINES = ("nearest", "linear", "change")
+BASELINES = ("nearest", "linear", "change", "prior")
 
 
 def baseline_images(
@@ -37,26 +38,23 @@ def baseline_images(
     """A baseline's images of a sensor on its own grid: (Q, band, y, x).
 
     Args:
-        name: ``nearest``, ``linear`` (clear pixels of the sensor itself), or ``change``: the
-            nearest image plus the change that the coarser sensor saw, where there is one.
+        name: ``nearest``, ``linear`` (clear pixels of the sensor itself), ``change`` (the nearest
+            image plus the change that the coarser sensor saw), or ``prior`` (linear plus what the
+            coarser sensor saw beyond it); without a coarser sensor the last two are the first two.
         sensor: to be predicted.
         sensors: all.
         seen: the visible images of each.
         query: days.
     """
     own = seen[sensor.name]
-    if name == "nearest":
-        return nearest_clear(own, query)
-    if name == "linear":
-        return interpolate_linear(own, query)
+    alone = nearest_clear if name in ("nearest", "change") else interpolate_linear
     coarser = [s for s in sensors if s.ratio > sensor.ratio and s.name in seen]
-    if not coarser:
-        return nearest_clear(own, query)
+    if name in ("nearest", "linear") or not coarser:
+        return alone(own, query)
     other = min(coarser, key=lambda s: s.ratio)
-    return fine_plus_change(
-        own, seen[other.name], query, other.ratio // sensor.ratio,
-        partners(sensor.bands, other.bands),
-    )  # fmt: skip
+    method = fine_plus_change if name == "change" else interpolate_with_change
+    pairs = partners(sensor.bands, other.bands)
+    return method(own, seen[other.name], query, other.ratio // sensor.ratio, pairs)
 
 
 def as_seen(images: np.ndarray, sensor: Sensor) -> np.ndarray:

@@ -19,7 +19,8 @@ from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor, TamrfConfig
 from trifuse.temporal.losses import LossConfig, Target, series_loss
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.perceptual import MaskedPerceptual, light_layers, vgg16_layers
-from trifuse.temporal.scoring import score_hidden
+from trifuse.temporal.prior import prior_images
+from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.strategies import task
 from trifuse.temporal.weights import save_weights
 from trifuse.train.config import require, to_mapping
@@ -42,7 +43,14 @@ PARTS = ("reconstruction", "contrast", "structure")
 
 @dataclass(frozen=True, slots=True)
 class TamrfModelConfig:
-    """The network; see :class:`trifuse.temporal.TamrfConfig`. Its sensors come from the data."""
+    """The network; see :class:`trifuse.temporal.TamrfConfig`. Its sensors come from the data.
+
+    Attributes:
+        skip: ``prior``: the network learns what is to be added to the interpolation of the clear
+            pixels, which needs far less training; ``none``: as published.
+        start: ``nearby``: the cross-attention starts as a kernel of the distance in time, which
+            training would otherwise have to find; ``random``: as published.
+    """
 
     features: int = 64
     sensor_token: int = 8
@@ -52,10 +60,13 @@ class TamrfModelConfig:
     heads: int = 4
     hidden: int = 256
     dropout: float = 0.1
+    skip: Literal["none", "prior"] = "none"
+    start: Literal["random", "nearby"] = "random"
 
     def build(self, sensors: Sequence[Sensor]) -> TamrfConfig:
         """The network for some sensors."""
-        return TamrfConfig(tuple(sensors), **to_mapping(self))
+        values = {k: v for k, v in to_mapping(self).items() if k != "start"}
+        return TamrfConfig(tuple(sensors), **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +254,14 @@ class TamrfTask:
 
     def build_model(self) -> SeriesBatch:
         """A fresh network."""
-        return SeriesBatch(Tamrf(self.model))
+        net = Tamrf(self.model)
+        if self.config.model.start == "nearby":
+            attend_nearby(net)
+        if self.model.skip == "prior":
+            # The first prediction is the prior itself.
+            nn.init.zeros_(net.decoder.last.weight)
+            nn.init.zeros_(net.decoder.last.bias)  # type: ignore[arg-type]
+        return SeriesBatch(net)
 
     def dataset(self) -> SeriesDataset:
         """Crops of the training scenes, with the dates to hide."""
@@ -263,6 +281,9 @@ class TamrfTask:
             targets.append(target)
             queries.append(torch.tensor([days], device=device))
         predictions = model(series, queries)
+        if self.model.skip == "prior":
+            priors = [self._prior(batch, b, q[0].tolist()) for b, q in enumerate(queries)]
+            predictions = [p + q for p, q in zip(predictions, priors, strict=True)]
         totals, parts = [], dict.fromkeys(PARTS, 0.0)
         for b, prediction in enumerate(predictions):
             config = self._loss
@@ -292,7 +313,7 @@ class TamrfTask:
         if not self.val:
             return {}
         gathered: dict[str, list[float]] = {}
-        methods = ("nearest", "linear", "change")
+        methods = BASELINES
         for scene in self.val:
             images = self.images(scene)
             days = {s.name: images[s.name].doy.tolist() for s in self.sensors}
@@ -347,7 +368,10 @@ class TamrfTask:
         if not any(d.data.shape[1] for d in dates.values()):
             return {}
         (out,) = predict([dates], [torch.tensor([list(query)], device=device)])
-        return {k: v[0].cpu().numpy() for k, v in frame.split(out.detach()[None].float()).items()}
+        out = out.detach().float()
+        if self.model.skip == "prior":
+            out = out + torch.from_numpy(prior_images(self.sensors, seen, query)).to(device)
+        return {k: v[0].cpu().numpy() for k, v in frame.split(out[None]).items()}
 
     def fingerprint(self) -> dict[str, Any]:
         """Names, dates and sizes of the scenes."""
@@ -391,6 +415,19 @@ class TamrfTask:
             )
         return found
 
+    def _prior(self, batch: Mapping[str, Tensor], b: int, query: Sequence[float]) -> Tensor:
+        """The prior of one series of a batch, from what the network sees of it."""
+        seen = {}
+        for s in self.sensors:
+            n = int(batch[f"{s.name}/count"][b])
+            shown = batch[f"{s.name}/seen"][b, :n]
+            data, valid, doy = (
+                batch[f"{s.name}/{k}"][b, :n][shown].cpu().numpy() for k in ("data", "valid", "doy")
+            )
+            seen[s.name] = Stack(data, valid, doy)
+        prior = prior_images(self.sensors, seen, query)
+        return torch.from_numpy(prior).to(batch["blank"].device)
+
     def _unpacked(
         self, frame: Tamrf, batch: Mapping[str, Tensor], b: int
     ) -> tuple[dict[str, Dates], dict[str, Target]]:
@@ -411,6 +448,31 @@ class TamrfTask:
         return dates, targets
 
 
+@torch.no_grad()
+def attend_nearby(net: Tamrf) -> None:
+    """Let the cross-attention of a fresh network look at dates near the one asked for.
+
+    Queries and keys of each head read some frequencies of the time encoding, so their product is
+    a sum of cosines of the distance in time; the heads differ in how fast it falls.
+    """
+    c = net.config
+    head = c.width // c.heads
+    # Periods from about twelve days to a year: pairs of sine and cosine.
+    periods = 2 * math.pi * 365.0 ** (2 * np.arange(c.features // 2) / c.features)
+    useful = np.flatnonzero((periods > 12) & (periods < 400))
+    if not len(useful):
+        return
+    pairs = useful[np.linspace(0, len(useful) - 1, max(head // 2, 1)).astype(int)]
+    columns = c.features + np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()[:head]
+    weight = net.cross.attention.in_proj_weight
+    for h in range(c.heads):
+        sharp = (1.0 + h) / math.sqrt(len(pairs) / 4)
+        rows = torch.arange(h * head, h * head + len(columns))
+        for offset in (0, c.width):
+            weight[offset + h * head : offset + (h + 1) * head] *= 0.3
+            weight[offset + rows, torch.from_numpy(columns)] += math.sqrt(sharp)
+
+
 def temporal_table(values: Mapping[str, float]) -> str:
     """Validation metrics as a table: the network beside the baselines; lower is better.
 
@@ -419,7 +481,7 @@ def temporal_table(values: Mapping[str, float]) -> str:
     """
     if not values:
         return "no validation scenes"
-    methods = ("network", "nearest", "linear", "change")
+    methods = ("network", *BASELINES)
     rows = [f"{'RMSE / deviation':<28}" + "".join(f"{m:>10}" for m in methods)]
     for key in sorted({k.rpartition("/")[0] for k in values if k.endswith("/network")}):
         cells = "".join(f"{values[f'{key}/{m}']:>10.3f}" for m in methods)

@@ -1,0 +1,52 @@
+"""What is known of a date without a network: the start that a network with a skip adds to.
+
+Every sensor is interpolated linearly between its clear dates, and finer sensors take from coarser
+ones what these saw beyond it (:func:`trifuse.temporal.baselines.interpolate_with_change`). Only
+clear pixels count, so clouds never reach the result unless a mask has missed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from trifuse.temporal.baselines import (
+    Stack,
+    interpolate_linear,
+    interpolate_with_change,
+    partners,
+    upsampled,
+)
+from trifuse.temporal.config import Sensor
+
+
+def prior_images(
+    sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float]
+) -> np.ndarray:
+    """The prior on the target grid, standardised.
+
+    Args:
+        sensors: of the network, in the order of its outputs.
+        seen: the visible images of each sensor over the same ground, in the network's unit.
+        query: (Q,) days.
+
+    Returns:
+        (Q, channels, H, W) float32, finite: 0, the mean, where nothing is known.
+    """
+    parts = []
+    for sensor in sensors:
+        own = seen[sensor.name]
+        coarser = [s for s in sensors if s.ratio > sensor.ratio and len(seen[s.name].doy)]
+        if coarser:
+            other = min(coarser, key=lambda s: s.ratio)
+            pairs = partners(sensor.bands, other.bands)
+            ratio = other.ratio // sensor.ratio
+            images = interpolate_with_change(own, seen[other.name], query, ratio, pairs)
+        else:
+            images = interpolate_linear(own, query)
+        if sensor.ratio > 1:
+            images = upsampled(images, sensor.ratio)
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in (sensor.mean, sensor.std))
+        parts.append(np.nan_to_num((images - mean) / std))
+    return np.concatenate(parts, axis=1).astype(np.float32)
