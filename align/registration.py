@@ -295,7 +295,7 @@ def _problem(
     around = fine.pad(math.ceil((search + 2) * ratio)).clip(*s2.grid.shape)
     block = _block(ratio)
     blocks = _Blocks(len(s2.bands), around.height, around.width, block)
-    strip = block * max(1, 512 // block)
+    strip = block * max(1, 256 // block)
     for top in range(0, around.height // block * block, strip):
         window = Window(top, 0, min(strip, around.height - top), around.width)
         blocks.add(top // block, read_masked(s2, around, window))

@@ -23,6 +23,7 @@ from trifuse.core import (
     Cube,
     CubeSource,
     GridError,
+    MemorySource,
     OverlapError,
     Window,
 )
@@ -208,7 +209,9 @@ def _on_cells(s3: Image, fine: CubeSource) -> CubeSource:
     if isinstance(s3, Path | str):
         kind, _ = detect(s3)
         if kind in ("sentinel3", "olci"):
-            return open_cube(s3, grid=_cells(fine))
+            # It is read several times, costs most to bring onto the grid, and is small there.
+            with open_cube(s3, grid=_cells(fine)) as swath:
+                return MemorySource(swath.read(), swath.name)
     return as_source(s3)
 
 
