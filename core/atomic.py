@@ -39,10 +39,12 @@ def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputExistsError: if the path exists and ``overwrite`` is False.
-        ProductError: if the folder cannot be written to.
+        ProductError: if the path is a folder, or its folder cannot be written to.
     """
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)
+    if path.is_dir():
+        raise ProductError("is a folder", where=path, fix="give the name of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stem = f".{path.name}."

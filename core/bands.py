@@ -122,11 +122,11 @@ class BandSet:
         """Position of the band whose centre is nearest to ``nm``.
 
         Raises:
-            BandError: if no centre lies within ``tolerance`` nm.
+            BandError: if no centre lies within ``tolerance`` nm, or ``nm`` is no number.
         """
         gaps = [abs(c - nm) if math.isfinite(c) else math.inf for c in self.centres]
         best = min(range(len(gaps)), key=gaps.__getitem__, default=-1)
-        if best < 0 or gaps[best] > tolerance or math.isinf(gaps[best]):
+        if best < 0 or math.isinf(gaps[best]) or not gaps[best] <= tolerance:  # NaN is beyond
             raise BandError(
                 f"no band within {tolerance:g} nm of {nm:g} nm among "
                 + ", ".join(f"{b.name} ({b.centre:g})" for b in self.bands)

@@ -153,6 +153,12 @@ class Grid:
         self._same_crs(coarse)
         ratio_y, ratio_x = (c / f for c, f in zip(coarse.gsd, self.gsd, strict=True))
         ratio = round(ratio_x)
+        if max(ratio_y, ratio_x) < 0.75:
+            raise GridError(
+                f"the coarse image has pixels of {coarse.gsd[1]:g} × {coarse.gsd[0]:g}, the fine "
+                f"one of {self.gsd[1]:g} × {self.gsd[0]:g}",
+                fix="swap the two",
+            )
         extent = max(coarse.height, coarse.width) * max(ratio, 1)
         drift = max(abs(ratio_y - ratio), abs(ratio_x - ratio)) / max(ratio, 1) * extent
         if ratio < 1 or drift > max(tolerance, 1e-6 * extent):
@@ -184,7 +190,9 @@ class Grid:
         Raises:
             GridError: if the pixels of the two do not coincide.
         """
-        if self.nested_ratio(other) != 1:
+        self._same_crs(other)
+        sharper = other.gsd[0] < 0.75 * self.gsd[0] or other.gsd[1] < 0.75 * self.gsd[1]
+        if sharper or self.nested_ratio(other) != 1:
             raise GridError(f"pixels of {self.gsd} and {other.gsd} are not of one size")
         row, col = self._offset(other)
         return Window(round(row), round(col), other.height, other.width)

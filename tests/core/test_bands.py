@@ -50,6 +50,9 @@ def test_nearest_and_its_tolerance():
     assert bands.nearest(670) == 1
     with pytest.raises(BandError, match="within 10 nm of 865"):
         bands.nearest(865, tolerance=10)
+    for nm in (math.nan, math.inf):
+        with pytest.raises(BandError):
+            bands.nearest(nm)
     with pytest.raises(BandError):
         BandSet.of(["a"]).nearest(500)
 

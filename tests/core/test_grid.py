@@ -65,6 +65,13 @@ def test_fractional_ratio_and_shift_are_refused():
         grid(60, 60).nested_ratio(grid(2, 2, 100.0, west=4.0))
 
 
+def test_swapped_images_are_named_as_such():
+    with pytest.raises(GridError, match="swap the two"):
+        grid(2, 2, 100.0).nested_ratio(grid(20, 20))
+    with pytest.raises(GridError, match="not of one size"):
+        grid(2, 2, 100.0).locate(grid(20, 20))
+
+
 def test_ratio_must_hold_over_the_whole_extent():
     # 0.02 % too large is invisible in one cell and 2 pixels wrong after a thousand.
     with pytest.raises(GridError):

@@ -60,6 +60,15 @@ class TestAtomic:
             pytest.fail("the block must not run")
         assert (tmp_path / "a").read_text() == "old"
 
+    def test_a_folder_in_the_way_is_refused_before_any_work(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        with (
+            pytest.raises(ProductError, match="is a folder"),
+            atomic_path(tmp_path / "a", overwrite=True),
+        ):
+            pytest.fail("the block must not run")
+        assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
+
     @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
     def test_bad_json_is_one_line(self, tmp_path, content):
         (tmp_path / "x.json").write_bytes(content)
