@@ -38,6 +38,8 @@ class Runtime:
             kind = self.torch_device
         except RuntimeError:
             raise ConfigError(f"unknown device {self.device!r}", fix="give cpu or cuda") from None
+        if kind.type not in ("cpu", "cuda"):
+            raise ConfigError(f"device {self.device!r} is not supported", fix="give cpu or cuda")
         if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
             raise ConfigError(f"no device {self.device!r} here", fix="give cpu")
         if kind.type == "cpu" and self.precision == "16":

@@ -366,6 +366,8 @@ def test_bad_input_is_one_line():
         fuse_cube(s2, s3, device="cpu", precision="16")
     with pytest.raises(ConfigError, match="no device 'cuda:99'"):
         fuse_cube(s2, s3, device="cuda:99")
+    with pytest.raises(ConfigError, match="device 'meta' is not supported"):
+        fuse_cube(s2, s3, device="meta")
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         fuse_cube(s2, s3, device="gpu")
     for options in ({"preset": "huge"}, {"preset": "paper", "tile": 64}, {"tile": 0},
