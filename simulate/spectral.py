@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import BandError, Cube, CubeSource, Window
-from trifuse.srf_data import SpectralOperator
+from trifuse.srf_data import SpectralOperator, weighted_sums
 
 BLOCK_BYTES = 96 << 20
 """Size of one block of source values in memory, in bytes of float32; two are held at a time."""
@@ -75,7 +75,7 @@ def band_product(
     blocks = row_blocks(window, len(names))
     for block, cube in _read_ahead(source, blocks, names):
         rows = slice(block.row - window.row, block.row - window.row + block.height)
-        values = _multiply(weights, cube.data.reshape(len(names), -1))
+        values = weighted_sums(weights, cube.data.reshape(len(names), -1))
         data[:, rows] = values.reshape(-1, *block.shape)
         valid[rows] = cube.valid & np.isfinite(data[:, rows]).any(axis=0)
     return data, valid
@@ -111,18 +111,3 @@ def _read_ahead(
             if i + 1 < len(blocks):
                 coming = reader.submit(source.read, blocks[i + 1], names)
             yield block, cube
-
-
-def _multiply(weights: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """``weights @ pixels`` where a missing value only reaches the outputs that weigh it."""
-    # The extra row of ones is a sum that misses nothing: finite only where all values are.
-    with np.errstate(invalid="ignore", over="ignore"):
-        product = np.concatenate([weights, np.ones_like(weights[:1])]) @ pixels
-    out: np.ndarray = product[:-1]
-    holes = ~np.isfinite(product[-1])
-    if holes.any():
-        part = pixels[:, holes]
-        missing = ~np.isfinite(part)
-        needed = (weights != 0).astype(np.float32) @ missing.astype(np.float32) > 0
-        out[:, holes] = np.where(needed, np.nan, weights @ np.where(missing, 0, part))
-    return out

@@ -2,12 +2,18 @@
 
 from trifuse.srf_data.check import Difference, check_table, read_table
 from trifuse.srf_data.curves import Curve, area, centroid, fwhm, gaussian
-from trifuse.srf_data.integrate import Overlap, SpectralOperator, infer_detectors, integrate
+from trifuse.srf_data.integrate import (
+    Overlap,
+    SpectralOperator,
+    infer_detectors,
+    integrate,
+    weighted_sums,
+)
 from trifuse.srf_data.tables import S2_L2A, S3_SYN, S3_SYN_19, SensorSRF, load, names
 
 __all__ = [
     "S2_L2A", "S3_SYN", "S3_SYN_19", "names", "load", "SensorSRF",
     "Curve", "area", "centroid", "fwhm", "gaussian",
-    "integrate", "SpectralOperator", "Overlap", "infer_detectors",
+    "integrate", "SpectralOperator", "weighted_sums", "Overlap", "infer_detectors",
     "check_table", "read_table", "Difference",
 ]  # fmt: skip

@@ -71,16 +71,30 @@ class SpectralOperator:
         used = list(self.used)
         weights = self.matrix[:, used].astype(np.float32)
         values = np.asarray(data)[used].reshape(len(used), -1).astype(np.float32, copy=False)
-        made = weights @ values
-        # A missing value spoils every row of the product, those without weight for it too.
-        spoilt = np.flatnonzero(np.isnan(made).any(axis=0))
-        if spoilt.size:
-            values = values[:, spoilt]
-            missing = np.isnan(values)
-            lacks = (weights != 0).astype(np.float32) @ missing.astype(np.float32) > 0
-            rest = weights @ np.where(missing, np.float32(0), values)
-            made[:, spoilt] = np.where(lacks, np.float32(np.nan), rest)
-        return made.reshape(len(weights), *np.shape(data)[1:])
+        return weighted_sums(weights, values).reshape(len(weights), *np.shape(data)[1:])
+
+
+def weighted_sums(weights: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """``weights @ pixels`` where a missing value only reaches the outputs that weigh it.
+
+    Args:
+        weights: (n_out, n_in) float32.
+        pixels: (n_in, n) float32; what is not finite is missing.
+
+    Returns:
+        (n_out, n) float32, NaN where a value with weight is missing.
+    """
+    # The extra row of ones is a sum that misses nothing: finite only where all values are.
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = np.concatenate([weights, np.ones_like(weights[:1])]) @ pixels
+    out: np.ndarray = product[:-1]
+    holes = ~np.isfinite(product[-1])
+    if holes.any():
+        part = pixels[:, holes]
+        missing = ~np.isfinite(part)
+        needed = (weights != 0).astype(np.float32) @ missing.astype(np.float32) > 0
+        out[:, holes] = np.where(needed, np.nan, weights @ np.where(missing, 0, part))
+    return out
 
 
 def integrate(
