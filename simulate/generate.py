@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ from trifuse.simulate.views import band_psfs, fine_views, sensor_table, view_ope
 
 Scene = CubeSource | Path | str | Sequence[Path | str]
 """A source, a product to open, or several files that are the tiles of one image."""
+
+MAX_SPACING = 25.0
+"""Median nm between the bands of a source of spectra; EnMAP's is 8, Sentinel-2's 50."""
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +149,7 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
                                 "splits")  # fmt: skip
         to_s2, to_s3 = _operators(source, config)
         band_psfs(config.psf, to_s3.bands)
+        _require_spectra(source)
         made.append((to_s2.bands, to_s3.bands))
         _same_bands(unit.id, made[-1], units[0].id if units else unit.id, made[0])
         try:
@@ -233,6 +238,19 @@ def _operators(source: CubeSource, config: SimulateConfig) -> tuple[Any, Any]:
         source.bands, source.meta, s2=config.s2, s3=config.s3, bands=config.bands,
         overlap=config.overlap, min_coverage=config.min_coverage, where=source.name,
     )  # fmt: skip
+
+
+def _require_spectra(source: CubeSource) -> None:
+    """Stop where bands are too far apart to tell what lies between them, as Sentinel-2's are."""
+    usable = source.meta.get("usable") or [True] * len(source.bands)
+    centres = sorted(c for c, good in zip(source.bands.centres, usable, strict=True) if good)
+    apart = float(np.median(np.diff(centres))) if len(centres) > 1 else math.inf
+    if not apart <= MAX_SPACING:
+        raise BandError(
+            f"has {len(centres)} bands, {apart:.0f} nm apart: no spectra to make other bands of",
+            where=source.name,
+            fix="give a hyperspectral cube, such as EnMAP L2A",
+        )
 
 
 def _same_bands(
