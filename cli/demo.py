@@ -27,6 +27,8 @@ def demo(output: Path, size: int, seed: int, steps: int, overwrite: bool, dry_ru
 
     if dry_run:
         return Result(f"would make scenes of {size}×{size} pixels, train {steps} updates and fuse "
-                      f"in {output}", {})  # fmt: skip
+                      f"in {output}",
+                      {"output": str(output), "size": size, "seed": seed,
+                       "steps": steps})  # fmt: skip
     done = run_demo(output, size=size, seed=seed, steps=steps, overwrite=overwrite)
     return Result(done.text, plain(dict(done.record)))

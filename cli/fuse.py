@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, box, command, numbers, output, plain
+from trifuse.cli.options import PATH, Result, box, command, geotiff, numbers, output, plain
 
 
 def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
@@ -53,5 +53,5 @@ def fuse(s2: Path, s3: Path, output: Path, **options: Any) -> Result:
     """
     from trifuse.fusing import fuse as fuse_images
 
-    done = fuse_images(s2, s3, output, **options)
+    done = fuse_images(s2, s3, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

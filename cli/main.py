@@ -89,6 +89,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
     except TrifuseError as e:
         return _complain(str(e), e.exit_code, ctx_obj)
+    except OSError as e:  # a full disk, missing rights: the machine's, not ours
+        where = f"{e.filename}: " if e.filename else ""
+        return _complain(f"{where}{e.strerror or ' '.join(str(e).split())}", 3, ctx_obj)
     except Exception as e:
         what = f"unexpected {type(e).__name__}: {' '.join(str(e).split())}"
         return _complain(f"{what}; run again with -vv and report it", 1, ctx_obj)

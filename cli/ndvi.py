@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, numbers, output, plain
+from trifuse.cli.options import PATH, Result, command, geotiff, numbers, output, plain
 from trifuse.core import ConfigError
 
 
@@ -20,10 +20,18 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
 @output(text="GeoTIFF to write; of a series, the folder.")
 @click.option("--definition", type=click.Choice(["s2", "paper", "bands"]), default="s2",
               show_default=True, help="Which red and near infrared.")  # fmt: skip
-@click.option("--red", "red_nm", type=float, default=665.0, show_default=True,
-              help="Red wavelength in nm for --definition bands.")  # fmt: skip
-@click.option("--nir", "nir_nm", type=float, default=865.0, show_default=True,
-              help="Near infrared wavelength in nm for --definition bands.")  # fmt: skip
+@click.option(
+    "--red",
+    "red_nm",
+    type=float,
+    help="Red wavelength in nm for --definition bands (default: 665).",
+)
+@click.option(
+    "--nir",
+    "nir_nm",
+    type=float,
+    help="Near infrared wavelength in nm for --definition bands (default: 865).",
+)
 @click.option("-t", "--dtype", type=click.Choice(["float32", "int16"]), default="float32",
               show_default=True, help="float32 with NaN, or int16 ×1e-4.")  # fmt: skip
 @click.option("--at", multiple=True, callback=_points, metavar="LON,LAT",
@@ -31,8 +39,8 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
 @click.option("--geojson", type=PATH, help="Follow these points and polygons through a series.")
 @command
 def ndvi(
-    cube: Path, output: Path, definition: Literal["s2", "paper", "bands"], red_nm: float,
-    nir_nm: float, dtype: Literal["float32", "int16"], at: tuple[tuple[float, float], ...],
+    cube: Path, output: Path, definition: Literal["s2", "paper", "bands"], red_nm: float | None,
+    nir_nm: float | None, dtype: Literal["float32", "int16"], at: tuple[tuple[float, float], ...],
     geojson: Path | None, overwrite: bool, dry_run: bool,
 ) -> Result:  # fmt: skip
     """Write the NDVI of CUBE, or of every date of a series (a folder with an index.json).
@@ -53,9 +61,10 @@ def ndvi(
     from trifuse.mapping import ndvi_series
     from trifuse.products import is_series
 
-    wavelengths: dict[str, Any] = {}
-    if definition == "bands":
-        wavelengths = {"red_nm": red_nm, "nir_nm": nir_nm}
+    given = {"red_nm": red_nm, "nir_nm": nir_nm}
+    wavelengths: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    if wavelengths and definition != "bands":
+        raise click.UsageError("--red and --nir need --definition bands")
     if is_series(cube):
         course = ndvi_series(cube, output, definition=definition, at=at, geojson=geojson,
                              dtype=dtype, overwrite=overwrite, dry_run=dry_run,
@@ -64,6 +73,6 @@ def ndvi(
     if at or geojson:
         raise ConfigError("--at and --geojson follow places through a series, and this is none",
                           where=cube, fix="give a folder with an index.json")  # fmt: skip
-    done = map_ndvi(cube, output, definition=definition, dtype=dtype, overwrite=overwrite,
-                    dry_run=dry_run, **wavelengths)  # fmt: skip
+    done = map_ndvi(cube, geotiff(output), definition=definition, dtype=dtype,
+                    overwrite=overwrite, dry_run=dry_run, **wavelengths)  # fmt: skip
     return Result(done.text, plain(done.record))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from trifuse.core import set_verbosity
+from trifuse.core import OutputExistsError, ProductError, set_verbosity
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     def wrapper(*, as_json: bool, verbose: int, quiet: bool, **options: Any) -> None:
         set_verbosity(-1 if quiet else verbose)
         click.get_current_context().find_root().obj = verbose
+        _spare_inputs(options)
         result = function(**options)
         if as_json:
             click.echo(json.dumps(result.value, indent=2, ensure_ascii=False, allow_nan=False))
@@ -51,7 +53,33 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     return wrapper
 
 
-PATH = click.Path(path_type=Path)
+class _LocalPath(click.Path):
+    """A path on this machine; web addresses are refused before :class:`Path` mangles them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and re.match(r"[A-Za-z][\w+.-]+://", value):
+            raise ProductError("is no file on disk", where=value,
+                               fix="download it and give its path")  # fmt: skip
+        return super().convert(value, param, ctx)
+
+
+PATH = _LocalPath(path_type=Path)
+
+
+def _spare_inputs(options: dict[str, Any]) -> None:
+    """Stop if the output is one of the inputs, which ``--overwrite`` would destroy.
+
+    Raises:
+        OutputExistsError: naming it.
+    """
+    out = options.get("output")
+    if not isinstance(out, Path) or not out.exists():
+        return
+    for name, value in options.items():
+        for path in value if isinstance(value, tuple) else (value,):
+            if name != "output" and isinstance(path, Path) and path.exists():
+                if path.samefile(out):
+                    raise OutputExistsError("is an input too", where=out, fix="write elsewhere")
 
 
 def output(required: bool = True, text: str = "Where to write.") -> Callable[..., Any]:
@@ -77,6 +105,13 @@ def numbers(text: str, count: int, wanted: str) -> tuple[float, ...]:
 def box(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     """Callback of ``--bbox``."""
     return None if value is None else numbers(value, 4, "west,south,east,north in degrees")
+
+
+def geotiff(path: Path) -> Path:
+    """The name of a GeoTIFF to write; others would collide with what is written beside it."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise click.BadParameter(f"{path} does not end in .tif", param_hint="'-o'")
+    return path
 
 
 def plain(value: Any) -> Any:

@@ -30,7 +30,9 @@ def scene(
     from trifuse.simulate import write_scene
 
     if dry_run:
-        return Result(f"would write a scene of {size}×{size} pixels to {output}", {})
+        return Result(f"would write a scene of {size}×{size} pixels to {output}",
+                      {"output": str(output), "size": size, "seed": seed, "ratio": ratio,
+                       "clouds": clouds})  # fmt: skip
     paths = write_scene(output, size=size, seed=seed, ratio=ratio, clouds=clouds,
                         overwrite=overwrite)  # fmt: skip
     files = {"enmap": paths.enmap, "s2": paths.s2, "s3": paths.s3, "truth": paths.truth}

@@ -35,7 +35,7 @@ def _rebuild(kind: type[TrifuseError], what: str, where: str | None, fix: str | 
 
 
 class ProductError(TrifuseError, OSError):
-    """A file cannot be read: missing, truncated, corrupt or of an unknown kind."""
+    """A file cannot be read (missing, truncated, corrupt, of an unknown kind) or written."""
 
     exit_code = 3
 

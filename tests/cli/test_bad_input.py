@@ -1,5 +1,6 @@
 """Every kind of bad input ends in one line, its own exit code, and nothing half-written."""
 
+import errno
 import shutil
 
 import numpy as np
@@ -126,3 +127,48 @@ def test_too_few_cells_for_a_regression_is_13(fails, outputs, tmp_path):
         write_cube(tmp_path / f"{key}.tif", cube)
     fails(13, "coarse pixels", "fuse", "--s2", tmp_path / "s2.tif", "--s3", tmp_path / "s3.tif",
           "-o", outputs / "f.tif")  # fmt: skip
+
+
+def test_a_folder_in_place_of_the_output_is_3(fails, scene, tmp_path):
+    folder = tmp_path / "f.tif"
+    folder.mkdir()
+    fails(3, "is a folder", "ndvi", scene.truth, "-o", folder, "--overwrite")
+    assert list(tmp_path.rglob("*")) == [folder]
+
+
+def test_an_input_is_never_overwritten(fails, scene, tmp_path):
+    mine = tmp_path / "s2.tif"
+    shutil.copy(scene.s2, mine)
+    before = mine.read_bytes()
+    fails(5, "is an input too", "fuse", "--s2", mine, "--s3", scene.s3, "-o", mine, "--overwrite")
+    fails(5, "is an input too", "ndvi", mine, "-o", mine, "--overwrite")
+    assert mine.read_bytes() == before
+
+
+def test_other_names_than_tif_are_2(trifuse, scene, outputs):
+    code, out, err = trifuse("ndvi", scene.truth, "-o", outputs / "n.png")
+    assert (code, out) == (2, "") and "does not end in .tif" in err
+    images = ("--s2", scene.s2, "--s3", scene.s3)
+    assert trifuse("fuse", *images, "-o", outputs / "f.png")[0] == 2
+    assert trifuse("ndvi", scene.truth, "-o", outputs / "n.tif", "--red", "700")[0] == 2
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.tif", "s3://bucket/a.tif", "file:///a"])
+def test_web_addresses_are_3(fails, outputs, address):
+    fails(3, f"{address}: is no file on disk", "ndvi", address, "-o", outputs / "n.tif")
+
+
+def test_swapped_images_are_8(fails, scene, outputs):
+    fails(8, "swap the two", "fuse", "--s2", scene.s3, "--s3", scene.s2, "-o", outputs / "f.tif")
+
+
+def test_a_full_disk_is_3(fails, scene, outputs, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "n.tif")
+
+    monkeypatch.setattr("trifuse.mapping.ndvi", full)
+    fails(3, "n.tif: No space left", "ndvi", scene.truth, "-o", outputs / "n.tif")
+
+
+def test_triplets_of_a_few_broad_bands_are_10(fails, scene, outputs):
+    fails(10, "12 bands", "simulate", scene.s2, "-o", outputs / "store", "--patch", "40")
