@@ -2,7 +2,11 @@
 
 Every sensor is interpolated linearly between its clear dates, and finer sensors take from coarser
 ones what these saw beyond it (:func:`trifuse.temporal.baselines.interpolate_with_change`). Only
-clear pixels count, so clouds never reach the result unless a mask has missed them.
+clear pixels count, so clouds never reach the result unless a mask has missed them. The result is
+sharpened by one step of Van Cittert's iteration with the sensor's PSF, ``2P − PSF ∗ P``, so that
+it is, seen by the sensor, about what was interpolated.
+
+Source: Van Cittert 1931, doi:10.1007/BF01391351 (iteration).
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 from trifuse.temporal.baselines import (
     Stack,
@@ -19,6 +24,7 @@ from trifuse.temporal.baselines import (
     upsampled,
 )
 from trifuse.temporal.config import Sensor
+from trifuse.temporal.observation import blur
 
 
 def prior_images(
@@ -48,5 +54,7 @@ def prior_images(
         if sensor.ratio > 1:
             images = upsampled(images, sensor.ratio)
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (sensor.mean, sensor.std))
-        parts.append(np.nan_to_num((images - mean) / std))
-    return np.concatenate(parts, axis=1).astype(np.float32)
+        standard = torch.from_numpy(np.nan_to_num((images - mean) / std).astype(np.float32))
+        # The images are as blurred as the sensor sees; one step towards what it would see so.
+        parts.append((2 * standard - blur(standard, sensor)).numpy())
+    return np.concatenate(parts, axis=1)

@@ -276,6 +276,8 @@ class TamrfTask:
         series, queries, targets = [], [], []
         for b in range(len(batch["blank"])):
             dates, target = self._unpacked(frame, batch, b)
+            if not self._loss.visible_weight:
+                target = _hidden(target, dates) or target  # the others would cost and not count
             days = sorted({float(d) for t in target.values() for d in t.doy.tolist()})
             series.append(dates)
             targets.append(target)
@@ -446,6 +448,17 @@ class TamrfTask:
                     shown = torch.where(valid[:, None], standard, 0.0)
                 dates[s.name] = Dates(shown[seen][None], doy[seen][None])
         return dates, targets
+
+
+def _hidden(targets: Mapping[str, Target], seen: Mapping[str, Dates]) -> dict[str, Target]:
+    """The targets on dates that are not seen."""
+    out = {}
+    for name, target in targets.items():
+        days = seen[name].doy[0] if name in seen else target.doy[:0]
+        rest = ~torch.isin(target.doy, days)
+        if bool(rest.any()):
+            out[name] = Target(target.data[rest], target.valid[rest], target.doy[rest])
+    return out
 
 
 @torch.no_grad()
