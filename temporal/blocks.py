@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ import torch
 
 from trifuse.core import DataError, Window, progress
 from trifuse.temporal.area import KELVIN, Area
+from trifuse.temporal.baselines import Stack
+from trifuse.temporal.config import Sensor
 from trifuse.temporal.inference import FeatureBank, context, decode, encode_date
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.prior import prior_images
 
 MAX_CHUNK = 8192
 """Pixels at once on a GPU: attention kernels take 65535 heads times pixels at most."""
+
+PRIOR_RIM = 6
+"""Cells of the coarsest sensor around a block that have a say in its prior."""
 
 
 @dataclass
@@ -33,6 +40,8 @@ class Encoded:
         days: of the bank's dates.
         names: sensor of each of the bank's dates.
         seen: (height, width) bool, where any date has a value.
+        around: the block with a rim, as far as the area goes.
+        stacks: the images of that, for networks that start from a prior.
     """
 
     block: Window
@@ -41,6 +50,8 @@ class Encoded:
     days: tuple[float, ...]
     names: tuple[str, ...]
     seen: np.ndarray
+    around: Window
+    stacks: dict[str, Stack] | None = None
 
     def gaps(self, sensor: str, query: Sequence[float]) -> np.ndarray:
         """Days to the nearest clear image of a sensor: (Q, height, width) float32, else NaN."""
@@ -91,9 +102,28 @@ def encode_block(
         inner = data[:, pad : pad + valid.shape[0], pad : pad + valid.shape[1]]
         flags[:] = _spread(valid, sensor.ratio)
         seen |= _spread(np.isfinite(inner).any(axis=0), sensor.ratio)
-        area.series[sensor.name].sources[area.series[sensor.name].dates.index(day)].close()
+        series = area.series[sensor.name]
+        series.sources[series.dates.index(day)].close()  # there may be more than may be open
+    around = block.pad(PRIOR_RIM * area.step).clip(*area.grid.shape)
+    stacks = _stacks(area, around, dates) if model.config.skip == "prior" else None
     return Encoded(block, bank, clear, tuple(n for *_, n in dates),
-                   tuple(s.name for s, *_ in dates), seen)  # fmt: skip
+                   tuple(s.name for s, *_ in dates), seen, around, stacks)  # fmt: skip
+
+
+def _stacks(
+    area: Area, block: Window, dates: Sequence[tuple[Sensor, date, float]]
+) -> dict[str, Stack]:
+    """The images of a block."""
+    out = {}
+    for sensor in area.config.sensors:
+        mine = [(day, number) for other, day, number in dates if other.name == sensor.name]
+        shape = (block.height // sensor.ratio, block.width // sensor.ratio)
+        data = np.empty((len(mine), len(sensor.bands), *shape), np.float32)
+        valid = np.empty((len(mine), *shape), bool)
+        for i, (day, _) in enumerate(mine):
+            data[i], valid[i] = area.read(sensor, day, block)
+        out[sensor.name] = Stack(data, valid, np.array([n for _, n in mine], float))
+    return out
 
 
 def predict_block(
@@ -132,9 +162,14 @@ def predict_block(
         model, encoded.bank, query, channels, take, **_pace(model, encoded),
         clear=encoded.clear if mass else None, mass=take_mass if mass else None,
     )  # fmt: skip
-    outputs = model.config.outputs
+    if encoded.stacks is not None:
+        prior = prior_images(model.config.sensors, encoded.stacks, query)
+        place = encoded.block.shift(-encoded.around.row, -encoded.around.col)
+        inner = prior[:, :, *place.slices]
+        deviation = np.concatenate([s.std for s in model.config.sensors]).astype(np.float32)
+        out += (inner * deviation[:, None, None])[:, list(channels)]
     for i, channel in enumerate(channels):
-        name, band = outputs[channel]
+        name, band = model.config.outputs[channel]
         if band in model.config.sensor(name).thermal:
             out[:, i] *= KELVIN
     out[:, :, ~encoded.seen] = np.nan
@@ -162,6 +197,10 @@ def block_side(
     stored = 0 if on_disk else dates * c.features * np.dtype(dtype).itemsize
     # Beside the features: masks, one date's features twice, results; then a strip of tokens.
     per_pixel = stored + dates + 2 * c.features * 4 + queries * (bands + 3) * 4
+    if c.skip == "prior":
+        per_pixel += sum(
+            (3 * len(area.series[s.name]) + 2 * queries) * len(s.bands) * 4 for s in area.sensors
+        )
     strip = 12 * (3 * dates * c.features * 4 + 4 * queries * c.width * 4)
     overhead = 1.0e9
     side = max(area.grid.shape)

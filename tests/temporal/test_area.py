@@ -1,5 +1,6 @@
 """Areas and blocks: common ground, exact blocks, masks, attention, calendars, bad input."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -22,11 +23,13 @@ from trifuse.core import (
     Window,
 )
 from trifuse.temporal.area import blocks, open_area
+from trifuse.temporal.baselines import Stack
 from trifuse.temporal.blocks import block_side, encode_block, predict_block
 from trifuse.temporal.calendar import days_since, parse_dates
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, decode, encode_date
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.prior import prior_images
 
 torch.set_num_threads(1)
 START = date(2022, 1, 4)
@@ -99,6 +102,35 @@ def test_blocks_equal_the_whole(model, series, tmp_path):
             assert paid is None
             rows, cols = block.slices
             np.testing.assert_allclose(values / std, truth[:, :, rows, cols] / std, atol=1e-4)
+
+
+def test_a_network_that_adds_to_the_prior(series, tmp_path):
+    torch.manual_seed(1)
+    config = replace(CONFIG, skip="prior")
+    model = Tamrf(config).eval()
+    area = open_area(config, series)
+    query = [0.0, 21.0, 90.0]
+    once = predict_block(model, encode_block(model, area, GRID.whole), query, ALL)[0]
+    std = np.array([*LANDSAT.std[:7], LANDSAT.std[7] * 1000, *SENTINEL2.std])[:, None, None]
+    for block in blocks(area, 18):
+        part = predict_block(model, encode_block(model, area, block), query, ALL)[0]
+        np.testing.assert_allclose(part / std, once[:, :, *block.slices] / std, atol=1e-4)
+    few = predict_block(model, encode_block(model, area, GRID.whole), query, [12, 7])[0]
+    np.testing.assert_allclose(few, once[:, [12, 7]], rtol=1e-5)
+    # The last layer at zero leaves the prior itself.
+    torch.nn.init.zeros_(model.decoder.last.weight)
+    torch.nn.init.zeros_(model.decoder.last.bias)
+    got = predict_block(model, encode_block(model, area, GRID.whole), query, ALL)[0]
+    stacks = {}
+    for s in CONFIG.sensors:
+        cubes = [c.read() for _, c in series[s.name]]
+        data = np.stack([c.data for c in cubes])
+        data[:, [b in s.thermal for b in s.bands]] /= 1000
+        stacks[s.name] = Stack(data, np.stack([c.valid for c in cubes]),
+                               np.array(area.days[s.name]))  # fmt: skip
+    prior = prior_images(config.sensors, stacks, query)
+    mean = np.array([*LANDSAT.mean[:7], LANDSAT.mean[7] * 1000, *SENTINEL2.mean])[:, None, None]
+    np.testing.assert_allclose((got - mean) / std, prior, atol=2e-3)
 
 
 def test_only_what_may_be_seen_is_seen(model, series):
