@@ -31,7 +31,8 @@ from trifuse.temporal.weights import load_weights
 from trifuse.train.temporal_data import to_network
 
 METHODS = ("network", *BASELINES)
-SEEDS = range(2000, 2010)
+FIRST = 2000
+"""Seed of the first scene: none that training or validation uses."""
 Rows = dict[str, dict[str, list[float]]]
 
 
@@ -74,10 +75,10 @@ def add(rows: Rows, name: str, sensor: Sensor, method: str, errors: np.ndarray) 
             rows[f"{name} · {label}"][method].append(value)
 
 
-def synthetic(net: Tamrf, size: int) -> Rows:
+def synthetic(net: Tamrf, size: int, count: int) -> Rows:
     rows: Rows = defaultdict(lambda: defaultdict(list))
     sensors, forecast = net.config.sensors, forecaster(net)
-    for seed in SEEDS:
+    for seed in range(FIRST, FIRST + count):
         made = procedural_series(size, seed, year=2017 + seed % 7)
         images = stacks(made)
         days = {k: v.doy.tolist() for k, v in images.items()}
@@ -235,11 +236,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--size", type=int, default=48)
+    parser.add_argument("--scenes", type=int, default=10)
     parser.add_argument("--data", type=Path, help="folder of real samples")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     net, _ = load_weights(args.weights)
-    rows = dict(synthetic(net, args.size))
+    rows = dict(synthetic(net, args.size, args.scenes))
     if args.data:
         stf = args.data / "5_stf"
         rows |= fusets(stf / "fusets_s2_timeseries", net)

@@ -12,7 +12,6 @@ import numpy as np
 
 from trifuse.core import DataError, upsample
 
-
 TRUST = 15.0
 """Days from a clear fine image at which half of what the coarse sensor adds is believed."""
 
