@@ -34,9 +34,10 @@ from trifuse.products.enmap_delivery import (
     looks_like_enmap,
     undelivered,
 )
+from trifuse.products.enmap_images import Images, image_grid
 from trifuse.products.enmap_mask import RULES, layers_of, mask_terms
 from trifuse.products.enmap_metadata import EnmapMetadata, parse_metadata
-from trifuse.products.enmap_raster import Handles, grid_of
+from trifuse.products.raster import Header
 from trifuse.products.xmltree import MAX_XML_BYTES
 
 FILL = {"L2A": -32768.0, "L1C": 0.0}
@@ -124,9 +125,9 @@ class EnmapSource(CubeSource):
     def __init__(self, scene: Scene, terms: Sequence[str], *, verify: bool = True) -> None:
         self._scene = scene
         self._lock = threading.Lock()
-        self._handles = Handles()
+        self._images = Images()
         self._terms = tuple(terms)
-        self._state = _open(scene, self._handles, self._terms, verify)
+        self._state = _open(scene, self._images, self._terms, verify)
         state = self._state
         self.name = state.meta["product_id"]
         self.grid: Grid = state.grid
@@ -154,7 +155,7 @@ class EnmapSource(CubeSource):
         valid = self._unmasked(scene, window, used)
         image = choose_image(scene, self._state.metadata.image_format)
         for first, last in _runs([self._state.usable[n] for n in numbers]):
-            self._handles.read(image, window, numbers[first:last], data[first:last])
+            self._images.read(image, window, numbers[first:last], data[first:last])
             for plane, number in zip(data[first:last], numbers[first:last], strict=True):
                 self._calibrate(plane, number)
                 valid &= np.isfinite(plane)
@@ -167,7 +168,7 @@ class EnmapSource(CubeSource):
 
     def close(self) -> None:
         """Close the files and give up what was unpacked; reading again restores both."""
-        self._handles.close()
+        self._images.close()
         with self._lock:
             if self._scene.unpacked is not None:
                 self._scene = replace(self._scene, unpacked=None)
@@ -211,8 +212,7 @@ class EnmapSource(CubeSource):
             for file in _layer_files(scene, layer):
                 bands = used if layer == "PIXELMASK" else [0]
                 values = np.empty((len(bands), *window.shape), np.uint8)
-                if bands:
-                    self._handles.read(file, window, bands, values)
+                self._images.read(file, window, bands, values)
                 for term in self._terms:
                     if RULES[term].layer == layer:
                         valid &= ~RULES[term].flagged(values, detectors).any(axis=0)
@@ -231,7 +231,7 @@ def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _open(scene: Scene, handles: Handles, terms: Sequence[str], verify: bool) -> _Opened:
+def _open(scene: Scene, images: Images, terms: Sequence[str], verify: bool) -> _Opened:
     where = scene.metadata.where
     metadata = parse_metadata(scene.metadata.read(MAX_XML_BYTES), where)
     if metadata.level not in FILL:
@@ -245,13 +245,13 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str], verify: bool) ->
     if verify:
         for file in (image, *(f for files in layers.values() for f in files)):
             file.verify()
-    dataset = handles.get(image)
-    if dataset.count != len(metadata.bands):
+    header = images.get(image).header
+    if header.count != len(metadata.bands):
         raise MetadataError(
-            f"image has {dataset.count} bands, METADATA.XML characterises {len(metadata.bands)}",
+            f"image has {header.count} bands, METADATA.XML characterises {len(metadata.bands)}",
             where=image.where,
         )
-    grid = grid_of(dataset, image, metadata.crs)
+    grid = image_grid(images.get(image), metadata.crs)
     notes = []
     if metadata.shape is not None and metadata.shape != grid.shape:
         notes.append(
@@ -269,13 +269,13 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str], verify: bool) ->
         _log.warning("%s: %s", scene.name, note)
     for layer, files in layers.items():
         for file in files:
-            _check_layer(handles.get(file), file, grid, len(metadata.bands), layer)
+            _check_layer(images.get(file).header, file, grid, len(metadata.bands), layer)
     # A header may repeat METADATA's 0 for L2A, where 0 is a reflectance.
-    stated = dataset.nodata
+    stated = header.nodata[0]
     fills = {FILL[metadata.level]}
     if stated is not None and not (metadata.level == "L2A" and stated == 0):
         fills.add(float(stated))
-    usable = _usable(handles, image, grid, metadata.dead, sorted(fills))
+    usable = _usable(images, image, grid, metadata.dead, sorted(fills))
     quantity, units = QUANTITY[metadata.level]
     product_id = metadata.product_id or scene.name
     meta = {
@@ -300,21 +300,21 @@ def _open(scene: Scene, handles: Handles, terms: Sequence[str], verify: bool) ->
     return _Opened(metadata, grid, tuple(sorted(fills)), usable, meta)
 
 
-def _check_layer(dataset: Any, file: FileRef, grid: Grid, bands: int, layer: str) -> None:
-    if (dataset.height, dataset.width) != grid.shape:
+def _check_layer(header: Header, file: FileRef, grid: Grid, bands: int, layer: str) -> None:
+    if (header.height, header.width) != grid.shape:
         raise ProductError(
-            f"is {dataset.height}×{dataset.width}, the image {grid.height}×{grid.width}",
+            f"is {header.height}×{header.width}, the image {grid.height}×{grid.width}",
             where=file.where,
             fix="fetch the product again, or choose a mask without it",
         )
-    if layer == "PIXELMASK" and dataset.count != bands:
-        raise ProductError(f"has {dataset.count} bands, the image {bands}", where=file.where)
-    if dataset.dtypes[0] != "uint8":
-        raise ProductError(f"has pixels of {dataset.dtypes[0]}, not uint8", where=file.where)
+    if layer == "PIXELMASK" and header.count != bands:
+        raise ProductError(f"has {header.count} bands, the image {bands}", where=file.where)
+    if header.dtype != "uint8":
+        raise ProductError(f"has pixels of {header.dtype}, not uint8", where=file.where)
 
 
 def _usable(
-    handles: Handles, image: FileRef, grid: Grid, dead: Sequence[bool], fills: Sequence[float]
+    images: Images, image: FileRef, grid: Grid, dead: Sequence[bool], fills: Sequence[float]
 ) -> tuple[bool, ...]:
     """Bands that hold any value: not reported dead, and not fill everywhere.
 
@@ -332,7 +332,7 @@ def _usable(
         if not suspects:
             break
         values = np.empty((len(suspects), *window.shape), np.float32)
-        handles.read(image, window, suspects, values)
+        images.read(image, window, suspects, values)
         filled = ~np.isfinite(values)
         for fill in fills:
             filled |= values == np.float32(fill)

@@ -23,7 +23,7 @@ from trifuse.products.archive import (
     unpack_tar,
     zip_members,
 )
-from trifuse.products.enmap_raster import driver_of
+from trifuse.products.enmap_images import image_driver
 
 NAME = re.compile(
     r"ENMAP(\d{2})-____(L1B|L1C|L2A)-DT(.{10})_(\d{8}T\d{6})Z_(\d{3})_V(\d{6})_(\d{8}T\d{6})Z", re.I
@@ -227,7 +227,7 @@ def _part(name: str) -> str:
     if part == "METADATA":
         return part if kind == "XML" else ""
     # An ENVI header goes with its image; GDAL finds it by itself.
-    return part if driver_of(name) else ""
+    return part if image_driver(name) else ""
 
 
 def _name(prefix: str, place: str, origin: Path) -> str:
@@ -248,7 +248,7 @@ def choose_image(scene: Scene, image_format: str) -> FileRef:
     images: Sequence[FileRef] = scene.images
     if len(images) > 1:
         wanted = {"GEOTIFF": "GTiff", "JPEG2000": "JP2OpenJPEG"}.get(image_format.upper(), "ENVI")
-        images = [f for f in images if driver_of(f.name) == wanted]
+        images = [f for f in images if image_driver(f.name) == wanted]
     if len(images) != 1:
         names = ", ".join(f.name for f in scene.images)
         raise ProductError(

@@ -52,7 +52,7 @@ def inspect_source(source: CubeSource) -> dict[str, Any]:
     bad = [band.name for band, ok in zip(source.bands, usable, strict=True) if not ok]
     return {
         "name": source.name,
-        "kind": str(meta.pop("kind", type(source).__name__)),
+        "kind": str(meta.pop("kind", type(source).__name__.removesuffix("Source").lower())),
         "bands": _bands(source),
         "bad_bands": bad,
         "grid": _grid(source),

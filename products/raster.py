@@ -49,6 +49,9 @@ MAX_READ = 8 << 30
 MAX_BLOCK = 1 << 30
 """Bytes of one stored block, which GDAL allocates to read any pixel in it."""
 
+UNPLACED = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+"""Transform of an image without a georeference: its own pixels."""
+
 FAILURES = (RasterioError, ValueError, SystemError, OverflowError)
 """What rasterio raises on damaged files; its own errors are OSErrors, tags may not be UTF-8."""
 
@@ -65,7 +68,7 @@ class Header:
         height: rows.
         width: columns.
         count: bands, an alpha band included.
-        dtype: storage type of the first band.
+        dtype: storage type of the bands.
         nodata: fill value per band; None where there is none.
         scales: per band, value = stored · scale + offset.
         offsets: per band.
@@ -110,19 +113,29 @@ class Raster:
     Args:
         path: an existing file.
         member: path inside, if the file is a zip or plain tar archive.
+        driver: GDAL's name of the format; default: by the first bytes.
+        sidecars: whether what others have noted beside the file (``.aux.xml``) counts.
 
     Raises:
         ProductError: if the file is missing, empty, of another kind or damaged.
     """
 
-    def __init__(self, path: Path | str, *, member: str = "") -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        member: str = "",
+        driver: str | None = None,
+        sidecars: bool = True,
+    ) -> None:
         self.path = plain_file(path)
         self.name = f"{self.path}/{member}" if member else str(self.path)
-        self._driver = driver_of(self.path, member)
+        self._driver = driver_of(self.path, member) if driver is None else driver
         self._address = _address(self.path, member)
+        self._env = _ENV if sidecars else {**_ENV, "GDAL_PAM_ENABLED": "NO"}
         self._handles: dict[tuple[int, int], Any] = {}
         try:
-            with rasterio.Env(**_ENV):
+            with rasterio.Env(**self._env):
                 self.header = _header(self._dataset(), self.name)
         except TrifuseError:
             raise
@@ -154,6 +167,7 @@ class Raster:
         numbers: Sequence[int],
         window: Window | None = None,
         size: tuple[int, int] | None = None,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Stored values of some bands, north-up.
 
@@ -161,9 +175,10 @@ class Raster:
             numbers: band numbers, from 1.
             window: default: the whole image.
             size: (rows, columns) to average the window to; uses overviews where they are.
+            out: (band, y, x) array to fill, whose type values are converted to.
 
         Returns:
-            (band, y, x) in the stored type.
+            (band, y, x) in the stored type, or ``out``.
 
         Raises:
             ProductError: if the file is damaged there; names the window.
@@ -178,10 +193,16 @@ class Raster:
                             f"{need / 2**30:.0f} GiB, above the limit of {MAX_READ >> 30} GiB",
                             where=self.name, fix="read it by windows")  # fmt: skip
         if not numbers:
-            return np.empty(shape, h.dtype)
+            return np.empty(shape, h.dtype) if out is None else out
         how = Resampling.average if size else Resampling.nearest
-        values = self._get("read", window, list(numbers), out_shape=shape, resampling=how)
-        return values[:, ::-1] if h.flipped else values
+        target = {"out_shape": shape} if out is None else {"out": out}
+        values = self._get("read", window, list(numbers), resampling=how, **target)
+        if not h.flipped:
+            return values
+        if out is None:
+            return values[:, ::-1]
+        out[:] = values[:, ::-1].copy()
+        return out
 
     def read_mask(
         self, window: Window | None = None, size: tuple[int, int] | None = None
@@ -210,7 +231,7 @@ class Raster:
         row = h.height - window.row - window.height if h.flipped else window.row
         box = rasterio.windows.Window(window.col, row, window.width, window.height)
         try:
-            with rasterio.Env(**_ENV):
+            with rasterio.Env(**self._env):
                 values: np.ndarray = getattr(self._dataset(), method)(bands, window=box, **options)
         except FAILURES as e:
             raise ProductError(
@@ -333,9 +354,13 @@ def _header(d: Any, name: str) -> Header:
     if unplaced and d.gcps[0]:
         raise MetadataError("has control points but no grid", where=name, fix="warp it to a grid")
     if unplaced:
-        transform = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+        transform = UNPLACED
+    kinds = sorted(set(d.dtypes))
+    if len(kinds) > 1 or "complex" in kinds[0]:
+        raise ProductError(f"has pixels of {', '.join(kinds)}", where=name,
+                           fix="give integers or floats, the same in all bands")  # fmt: skip
     rows, cols = (max(v) for v in zip(*d.block_shapes, strict=True))
-    itemsize = max(np.dtype(t).itemsize for t in d.dtypes)
+    itemsize = np.dtype(kinds[0]).itemsize
     bands_in_block = d.count if d.profile.get("interleave") == "pixel" else 1
     if rows * cols * itemsize * bands_in_block > MAX_BLOCK:
         raise ProductError(f"stores blocks of {rows}×{cols}×{bands_in_block} values",

@@ -97,7 +97,7 @@ class TestFlow:
         code, out, _ = trifuse("inspect", scene.enmap, "--json")
         assert code == 0
         facts = as_json(out)
-        assert facts["kind"].lower().startswith("enmap")
+        assert facts["kind"] == "enmap"
         assert len(facts["bands"]) == 224
         assert facts["valid_share"] == 1
 

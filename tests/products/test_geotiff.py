@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp
 
 from trifuse.core import BandError, ConfigError, DataError, GridError, MetadataError, Window
 from trifuse.products import open_geotiff
+from trifuse.products.raster import Raster
 
 UP = rasterio.Affine(30, 0, 600000, 0, -30, 5800000)
 
@@ -275,3 +276,21 @@ def test_threads_and_processes_read_alike(tmp_path, counts):
     for data in (*found, copy.read().data, source.read().data):
         np.testing.assert_array_equal(data, expected)
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_reading_into_an_array_converts_and_flips(tmp_path, south_up):
+    stored = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    place = (
+        rasterio.Affine(30, 0, 0, 0, 30, 0) if south_up else rasterio.Affine(30, 0, 0, 0, -30, 0)
+    )
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=2, height=3, width=4, dtype="int16",
+                       transform=place) as d:  # fmt: skip
+        d.write(stored)
+    raster, window = Raster(path), Window(0, 1, 2, 3)
+    out = np.full((1, 2, 3), np.nan, np.float32)
+    assert raster.read([2], window, out=out) is out
+    north_up = stored[:, ::-1] if south_up else stored
+    np.testing.assert_array_equal(out, north_up[1:, :2, 1:])
+    np.testing.assert_array_equal(raster.read([2], window), out)
