@@ -36,7 +36,7 @@ from trifuse.temporal.calendar import parse_date, parse_dates
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.outputs import choose_bands
 from trifuse.temporal.published import load_published
-from trifuse.temporal.weights import load_weights
+from trifuse.temporal.weights import load_weights, small_weights
 
 Clouds = Literal["auto", "show", "withhold"]
 SMALLEST_BLOCK = 192
@@ -103,7 +103,7 @@ def interpolate(
     series: Path | str | Mapping[str, Series],
     out: Path | str,
     *,
-    weights: Path | str | Trained,
+    weights: Path | str | Trained | None = None,
     dates: str | Sequence[date],
     bands: str | Sequence[str] = "all",
     days_origin: str | None = None,
@@ -129,7 +129,7 @@ def interpolate(
             sensor.
         out: folder for the images.
         weights: safetensors of TriFuse, a published checkpoint (``.ckpt``), or what
-            :func:`load_trained` returned.
+            :func:`load_trained` returned; default: the small network that comes with TriFuse.
         dates: as of :func:`trifuse.temporal.calendar.parse_dates`, or dates.
         bands: ``all``, or names; ``landsat:B4`` where a bare name means another sensor's; ``NDVI``
             of the predicted Sentinel-2 bands.
@@ -205,13 +205,16 @@ def interpolate(
     return _finish(out, job, manifest, record, animation)
 
 
-def load_trained(path: Path | str) -> Trained:
+def load_trained(path: Path | str | None = None) -> Trained:
     """Weights of TriFuse, or a published checkpoint (``.ckpt``), and how they want to be used.
+
+    Args:
+        path: the file; default: the small network that comes with TriFuse.
 
     Raises:
         WeightsError: if the file is missing, damaged or of another network.
     """
-    path = Path(path)
+    path = small_weights() if path is None else Path(path)
     if path.suffix.lower() == ".ckpt":
         model = load_published(path)
         card = {"published": path.name}

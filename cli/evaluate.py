@@ -1,15 +1,37 @@
-"""trifuse evaluate: metrics of a fused cube."""
+"""trifuse evaluate: metrics of a fused cube, and of a network on series."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, plain
+from trifuse.cli.options import PATH, Result, command, network_on_series, plain
+
+_TASKS = ("gap-filling", "band-sharpening", "fusion", "thermal")
 
 
-@click.command()
+class _WithDefault(click.Group):
+    """A group that takes anything but the name of a command for arguments of ``fused``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["fused", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_WithDefault)
+def evaluate() -> None:
+    """Score a fused cube (the default), or a network on series.
+
+    \b
+    trifuse evaluate FUSED --s3 S3                 as `trifuse evaluate fused`, see its help
+    trifuse evaluate tamrf SERIES --task fusion
+    """
+
+
+@evaluate.command()
 @click.argument("fused", required=False, type=PATH)
 @click.option("--truth", type=PATH, help="The true high-resolution image (HrHSI).")
 @click.option("--s2", type=PATH, help="The sharp input, to print the baselines.")
@@ -20,7 +42,7 @@ from trifuse.cli.options import PATH, Result, command, plain
               help="Pixels left out at each edge.")  # fmt: skip
 @click.option("--per-band", is_flag=True, help="Also print the PSNR of each band.")
 @command
-def evaluate(
+def fused(
     fused: Path | None, truth: Path | None, s2: Path | None, s3: Path | None, mtf: float,
     margin: int, per_band: bool, overwrite: bool, dry_run: bool,
 ) -> Result:  # fmt: skip
@@ -36,4 +58,33 @@ def evaluate(
     from trifuse.evaluating import evaluate as evaluate_images
 
     done = evaluate_images(fused, truth=truth, s2=s2, s3=s3, mtf=mtf, margin=margin)
+    return Result(done.table(per_band=per_band), plain(dict(done.record)))
+
+
+@evaluate.command()
+@click.argument("series", type=PATH)
+@click.option("--task", type=click.Choice(_TASKS), default=_TASKS[0], show_default=True)
+@click.option("--margin", type=click.FloatRange(0), default=300.0, show_default=True,
+              help="Metres left out at each edge.")  # fmt: skip
+@network_on_series
+@click.option("--brisque", "with_brisque", is_flag=True,
+              help="Of the sharpening tasks; needs piq.")  # fmt: skip
+@click.option("--per-band", is_flag=True, help="Also print the RMSE of each band.")
+@command
+def tamrf(
+    series: Path, per_band: bool, overwrite: bool, dry_run: bool, **options: Any
+) -> Result:  # fmt: skip
+    """Score a network on SERIES beside the nearest date, interpolation and fine plus change.
+
+    RMSE is over clear pixels, in what the sensor would have seen of the prediction: reflectance,
+    and kelvin of temperatures (rmse_k). SAM is in radians. FR is in dB; above 0 is sharper than
+    the observation.
+
+    \b
+    trifuse evaluate tamrf SERIES --task gap-filling
+    trifuse evaluate tamrf SERIES --task thermal --weights run/weights.safetensors
+    """
+    from trifuse.series_evaluating import evaluate_series
+
+    done = evaluate_series(series, **options)
     return Result(done.table(per_band=per_band), plain(dict(done.record)))

@@ -15,8 +15,10 @@ from trifuse.cli.evaluate import evaluate
 from trifuse.cli.fidelity import fidelity
 from trifuse.cli.fuse import fuse
 from trifuse.cli.inspect import inspect
+from trifuse.cli.interpolate import interpolate
 from trifuse.cli.ndvi import ndvi
 from trifuse.cli.scene import scene
+from trifuse.cli.series import series
 from trifuse.cli.simulate import simulate
 from trifuse.cli.srf import srf
 from trifuse.cli.train import train
@@ -58,10 +60,13 @@ def cli() -> None:
     trifuse train fusformer STORE -o RUN                  a fusion network
     trifuse fuse --s2 A.tif --s3 B.tif -o FUSED.tif       a whole scene
     trifuse ndvi FUSED.tif -o NDVI.tif                    the map
+    trifuse series build --s2 DIR --landsat DIR -o SERIES one area, all dates
+    trifuse interpolate SERIES --dates ... -o DIR         any date, free of clouds
     """
 
 
-for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, evaluate, fidelity, demo):
+for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, series, interpolate, evaluate,
+                 fidelity, demo):  # fmt: skip
     cli.add_command(_command)
 
 

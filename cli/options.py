@@ -114,6 +114,24 @@ def geotiff(path: Path) -> Path:
     return path
 
 
+def network_on_series(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of the commands that let a network see series: its weights and how it sees them."""
+    hint = "Weights of a trained network, or a published .ckpt; default: the small network here."
+    origin = "Day 0 of the network: first, january or a date; default: as trained."
+    shown = "Show clouded pixels to the network? auto: as trained."
+    for option in (
+        click.option("--max-memory", type=click.FloatRange(0, min_open=True), default=4.0,
+                     show_default=True, help="GB that the work may take."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+        click.option("--clouds", type=click.Choice(["auto", "show", "withhold"]), default="auto",
+                     show_default=True, help=shown),
+        click.option("--days-origin", metavar="WHEN", help=origin),
+        click.option("--weights", type=PATH, help=hint),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def plain(value: Any) -> Any:
     """JSON without NaN: not-a-number becomes null, numpy numbers become Python's."""
     if isinstance(value, dict):

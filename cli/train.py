@@ -1,4 +1,4 @@
-"""trifuse train: networks on stores."""
+"""trifuse train: networks on stores and series."""
 
 from __future__ import annotations
 
@@ -51,6 +51,50 @@ def fusformer(
     lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}"]
     if done.metrics:
         lines.append(score_table(done.metrics))
+    if done.weights is not None:
+        lines.append(f"wrote {done.weights}")
+    value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
+             "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
+    return Result("\n".join(lines), plain(value))
+
+
+@train.command()
+@click.argument("series", nargs=-1, required=True, type=PATH)
+@output(text="Folder of the run.")
+@click.option("--val", multiple=True, type=PATH, help="Series to validate on; repeatable.")
+@click.option("--config", type=PATH, help="YAML file; missing keys keep their defaults.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Set one key, e.g. --set optim.lr=1e-4; repeatable.")  # fmt: skip
+@click.option("--resume/--no-resume", default=True, show_default=True,
+              help="Go on with the run in the folder.")  # fmt: skip
+@command
+def tamrf(
+    series: tuple[Path, ...], output: Path, val: tuple[Path, ...], config: Path | None,
+    overrides: tuple[str, ...], resume: bool, overwrite: bool, dry_run: bool,
+) -> Result:  # fmt: skip
+    """Train a TAMRF network on SERIES, folders of `trifuse series build` or areas of LS2S2.
+
+    Validation hides dates of the series given by --val and prints the network beside the nearest
+    date, linear interpolation and the fine image plus what the coarse sensor saw change.
+
+    \b
+    trifuse train tamrf areas/*/ --val test/a --val test/b -o run --set optim.steps=20000
+    """
+    from trifuse.series_training import open_scene
+    from trifuse.train import load_config, to_mapping
+    from trifuse.train.temporal import TamrfTrainConfig, temporal_table, train_tamrf
+
+    settings = load_config(TamrfTrainConfig, config, overrides)
+    scenes, held_out = ([open_scene(p) for p in paths] for paths in (series, val))
+    if dry_run:
+        import yaml
+
+        text = yaml.safe_dump(to_mapping(settings), sort_keys=False)
+        return Result(f"{len(scenes)} series, {len(held_out)} to validate on\n{text}",
+                      plain(to_mapping(settings)))  # fmt: skip
+    done = train_tamrf(settings, scenes, held_out, output, resume=resume, overwrite=overwrite)
+    lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}",
+             temporal_table(done.metrics)]  # fmt: skip
     if done.weights is not None:
         lines.append(f"wrote {done.weights}")
     value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,

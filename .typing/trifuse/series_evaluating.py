@@ -1,0 +1,1 @@
+../../api/series_evaluating.py

@@ -1,0 +1,1 @@
+../../api/series_training.py

@@ -1,0 +1,66 @@
+"""trifuse series: series of an area from products."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trifuse.cli.options import PATH, Result, box, command, output
+
+
+def _span(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """``A:B``; either may be left out."""
+    try:
+        first, last = ("" if value is None else value).split(":") if value else ("", "")
+        return tuple(date.fromisoformat(t) if t else None for t in (first, last))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: give 2022-01-01:2022-12-31") from None
+
+
+@click.group()
+def series() -> None:
+    """Dated images of an area, one folder a sensor, on nested grids."""
+
+
+@series.command()
+@click.option("--s2", type=PATH, help="Folder of Sentinel-2 L2A products, or of a series.")
+@click.option("--landsat", type=PATH,
+              help="Folder of Landsat Collection 2 Level-2 scenes, or of a series.")  # fmt: skip
+@click.option("--ls2s2", type=PATH, help="An area of LS2S2, in place of both.")
+@click.option("--bbox", callback=box, metavar="W,S,E,N",
+              help="In degrees; default: the ground that the sensors share.")  # fmt: skip
+@click.option("--dates", callback=_span, metavar="FIRST:LAST", help="Take these dates only.")
+@click.option("--s2-mask", default="default", show_default=True,
+              help="Classes of Sentinel-2 that are not clear.")  # fmt: skip
+@click.option("--landsat-mask", default="default", show_default=True,
+              help="Flags of Landsat that are not clear.")  # fmt: skip
+@click.option("--min-clear", type=click.FloatRange(0, 1), default=0.25, show_default=True,
+              help="Leave out images with a smaller share of clear pixels.")  # fmt: skip
+@output(text="Folder that gets sentinel2/ and landsat/.")
+@command
+def build(
+    s2: Path | None, landsat: Path | None, ls2s2: Path | None, bbox: Any, dates: Any,
+    s2_mask: str, landsat_mask: str, min_clear: float, output: Path, overwrite: bool,
+    dry_run: bool,
+) -> Result:  # fmt: skip
+    """Make series of one area from products; run it again to resume or to add new products.
+
+    Sentinel-2 decides the grid of 10 m; Landsat is warped to cells of 30 m on it. Clouds stay as
+    they were seen, what is clear is in the mask of each file. Products of one date are merged.
+
+    \b
+    trifuse series build --s2 s2/ --landsat landsat/ --bbox 13.0,52.3,13.2,52.4 -o SERIES
+    trifuse series build --ls2s2 31TCJ_12 -o SERIES
+    """
+    from trifuse.products.series_build import build_series
+
+    done = build_series(
+        output, sentinel2=s2, landsat=landsat, ls2s2=ls2s2, bbox=bbox, first=dates[0],
+        last=dates[1], sentinel2_mask=s2_mask, landsat_mask=landsat_mask, min_clear=min_clear,
+        overwrite=overwrite, dry_run=dry_run,
+    )  # fmt: skip
+    end = "dry run: nothing was written" if dry_run else f"wrote {output}"
+    return Result(f"{done.text}\n{end}", {"folder": str(output), **done.to_json()})

@@ -1,0 +1,180 @@
+"""Series, interpolation, evaluation and training of TAMRF by the command line."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+import torch
+
+from trifuse.core import BandSet, Cube, Grid, MemorySource, Series
+from trifuse.products import open_geotiff, write_series
+from trifuse.temporal.card import Card
+from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
+from trifuse.temporal.model import Tamrf
+from trifuse.temporal.weights import save_weights
+
+torch.set_num_threads(1)
+START = date(2022, 1, 1)
+DAYS = {"sentinel2": (5, 35, 45, 65, 125), "landsat": (8, 35, 50, 70, 130)}
+GRID = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 36, 42)
+
+
+def make(sensor, grid):
+    """Smooth land that brightens, with a cloud in a corner; and its sharp edges."""
+    y, x = np.indices(grid.shape) * sensor.ratio
+    items = []
+    for day in DAYS[sensor.name]:
+        mean, std = (np.array(v)[:, None, None] for v in (sensor.mean, sensor.std))
+        data = mean + 0.5 * std * (np.sin(x / 5) + np.cos(y / 7) + day / 50)
+        if sensor.thermal:
+            data[-1] *= 1000
+        valid = np.ones(grid.shape, bool)
+        valid[: -(-(2 + day % 3) // sensor.ratio)] = False
+        data[:, ~valid] *= 1.5
+        if sensor.thermal:
+            data[-1, ~valid] = 260
+        cube = Cube(data.astype(np.float32), valid, BandSet.of(sensor.bands), grid)
+        items.append((START + timedelta(days=day), MemorySource(cube)))
+    return Series.of(sensor.name, items)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sources")
+    write_series(root / "s2", make(SENTINEL2, GRID), cog=False)
+    write_series(root / "landsat", make(LANDSAT, GRID.zoom_out(3)), cog=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def area(sources, tmp_path_factory):
+    from trifuse.products.series_build import build_series
+
+    out = tmp_path_factory.mktemp("area") / "area"
+    build_series(out, sentinel2=sources / "s2", landsat=sources / "landsat")
+    return out
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    torch.manual_seed(0)
+    config = TamrfConfig((LANDSAT, SENTINEL2), features=8, growth=4, layers=1, hidden=16)
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_weights(path, Tamrf(config).eval(), Card(config))
+    return path
+
+
+def test_series_build(trifuse, as_json, sources, tmp_path):
+    arguments = ("series", "build", "--s2", sources / "s2", "--landsat", sources / "landsat",
+                 "--dates", "2022-02-01:", "-o", tmp_path / "out")  # fmt: skip
+    code, out, _ = trifuse(*arguments, "--dry-run")
+    assert code == 0 and "sentinel2: 4 dates" in out and "dry run" in out
+    assert not (tmp_path / "out").exists()
+    code, out, _ = trifuse(*arguments, "--json")
+    assert code == 0
+    assert list(as_json(out)["landsat"]["clear"]) == [
+        str(START + timedelta(days=d)) for d in DAYS["landsat"][1:]
+    ]
+    assert (tmp_path / "out" / "landsat" / "index.json").is_file()
+
+
+def test_interpolate(trifuse, as_json, area, network, tmp_path):
+    arguments = ("interpolate", area, "--weights", network, "--bands", "NDVI,B4,LST",
+                 "--dates", "2022-02-01:2022-04-01:1M", "-o", tmp_path / "out")  # fmt: skip
+    code, out, err = trifuse(*arguments, "--dry-run")
+    assert code == 0 and "3 dates" in out and not (tmp_path / "out").exists()
+    code, out, err = trifuse(*arguments, "--json", "--no-animation")
+    assert code == 0, err
+    record = as_json(out)
+    assert record["days_origin"] == "2022-01-01" and len(record["files"]) == 6
+    cube = open_geotiff(tmp_path / "out" / "2022-03-01.tif").read()
+    assert cube.bands.names == ("NDVI", "B4", "LST") and cube.valid.all()
+    code, out, _ = trifuse(*arguments, "--no-animation")
+    assert code == 0 and "wrote 6 images" in out
+
+
+@pytest.mark.parametrize("task", ["gap-filling", "band-sharpening", "fusion", "thermal"])
+def test_evaluate(trifuse, as_json, area, network, task):
+    code, out, err = trifuse("evaluate", "tamrf", area, "--weights", network, "--task", task,
+                             "--margin", "90", "--per-band", "--json")  # fmt: skip
+    assert code == 0, err
+    scores = as_json(out)["scores"]
+    sensor = "landsat" if task == "thermal" else "sentinel2"
+    if task in ("gap-filling", "fusion"):
+        assert {"network", "nearest", "linear", "change"} <= set(scores[sensor])
+        # The land changes linearly, so linear interpolation is right to the counts of the files.
+        assert scores[sensor]["linear"]["rmse"] < 2e-4 < scores[sensor]["nearest"]["rmse"]
+        assert scores[sensor]["network"]["rmse"] > 0.01
+    elif task == "thermal":
+        assert list(scores) == ["landsat"]
+        assert scores[sensor]["network + residual"]["rmse_k"] < scores[sensor]["network"]["rmse_k"]
+        assert scores[sensor]["as observed"]["fr"] == 0
+    else:
+        assert list(as_json(out)["bands"][sensor]["network"]) == [
+            "B5", "B6", "B7", "B8A", "B11", "B12",
+        ]  # fmt: skip
+        assert scores[sensor]["as observed"]["fr"] in (0, None)
+
+
+def test_evaluate_prints_a_table(trifuse, area, network):
+    code, out, _ = trifuse("evaluate", "tamrf", area, "--weights", network, "--margin", "60")
+    assert code == 0
+    assert "gap-filling: landsat, 2 dates, 60 m" in out and "rmse_k" in out and "linear" in out
+
+
+def test_train(trifuse, as_json, area, tmp_path):
+    small = ["optim.steps=1", "optim.warmup=0", "optim.batch=1", "model.features=8",
+             "model.growth=4", "model.layers=1", "model.hidden=16", "model.heads=4",
+             "data.crop=10", "data.dates=6", "data.per_scene=1", "loss.border=6",
+             "loss.structure=0", "validation.every=1"]  # fmt: skip
+    sets = [part for text in small for part in ("--set", text)]
+    code, out, err = trifuse("train", "tamrf", area, "--val", area, "-o", tmp_path / "run", *sets)
+    assert code == 0, err
+    assert "gap-filling/sentinel2" in out and "wrote" in out
+    weights = next((tmp_path / "run").glob("*.safetensors"))
+    code, out, err = trifuse("interpolate", area, "--weights", weights, "--dates", "2022-03-01",
+                             "--bands", "B8", "--no-quality", "--no-animation",
+                             "-o", tmp_path / "out")  # fmt: skip
+    assert code == 0, err
+    code, out, _ = trifuse("train", "tamrf", area, "-o", tmp_path / "x", "--dry-run", *sets)
+    assert code == 0 and "1 series" in out and not (tmp_path / "x").exists()
+
+
+def test_evaluate_still_takes_a_fused_image_without_a_command(trifuse, fails, scene):
+    code, out, _ = trifuse("evaluate", "--truth", scene.truth, "--s2", scene.s2, "--s3", scene.s3)
+    assert code == 0 and "regression" in out
+    assert trifuse("evaluate", "fused", scene.truth, "--s3", scene.s3)[0] == 0
+    fails(13, "nothing to compare with", "evaluate", scene.truth)
+
+
+class TestBadInput:
+    def test_series_build(self, fails, sources, tmp_path):
+        out = ("-o", tmp_path / "o")
+        fails(12, "no products", "series", "build", *out)
+        fails(3, "does not exist", "series", "build", "--s2", tmp_path / "no", *out)
+        fails(9, "no ground with the box", "series", "build", "--s2", sources / "s2",
+              "--bbox", "2,40,3,41", *out)  # fmt: skip
+        fails(3, "from 2030", "series", "build", "--s2", sources / "s2", "--dates", "2030-01-01:",
+              *out)  # fmt: skip
+
+    @pytest.mark.parametrize("wrong", [("--dates", "May"), ("--bbox", "1,2")])
+    def test_usage(self, trifuse, sources, wrong, tmp_path):
+        code, _, err = trifuse("series", "build", "--s2", sources / "s2", *wrong, "-o", tmp_path)
+        assert code == 2 and "Invalid value" in err
+
+    def test_interpolate(self, fails, area, network, tmp_path):
+        common = ("--weights", network, "-o", tmp_path / "o")
+        one = ("--dates", "2022-03-01")
+        fails(12, "is no date", "interpolate", area, "--dates", "May", *common)
+        fails(10, "no band 'B77'", "interpolate", area, *one, "--bands", "B77", *common)
+        fails(3, "holds no folder", "interpolate", tmp_path, *one, *common)
+        fails(6, "w.txt", "interpolate", area, *one, "-o", tmp_path / "o",
+              "--weights", tmp_path / "w.txt")  # fmt: skip
+
+    def test_evaluate(self, fails, area, network, tmp_path):
+        common = ("--weights", network)
+        fails(13, "margin", "evaluate", "tamrf", area, *common, "--margin", "5000")
+        only = tmp_path / "s2"
+        only.mkdir()
+        (only / "sentinel2").symlink_to(area / "sentinel2")
+        fails(13, "no series of landsat", "evaluate", "tamrf", only, *common, "--task", "thermal")
