@@ -5,13 +5,22 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from trifuse.align import register
-from trifuse.core import PSF, ConfigError, Cube, CubeSource, DataError, refuse_existing, sha256
+from trifuse.core import (
+    PSF,
+    ConfigError,
+    Cube,
+    CubeSource,
+    DataError,
+    MetadataError,
+    refuse_existing,
+    sha256,
+)
 from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer import (
     Method,
@@ -87,6 +96,7 @@ def fuse(
     coregister: Literal["auto", "off"] | tuple[float, float] = "auto",
     bbox: Box | None = None,
     like: Image | None = None,
+    bands: Sequence[str] | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     preset: Literal["paper"] | None = None,
@@ -114,6 +124,7 @@ def fuse(
             nothing; ``off`` does not look; (east, north) in metres by which S3 has to be moved.
         bbox: area to fuse, (west, south, east, north) in degrees; default: what both show.
         like: an image whose ground is fused, in place of ``bbox``.
+        bands: of S3 to make; default: all it has, or those of the network.
         tile: edge of a tile in pixels.
         overlap: blended pixels between tiles.
         preset: ``paper`` is tiles of 150 pixels blended over 20.
@@ -135,6 +146,8 @@ def fuse(
         OutputExistsError, GridError, OverlapError, WeightsError, DataError, ProductError:
             see :func:`trifuse.matching.match`, :func:`trifuse.fusformer.fuse` and
             :func:`trifuse.products.cube_writer`.
+        MetadataError: if an image holds something else than surface reflectance.
+        BandError: if S3 lacks one of the bands asked for.
         ConfigError: if ``coregister``, an area or an option of the fusion is out of range.
 
     Source: Cristille et al. 2024, doi:10.3390/rs16163107.
@@ -150,13 +163,16 @@ def fuse(
     }  # fmt: skip
     with match(s2, s3, bbox=bbox, like=like) as matched:
         sharp, coarse = matched.s2, matched.s3
-        grid, bands, ratio = fuse_target(sharp, coarse, method=how)
+        _require_reflectance(sharp, coarse)
+        if bands is not None:
+            coarse = SelectedBands(coarse, bands)
+        grid, made, ratio = fuse_target(sharp, coarse, method=how)
         psf = matched.psf(mtf)
         pairing = _pairing(matched, how)
         record: dict[str, Any] = {
             "kind": "fused", "method": how.name, "ratio": ratio, "mtf_at_nyquist": mtf,
             "psf_sigma_cells": psf.sigma, "pair": pairing,
-            "height": grid.height, "width": grid.width, "crs": grid.crs, "bands": bands.to_json(),
+            "height": grid.height, "width": grid.width, "crs": grid.crs, "bands": made.to_json(),
             "inputs": {"s2": {**provenance(s2, content=not dry_run), **_about(sharp)},
                        "s3": {**provenance(s3, content=not dry_run), **_about(coarse)}},
             "model": _model(how, weights), "registration": {"mode": "not run"},
@@ -178,7 +194,7 @@ def fuse(
             if when := sharp.meta.get("start_time"):
                 meta["start_time"] = when
             with cube_writer(
-                path, grid, bands, dtype=dtype, meta=meta, overwrite=overwrite
+                path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite
             ) as writer:
                 result = fuse_stream(sharp, coarse, writer.write, **options)
             cube = None
@@ -189,6 +205,15 @@ def fuse(
     if path is not None:
         files = (path, *_companions(path, record, quicklook))
     return Fused(path, cube, result.selfcheck, record, files, text)
+
+
+def _require_reflectance(*sources: CubeSource) -> None:
+    """Radiance, and reflectance at the top of the atmosphere, are not what the methods expect."""
+    for source in sources:
+        if (quantity := source.meta.get("quantity", "reflectance")) != "reflectance":
+            raise MetadataError(
+                f"holds {quantity}", where=source.name, fix="give level 2 surface reflectance"
+            )
 
 
 def choose_method(method: Method | str | None, weights: Path | str | None) -> Method:

@@ -16,6 +16,10 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     return numbers(value, 2, "auto, off, or two numbers such as -30,45")
 
 
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [b.strip() for b in value.split(",") if b.strip()]
+
+
 @click.command()
 @click.option("--s2", required=True, type=PATH, help="Sharp image (HrMSI): .SAFE or GeoTIFF.")
 @click.option("--s3", required=True, type=PATH,
@@ -25,6 +29,7 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
 @click.option("--like", type=PATH, help="Fuse the ground of this image.")
 @click.option("--coregister", callback=_coregister, default="auto", show_default=True,
               help="auto, off, or east,north in metres by which S3 is to be moved.")  # fmt: skip
+@click.option("--bands", callback=_names, help="Sentinel-3 bands to make, e.g. Oa08,Oa17.")
 @click.option("--method", type=click.Choice(["bicubic", "regression", "network"]),
               help="Default: network with --weights, else regression.")  # fmt: skip
 @click.option("--weights", type=PATH, help="Weights of a trained network (safetensors).")

@@ -2,12 +2,20 @@
 
 import ast
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import trifuse as tf
-from trifuse.core import DataError, MemorySource, OutputExistsError, Window
+from trifuse.core import (
+    BandError,
+    DataError,
+    MemorySource,
+    MetadataError,
+    OutputExistsError,
+    Window,
+)
 from trifuse.products import open_geotiff
 from trifuse.simulate import scene_views
 
@@ -100,3 +108,16 @@ def test_in_memory_and_on_disk_are_one(tmp_path):
     assert both.selfcheck.rmse == pytest.approx(kept.selfcheck.rmse, rel=1e-3)
     ndvi = tf.ndvi(kept.cube).cube
     assert np.nanmax(np.abs(ndvi.data)) <= 1
+
+
+def test_only_the_bands_asked_for_and_only_surface_reflectance():
+    from trifuse.simulate import procedural_scene
+
+    s2, s3, _ = scene_views(MemorySource(procedural_scene(120, seed=1)), ratio=10)
+    fused = tf.fuse(s2, s3, bands=["Oa17", "Oa08"])
+    assert fused.cube.bands.names == ("Oa17", "Oa08")
+    with pytest.raises(BandError, match="Oa01"):
+        tf.fuse(s2, s3, bands=["Oa01"])
+    above = replace(s3, meta={**s3.meta, "quantity": "toa_reflectance"})
+    with pytest.raises(MetadataError, match="toa_reflectance"):
+        tf.fuse(s2, above)
