@@ -4,6 +4,7 @@ from trifuse.align.pairing import Pair, pair
 from trifuse.align.registration import Registration, register, register_arrays
 from trifuse.align.regression import (
     RegressionFit,
+    cells_inside,
     coarse_view,
     fit_cells,
     missing_pixels,
@@ -16,6 +17,6 @@ __all__ = [
     "Pair", "pair",
     "Registration", "register", "register_arrays",
     "SpectralMap", "fit_map",
-    "RegressionFit", "regression_fit", "fit_cells", "coarse_view", "missing_pixels",
+    "RegressionFit", "regression_fit", "fit_cells", "coarse_view", "cells_inside", "missing_pixels",
     "resample_swath", "SwathIndex", "SwathWeights",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trifuse.align import fit_cells
+from trifuse.align import cells_inside, fit_cells
 from trifuse.core import Window
 from trifuse.fusformer.scene import Scene
 
@@ -28,7 +28,8 @@ def regression_prior(scene: Scene, *, ridge: float | str = "gcv", residual: bool
     Returns:
         The prediction, finite everywhere.
     """
-    spectral, left = fit_cells(*scene.hr_coarse, scene.lrhsi, ridge=ridge)
+    inside = cells_inside(scene.s2.grid, scene.pair, scene.psf)
+    spectral, left = fit_cells(*scene.hr_coarse, scene.lrhsi, ridge=ridge, inside=inside)
 
     def predict(window: Window, hrmsi: np.ndarray) -> np.ndarray:
         mapped: np.ndarray = spectral.apply(hrmsi)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from trifuse.align import coarse_view, fit_map, pair, regression_fit
+from trifuse.align import (
+    cells_inside,
+    coarse_view,
+    fit_cells,
+    fit_map,
+    pair,
+    regression_fit,
+)
 from trifuse.core import (
     PSF,
     ConfigError,
@@ -189,3 +196,41 @@ def test_input_that_does_not_fit(scene, make_cube):
     clouded = make_cube(s2.data, s2.grid, "B", np.zeros(s2.grid.shape, bool))
     with pytest.raises(DataError, match=r"a\.tif and S3: S3 band 1 has 0 coarse pixels"):
         regression_fit(MemorySource(clouded, "a.tif"), s3)
+
+
+@pytest.mark.parametrize("margin", [0, 4])
+def test_outer_cells_that_saw_beyond_the_edge_of_s2_do_not_spoil_the_fit(margin):
+    # S3 is made of a wide landscape and S2 is cut out of it: its outer cells saw other ground.
+    from trifuse.simulate import procedural_scene, scene_views
+
+    ratio = 10
+    s2, s3, truth = scene_views(MemorySource(procedural_scene(240, seed=9)), ratio=ratio)
+    window = Window(20 + margin, 20 + margin, 180 - margin, 180 - margin)
+    cut = s2.crop(window)
+    shared = pair(cut, s3)
+    seen, share = coarse_view(MemorySource(cut), shared)
+    observed = s3.crop(shared.s3_window).masked()
+    fine = shared.s2_window
+    true = truth.crop(window).crop(fine).data
+
+    def quality(inside):
+        spectral, left = fit_cells(seen, share, observed, inside=inside)
+        return psnr(true, spectral.apply(cut.crop(fine).data) + upsample(left, ratio))
+
+    inside = cells_inside(cut.grid, shared)
+    assert quality(inside) > quality(None) + (4 if margin == 0 else 1)
+    assert psnr(true, regression_fit(cut, s3).predict()) == pytest.approx(quality(inside), abs=0.01)
+
+
+def test_where_borders_were_mirrored_they_stay_trusted():
+    from trifuse.simulate import procedural_scene, scene_views
+
+    s2, s3, _ = scene_views(MemorySource(procedural_scene(120, seed=9)), ratio=10)
+    shared = pair(s2, s3)
+    given = (*coarse_view(MemorySource(s2), shared), s3.masked())
+    inside = cells_inside(s2.grid, shared)
+    assert inside.min() < 0.99 < inside.max()
+    for ours, plain in zip(fit_cells(*given, inside=inside), fit_cells(*given), strict=True):
+        np.testing.assert_array_equal(
+            getattr(ours, "matrix", ours), getattr(plain, "matrix", plain)
+        )
