@@ -20,7 +20,7 @@ from trifuse.temporal.baselines import Stack
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.inference import FeatureBank, context, decode, encode_date
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.prior import prior_images
+from trifuse.temporal.prior import correction_weight, prior_images
 
 MAX_CHUNK = 8192
 """Pixels at once on a GPU: attention kernels take 65535 heads times pixels at most."""
@@ -163,11 +163,21 @@ def predict_block(
         clear=encoded.clear if mass else None, mass=take_mass if mass else None,
     )  # fmt: skip
     if encoded.stacks is not None:
-        prior = prior_images(model.config.sensors, encoded.stacks, query)
         place = encoded.block.shift(-encoded.around.row, -encoded.around.col)
-        inner = prior[:, :, *place.slices]
-        deviation = np.concatenate([s.std for s in model.config.sensors]).astype(np.float32)
-        out += (inner * deviation[:, None, None])[:, list(channels)]
+        prior, weight = (
+            make(model.config.sensors, encoded.stacks, query)[:, list(channels), *place.slices]
+            for make in (prior_images, correction_weight)
+        )
+        mean, deviation = (
+            np.concatenate([getattr(s, k) for s in model.config.sensors])[
+                list(channels), None, None
+            ]
+            for k in ("mean", "std")
+        )
+        # The network's own images are a correction in deviations: its mean is no correction.
+        out -= mean.astype(np.float32)
+        out *= weight
+        out += (prior * deviation + mean).astype(np.float32)
     for i, channel in enumerate(channels):
         name, band = model.config.outputs[channel]
         if band in model.config.sensor(name).thermal:

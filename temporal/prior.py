@@ -17,9 +17,11 @@ import numpy as np
 import torch
 
 from trifuse.temporal.baselines import (
+    TRUST,
     Stack,
     interpolate_linear,
     interpolate_with_change,
+    nearest_index,
     partners,
     upsampled,
 )
@@ -57,4 +59,28 @@ def prior_images(
         standard = torch.from_numpy(np.nan_to_num((images - mean) / std).astype(np.float32))
         # The images are as blurred as the sensor sees; one step towards what it would see so.
         parts.append((2 * standard - blur(standard, sensor)).numpy())
+    return np.concatenate(parts, axis=1)
+
+
+def correction_weight(
+    sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float]
+) -> np.ndarray:
+    """How much of the network's correction is added to the prior, 0–1.
+
+    ``d / (d + 15 days)`` with the distance d of a pixel to the nearest clear image of the sensor:
+    where the sensor itself has just looked, there is little to correct. 1 where it never did.
+
+    Args, Returns: as :func:`prior_images`.
+    """
+    parts = []
+    for sensor in sensors:
+        own = seen[sensor.name]
+        shape = (len(query), *own.valid.shape[1:])
+        weight = np.ones(shape, np.float32)
+        if len(own.doy):
+            days = np.asarray(query, float)[:, None, None]
+            away = np.abs(own.doy[nearest_index(own, query)] - days)
+            weight = np.where(own.valid.any(axis=0), away / (away + TRUST), 1).astype(np.float32)
+        fine = weight.repeat(sensor.ratio, axis=1).repeat(sensor.ratio, axis=2)
+        parts.append(np.repeat(fine[:, None], len(sensor.bands), axis=1))
     return np.concatenate(parts, axis=1)

@@ -19,7 +19,7 @@ from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor, TamrfConfig
 from trifuse.temporal.losses import LossConfig, Target, series_loss
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.perceptual import MaskedPerceptual, light_layers, vgg16_layers
-from trifuse.temporal.prior import prior_images
+from trifuse.temporal.prior import correction_weight, prior_images
 from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.strategies import task
 from trifuse.temporal.weights import save_weights
@@ -80,6 +80,8 @@ class TamrfDataConfig:
         flips: turn and mirror.
         blank: share of the samples in which clouds are withheld from the network; see
             :class:`trifuse.train.temporal_data.SampleConfig`.
+        hide: ``published``: the six strategies of hiding; ``dates``: random dates and gaps only,
+            for networks that will not have to forecast or do without a sensor.
         statistics: mean and deviation of the bands: from the training scenes, or as published.
         val_crop: edge of the validation crops; 0: as in training.
     """
@@ -89,6 +91,7 @@ class TamrfDataConfig:
     per_scene: int = 36
     flips: bool = True
     blank: float = 0.5
+    hide: Literal["published", "dates"] = "published"
     statistics: Literal["scenes", "published"] = "scenes"
     val_crop: int = 0
 
@@ -234,7 +237,7 @@ class TamrfTask:
                 "make it smaller, or data.crop larger")  # fmt: skip
         sample = SampleConfig(
             config.data.crop, config.data.dates, config.data.per_scene, config.data.flips,
-            config.data.blank,
+            config.data.blank, config.data.hide,
         )  # fmt: skip
         self.config, self.scenes, self.val = config, tuple(scenes), tuple(val)
         self._train = SeriesDataset(self.scenes, sensors, sample, config.seed)
@@ -285,7 +288,7 @@ class TamrfTask:
         predictions = model(series, queries)
         if self.model.skip == "prior":
             priors = [self._prior(batch, b, q[0].tolist()) for b, q in enumerate(queries)]
-            predictions = [p + q for p, q in zip(predictions, priors, strict=True)]
+            predictions = [w * p + q for p, (q, w) in zip(predictions, priors, strict=True)]
         totals, parts = [], dict.fromkeys(PARTS, 0.0)
         for b, prediction in enumerate(predictions):
             config = self._loss
@@ -372,6 +375,7 @@ class TamrfTask:
         (out,) = predict([dates], [torch.tensor([list(query)], device=device)])
         out = out.detach().float()
         if self.model.skip == "prior":
+            out = out * torch.from_numpy(correction_weight(self.sensors, seen, query)).to(device)
             out = out + torch.from_numpy(prior_images(self.sensors, seen, query)).to(device)
         return {k: v[0].cpu().numpy() for k, v in frame.split(out[None]).items()}
 
@@ -417,8 +421,10 @@ class TamrfTask:
             )
         return found
 
-    def _prior(self, batch: Mapping[str, Tensor], b: int, query: Sequence[float]) -> Tensor:
-        """The prior of one series of a batch, from what the network sees of it."""
+    def _prior(
+        self, batch: Mapping[str, Tensor], b: int, query: Sequence[float]
+    ) -> tuple[Tensor, Tensor]:
+        """The prior of one series of a batch, and the weight of what is added to it."""
         seen = {}
         for s in self.sensors:
             n = int(batch[f"{s.name}/count"][b])
@@ -427,8 +433,9 @@ class TamrfTask:
                 batch[f"{s.name}/{k}"][b, :n][shown].cpu().numpy() for k in ("data", "valid", "doy")
             )
             seen[s.name] = Stack(data, valid, doy)
-        prior = prior_images(self.sensors, seen, query)
-        return torch.from_numpy(prior).to(batch["blank"].device)
+        both = (make(self.sensors, seen, query) for make in (prior_images, correction_weight))
+        prior, weight = (torch.from_numpy(a).to(batch["blank"].device) for a in both)
+        return prior, weight
 
     def _unpacked(
         self, frame: Tamrf, batch: Mapping[str, Tensor], b: int

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from trifuse.core import BandSet, DataError, GridError, Series, StoreError, Window
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.strategies import Selection, draw_training
+from trifuse.temporal.strategies import Selection, draw_training, hide_gaps, hide_random
 from trifuse.train.batches import Draw
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ class SampleConfig:
     per_scene: int
     flips: bool
     blank: float
+    hide: str = "published"
 
 
 class SeriesDataset(Dataset[dict[str, Tensor]]):
@@ -227,7 +228,7 @@ class SeriesDataset(Dataset[dict[str, Tensor]]):
                        crop, crop)  # fmt: skip
         chosen = self._dates(scene, rng)
         days = {s: tuple(scene.days[s][i].tolist()) for s, i in chosen.items()}
-        selection = _seeing(days, rng)
+        selection = _seeing(days, rng, self.config.hide)
         turn = int(rng.integers(8)) if self.config.flips else 0
         out: dict[str, Tensor] = {
             "blank": torch.tensor(bool(rng.random() < self.config.blank)),
@@ -351,10 +352,17 @@ def band_statistics(
     return tuple(float(f"{m:.4g}") for m in mean), tuple(float(f"{s:.4g}") for s in std)
 
 
-def _seeing(days: Mapping[str, tuple[float, ...]], rng: np.random.Generator) -> Selection:
+def _seeing(
+    days: Mapping[str, tuple[float, ...]], rng: np.random.Generator, hide: str
+) -> Selection:
     """A drawn strategy that leaves the network something to see."""
     for _ in range(16):
-        selection = draw_training(days, rng)
+        if hide == "published":
+            selection = draw_training(days, rng)
+        elif rng.random() < 2 / 3:
+            selection = hide_random(days, float(rng.uniform(0.2, 0.7)), rng)
+        else:
+            selection = hide_gaps(days, float(rng.integers(30, 91)))
         if any(selection.visible.values()):
             return selection
     return Selection(dict(days), dict(days))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from torch.utils.data import default_collate
 
 from trifuse.core import BandSet, ConfigError, GridError, StoreError, Window
 from trifuse.simulate import procedural_series
+from trifuse.temporal.area import open_area
+from trifuse.temporal.baselines import Stack
+from trifuse.temporal.blocks import forecast_of
 from trifuse.temporal.config import LANDSAT, SENTINEL2
 from trifuse.temporal.encoding import encode_time
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.prior import prior_images
+from trifuse.temporal.prior import correction_weight, prior_images
 from trifuse.temporal.weights import load_weights
 from trifuse.train.batches import Draw
 from trifuse.train.config import from_mapping, load_config, save_config
@@ -27,7 +31,7 @@ from trifuse.train.temporal import (
     temporal_table,
     train_tamrf,
 )
-from trifuse.train.temporal_data import MemoryScene, SeriesScene, band_statistics
+from trifuse.train.temporal_data import MemoryScene, SeriesScene, band_statistics, to_network
 
 TINY = {
     "model": {"features": 4, "sensor_token": 4, "growth": 2, "layers": 1, "heads": 2, "hidden": 8,
@@ -203,6 +207,30 @@ def test_a_fresh_network_with_a_skip_is_its_prior(scene):
     s2 = task.sensors[1]
     wanted = prior[:, 8:] * np.array(s2.std)[:, None, None] + np.array(s2.mean)[:, None, None]
     np.testing.assert_allclose(out["sentinel2"], wanted, atol=1e-5)
+
+
+def test_areas_add_the_same_correction_as_training(made, scene):
+    torch.manual_seed(0)
+    task = TamrfTask(config(model={"skip": "prior"}), [scene])
+    net = task.build_model().eval()
+    with torch.no_grad():
+        net.net.decoder.last.bias.uniform_(-1, 1)  # the same in every pixel, borders or not
+    # Whole cells, and clouds as they lie on disk.
+    series = {k: made.series(k) for k in made.images}
+    area = open_area(net.net.config, series, origin=date(2022, 1, 1))
+    query = [60.5, float(made.images["sentinel2"].days[4])]
+    images = {
+        k: Stack(to_network(i.data, i.bands), i.valid, i.days.astype(float))
+        for k, i in made.images.items()
+    }
+    wanted = task.forecast(net, torch.device("cpu"), images, query)
+    found = forecast_of(net.net, area, Window(0, 0, 24, 24))(images, query)
+    for name in wanted:
+        np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
+    weight = correction_weight(task.sensors, images, query)
+    clear = made.images["sentinel2"].valid[4]
+    assert (weight[1, 8:][:, clear] == 0).all(), "nothing to correct where it was clear"
+    assert 0 < weight[0].min() <= weight.max() < 1
 
 
 def test_only_hidden_dates_are_asked_for_if_only_they_count(scene):
