@@ -101,6 +101,7 @@ def evaluate(
     if fused is not None:
         with as_source(fused) as source:
             name = str(source.meta.get("method", "fused"))
+            ratio = float(source.meta.get("ratio", ratio))
             cubes[name if name not in cubes else "fused"] = source.read()
             if s3 is not None:
                 with as_source(s3) as coarse:

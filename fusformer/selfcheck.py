@@ -14,7 +14,11 @@ import numpy as np
 from trifuse.metrics import cosine, euclidean, rmse, ssim
 
 MIN_SHARE = 0.99
-"""Cells count whose PSF lies to this share on fused pixels; others saw ground that is missing."""
+"""Cells count whose PSF lies to this share on fused pixels; others saw ground that is missing.
+
+Beyond the edge of the cube its pixels are taken as mirrored: outer cells of a real Sentinel-3
+image saw other ground there, and agree less.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,12 @@ def psf_kernels(sensor: Sensor, gsd: float = GSD) -> Tensor:
     Returns:
         (bands, k, k) float32, each summing to 1.
     """
+    # Kept for all callers: one that trains must not be handed what one that predicts made.
+    with torch.inference_mode(False):
+        return _psf_kernels(sensor, gsd)
+
+
+def _psf_kernels(sensor: Sensor, gsd: float) -> Tensor:
     radius = math.ceil(max(sensor.resolution) / gsd)
     at = torch.arange(-radius, radius + 1, dtype=torch.float64) * gsd
     squared = at[:, None] ** 2 + at[None, :] ** 2

@@ -1,6 +1,12 @@
 """Shared fixtures: where real data lies, and limits that keep runs alike."""
 
 import os
+
+# One thread in this process and in those it starts: small arrays gain nothing from more, and
+# results that are compared to the bit need the same number everywhere.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 from pathlib import Path
 
 import pytest

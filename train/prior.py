@@ -4,8 +4,9 @@ The map of a scene is fitted once, on the coarse cells of its triplets, as it is
 whole scene when that is fused; a map per triplet would rest on a few cells only. It is applied on
 the device, after the augmentation, so the prior sees the turned, noisy inputs the network sees.
 
-The outer cells of a stored coarse image have seen ground beyond the triplet, which its sharp image
-lacks. They say nothing of the map, and their residual is that of their inner neighbours.
+The outer cells of a triplet depend on what lies beyond its edge: stores of :mod:`trifuse.simulate`
+mirror there, a real coarse image saw other ground. So they are left out of the map, and their
+residual is that of their inner neighbours, whichever it was.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ from trifuse.temporal.model import Tamrf
 from trifuse.temporal.outputs import choose_bands, every_name, find_channel
 from trifuse.temporal.weights import save_weights
 
-torch.set_num_threads(1)
 START = date(2022, 1, 4)
 GRID = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 24, 30)
 CONFIG = TamrfConfig((LANDSAT, SENTINEL2), features=8, growth=4, layers=1, hidden=16)

@@ -13,7 +13,6 @@ from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.weights import save_weights
 
-torch.set_num_threads(1)
 START = date(2022, 1, 1)
 DAYS = {"sentinel2": (5, 35, 45, 65, 125), "landsat": (8, 35, 50, 70, 130)}
 GRID = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 36, 42)

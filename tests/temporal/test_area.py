@@ -31,7 +31,6 @@ from trifuse.temporal.inference import FeatureBank, decode, encode_date
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import prior_images
 
-torch.set_num_threads(1)
 START = date(2022, 1, 4)
 DAYS = {"sentinel2": (0, 10, 33, 80), "landsat": (3, 40, 77)}
 GRID = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 30, 36)
@@ -250,13 +249,24 @@ def test_the_common_ground_is_whole_cells_of_both(rows, cols, shift):
         assert grid.bounds == bounds
 
 
-def test_memory_decides_on_blocks(series):
-    area = open_area(CONFIG, series)
-    assert block_side(area, 2, 18, 64e9) == 36
+def test_memory_decides_on_blocks():
+    grid = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 2100, 3000)
+
+    class Unread(MemorySource):
+        def __init__(self, sensor):
+            self.grid, self.bands = grid.zoom_out(sensor.ratio), BandSet.of(sensor.bands)
+
+    series = {
+        s.name: Series.of(s.name, [(START + timedelta(days=d), Unread(s)) for d in range(20)])
+        for s in CONFIG.sensors
+    }
+    area = open_area(replace(CONFIG, features=64, sensor_token=8), series)
+    assert block_side(area, 2, 18, 1e12) == 3000
     sides = [block_side(area, 24, 18, b, on_disk=d)
-             for b in (1.001e9, 1.005e9) for d in (False, True)]  # fmt: skip
-    assert sides == sorted(sides) and 3 <= sides[0] < sides[-1]
+             for b in (1.7e9, 3e9, 9e9) for d in (False, True)]  # fmt: skip
+    assert 90 < sides[0] < sides[1] < 600 and sides[2] < sides[3] < sides[5] <= 3000
     assert all(s % 3 == 0 for s in sides)
+    assert block_side(area, 24, 18, 1e3) in range(88, 97)
 
 
 class TestBadInput:

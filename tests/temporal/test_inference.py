@@ -7,7 +7,6 @@ from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, decode, encode_date, reflect
 from trifuse.temporal.model import Dates, Tamrf
 
-torch.set_num_threads(1)
 HEIGHT, WIDTH = 18, 24
 DAYS = {"landsat": [3.0, 40.5, 77.0], "sentinel2": [1.0, 9.0, 33.0, 80.0]}
 QUERY = [0.0, 35.25, 90.0]

@@ -8,8 +8,6 @@ from trifuse.temporal.encoding import encode_time
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.published import from_published, load_published
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def recorded(fixtures_dir):
