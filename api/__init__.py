@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
     from trifuse.evaluating import evaluate
     from trifuse.fusing import fuse
+    from trifuse.interpolating import interpolate
     from trifuse.mapping import ndvi, ndvi_series
     from trifuse.matching import match
-    from trifuse.products import open_cube, open_series, write_cube
+    from trifuse.products import build_series, open_cube, open_sensors, open_series, write_cube
     from trifuse.simulate import TripletStore
     from trifuse.srf_data import load as load_srf
     from trifuse.train import TripletDataset
@@ -29,11 +30,14 @@ except PackageNotFoundError:  # a source tree on the path, not installed
 _HOME = {
     "open_cube": "trifuse.products",
     "open_series": "trifuse.products",
+    "open_sensors": "trifuse.products",
+    "build_series": "trifuse.products",
     "write_cube": "trifuse.products",
     "simulate": "trifuse.simulate",
     "train": "trifuse.train",
     "fuse": "trifuse.fusing",
     "match": "trifuse.matching",
+    "interpolate": "trifuse.interpolating",
     "ndvi": "trifuse.mapping",
     "ndvi_series": "trifuse.mapping",
     "check_fidelity": "trifuse.checking",
@@ -50,7 +54,8 @@ _HOME = {
 __all__ = [
     "__version__",
     "open_cube", "open_series", "write_cube", "simulate", "train", "match", "fuse", "ndvi",
-    "ndvi_series", "evaluate", "check_fidelity", "load_srf", "TripletStore", "TripletDataset",
+    "ndvi_series", "evaluate", "check_fidelity", "load_srf",
+    "open_sensors", "build_series", "interpolate", "TripletStore", "TripletDataset",
     "Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError",
 ]  # fmt: skip
 

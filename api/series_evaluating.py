@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trifuse.core import ConfigError, DataError, Series, Window
+from trifuse.core import ConfigError, DataError, Series, Window, fill_nearest
 from trifuse.fusformer.runtime import Runtime
 from trifuse.interpolating import Clouds, Trained, load_trained, trained_area
 from trifuse.temporal.area import KELVIN, Area
@@ -219,13 +219,14 @@ def _score_sharpened(
     with_brisque: bool,
 ) -> tuple[Scores, Scores, int]:  # fmt: skip
     """Agreement with the observation, and sharpness against it, of some bands."""
-    up = np.asarray(observed.data, np.float32)
-    if sensor.ratio > 1:
-        up = upsampled(up, sensor.ratio)
+    # What clouds hide is bridged: neither their cold nor a gap may blur into clear pixels.
+    clear = np.where(observed.valid[:, None], observed.data, np.nan).astype(np.float32)
+    known = np.stack([fill_nearest(image) for image in clear])
+    up = upsampled(known, sensor.ratio) if sensor.ratio > 1 else known
     methods = {"network": predicted, "as observed": up}
     if sensor.ratio > 1:
-        full = torch.from_numpy(np.nan_to_num(np.asarray(observed.data, np.float32)))
-        residual = compensate_residual(torch.from_numpy(predicted), full, sensor).numpy()
+        given = (torch.from_numpy(np.nan_to_num(predicted)), torch.from_numpy(known))
+        residual = compensate_residual(*given, sensor).numpy()
         methods = {"network": predicted, "network + residual": residual, "as observed": up}
     rim, edge = round(margin / GSD / sensor.ratio), round(margin / GSD)
     inner = np.s_[..., rim : -rim or None, rim : -rim or None]

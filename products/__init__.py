@@ -1,5 +1,6 @@
 """Readers and writers of satellite products, and NDVI."""
 
+from trifuse.products.animation import can_animate, write_animation
 from trifuse.products.enmap import EnmapSource, is_enmap, open_enmap, open_enmap_all
 from trifuse.products.envi import open_envi
 from trifuse.products.factory_enmap import write_enmap_l2a
@@ -10,6 +11,7 @@ from trifuse.products.factory_sentinel3 import write_syn
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.inspect import describe, inspect_product, inspect_source
 from trifuse.products.landsat import LandsatSource, is_landsat, open_landsat
+from trifuse.products.ls2s2 import is_ls2s2, open_ls2s2
 from trifuse.products.ndvi import ndvi, write_ndvi
 from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
 from trifuse.products.olci import OlciSwath, open_olci, open_olci_swath
@@ -20,6 +22,8 @@ from trifuse.products.sentinel2 import Sentinel2Source, is_sentinel2, open_senti
 from trifuse.products.sentinel3 import SynSwath, open_sentinel3, open_syn_swath
 from trifuse.products.sentinel3_grid import SwathSource
 from trifuse.products.series import is_series, open_series, write_series
+from trifuse.products.series_build import BuiltSeries, build_series
+from trifuse.products.series_find import open_sensors
 from trifuse.products.source import MosaicSource, RasterSource
 from trifuse.products.stac import footprint, stac_item, write_stac_item
 from trifuse.products.writer import (
@@ -44,6 +48,8 @@ __all__ = [
     "write_stac_item", "stac_item", "footprint",
     "write_quicklook", "choose_rgb", "read_small",
     "open_series", "write_series", "is_series",
+    "build_series", "BuiltSeries", "open_sensors", "open_ls2s2", "is_ls2s2",
+    "write_animation", "can_animate",
     "ndvi", "write_ndvi", "define_ndvi", "NdviDefinition",
     "inspect_product", "inspect_source", "describe",
     "crs_text", "parse_crs",

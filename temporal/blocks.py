@@ -25,6 +25,12 @@ from trifuse.temporal.prior import correction_weight, prior_images
 MAX_CHUNK = 8192
 """Pixels at once on a GPU: attention kernels take 65535 heads times pixels at most."""
 
+MIN_SIDE = 96
+"""Target pixels along a block at least, whatever the memory: smaller ones are mostly rim."""
+
+OVERHEAD = 1.5e9
+"""Bytes for the libraries and for what passes through the spatial encoders at once."""
+
 PRIOR_RIM = 6
 """Cells of the coarsest sensor around a block that have a say in its prior."""
 
@@ -194,6 +200,8 @@ def block_side(
 ) -> int:  # fmt: skip
     """Edge of the largest blocks that a budget of memory allows, in target pixels.
 
+    It is not below :data:`MIN_SIDE`, however small the budget.
+
     Args:
         area: for its size, dates and network.
         queries: dates asked for.
@@ -212,10 +220,9 @@ def block_side(
             (3 * len(area.series[s.name]) + 2 * queries) * len(s.bands) * 4 for s in area.sensors
         )
     strip = 12 * (3 * dates * c.features * 4 + 4 * queries * c.width * 4)
-    overhead = 1.0e9
     side = max(area.grid.shape)
-    while side > area.step and overhead + side * side * per_pixel + side * strip > budget:
-        side = int(side * 0.95)
+    while side > MIN_SIDE and OVERHEAD + side * side * per_pixel + side * strip > budget:
+        side = max(MIN_SIDE, int(side * 0.95))
     return max(area.step, side // area.step * area.step)
 
 
