@@ -255,6 +255,23 @@ def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
         load_trained(tmp_path / "x.ckpt")
 
 
+def test_a_published_checkpoint_serves_as_it_is(fixtures_dir, folder, tmp_path):
+    with np.load(fixtures_dir / "tamrf_state_dict.npz") as stored:
+        state = {k: torch.from_numpy(stored[k]) for k in stored.files}
+    torch.save({"state_dict": state}, tmp_path / "published.ckpt")
+    trained = load_trained(tmp_path / "published.ckpt")
+    assert sum(p.numel() for p in trained.model.parameters()) == 2_329_250
+    result = interpolate(
+        folder, tmp_path / "o", weights=trained, dates="2022-01-20", bands="B8,LST",
+        dtype="float32", quality=False, animation=False,
+    )  # fmt: skip
+    assert result.record["days_origin"] == "2022-01-04" and result.record["clouds"] == "shown"
+    series = {k: open_series(folder / k) for k in ("sentinel2", "landsat")}
+    encoded = encode_block(trained.model, open_area(trained.model.config, series), GRID.whole)
+    truth, _ = predict_block(trained.model, encoded, [16.0], [14, 7])
+    np.testing.assert_allclose(open_geotiff(result.files[0]).read().data, truth[0], rtol=1e-5)
+
+
 class TestBands:
     def test_names(self):
         names = every_name(CONFIG)
