@@ -7,17 +7,24 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, box, command, geotiff, numbers, output, plain
+from trifuse.cli.options import (
+    PATH,
+    Result,
+    box,
+    command,
+    geotiff,
+    named,
+    names,
+    numbers,
+    output,
+    plain,
+)
 
 
 def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     if value in ("auto", "off"):
         return value
     return numbers(value, 2, "auto, off, or two numbers such as -30,45")
-
-
-def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    return None if value is None else [b.strip() for b in value.split(",") if b.strip()]
 
 
 @click.command()
@@ -29,7 +36,9 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("--like", type=PATH, help="Fuse the ground of this image.")
 @click.option("--coregister", callback=_coregister, default="auto", show_default=True,
               help="auto, off, or east,north in metres by which S3 is to be moved.")  # fmt: skip
-@click.option("--bands", callback=_names, help="Sentinel-3 bands to make, e.g. Oa08,Oa17.")
+@click.option("--s2-bands", callback=names, help="Names of S2's bands, where the file has none.")
+@click.option("--s3-bands", callback=names, help="Names of S3's bands, where the file has none.")
+@click.option("--bands", callback=names, help="Sentinel-3 bands to make, e.g. Oa08,Oa17.")
 @click.option("--method", type=click.Choice(["bicubic", "regression", "network"]),
               help="Default: network with --weights, else regression.")  # fmt: skip
 @click.option("--weights", type=PATH, help="Weights of a trained network (safetensors).")
@@ -44,7 +53,10 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
               show_default=True, help="int16 ×1e-4 or float32.")  # fmt: skip
 @command
-def fuse(s2: Path, s3: Path, output: Path, **options: Any) -> Result:
+def fuse(
+    s2: Path, s3: Path, output: Path, s2_bands: list[str] | None, s3_bands: list[str] | None,
+    **options: Any,
+) -> Result:  # fmt: skip
     """Fuse a whole scene, tile by tile, and check it against its own S3 input.
 
     A shift of S3 against S2 is looked for on the data and heeded where it is reliable, at least
@@ -58,5 +70,6 @@ def fuse(s2: Path, s3: Path, output: Path, **options: Any) -> Result:
     """
     from trifuse.fusing import fuse as fuse_images
 
-    done = fuse_images(s2, s3, geotiff(output), **options)
+    images = named(s2, s2_bands), named(s3, s3_bands)
+    done = fuse_images(*images, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, plain
+from trifuse.cli.options import PATH, Result, command, names, plain
 
 
 @click.command()
 @click.argument("product", nargs=-1, required=True, type=PATH)
+@click.option("--bands", callback=names, help="Names of the bands, where the file has none.")
 @command
-def inspect(product: tuple[Path, ...], overwrite: bool, dry_run: bool) -> Result:
+def inspect(
+    product: tuple[Path, ...], bands: list[str] | None, overwrite: bool, dry_run: bool
+) -> Result:
     """Say what PRODUCT is: bands, grid, calibration used, share of valid pixels.
 
     Several files are the tiles of one image.
@@ -23,5 +26,6 @@ def inspect(product: tuple[Path, ...], overwrite: bool, dry_run: bool) -> Result
     """
     from trifuse.products import describe, inspect_product
 
-    facts = inspect_product(product[0] if len(product) == 1 else list(product))
+    given = product[0] if len(product) == 1 else list(product)
+    facts = inspect_product(given, bands=bands)
     return Result(describe(facts), plain(facts))

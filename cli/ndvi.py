@@ -7,7 +7,17 @@ from typing import Any, Literal
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, geotiff, numbers, output, plain
+from trifuse.cli.options import (
+    PATH,
+    Result,
+    command,
+    geotiff,
+    named,
+    names,
+    numbers,
+    output,
+    plain,
+)
 from trifuse.core import ConfigError
 
 
@@ -32,6 +42,7 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
     type=float,
     help="Near infrared wavelength in nm for --definition bands (default: 865).",
 )
+@click.option("--bands", callback=names, help="Names of the bands, where the file has none.")
 @click.option("-t", "--dtype", type=click.Choice(["float32", "int16"]), default="float32",
               show_default=True, help="float32 with NaN, or int16 ×1e-4.")  # fmt: skip
 @click.option("--at", multiple=True, callback=_points, metavar="LON,LAT",
@@ -41,7 +52,7 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
 def ndvi(
     cube: Path, output: Path, definition: Literal["s2", "paper", "bands"], red_nm: float | None,
     nir_nm: float | None, dtype: Literal["float32", "int16"], at: tuple[tuple[float, float], ...],
-    geojson: Path | None, overwrite: bool, dry_run: bool,
+    geojson: Path | None, bands: list[str] | None, overwrite: bool, dry_run: bool,
 ) -> Result:  # fmt: skip
     """Write the NDVI of CUBE, or of every date of a series (a folder with an index.json).
 
@@ -55,6 +66,7 @@ def ndvi(
 
     \b
     trifuse ndvi FUSED.tif -o NDVI.tif
+    trifuse ndvi MINE.tif -o NDVI.tif --bands B2,B3,B4,B8
     trifuse ndvi SERIES -o NDVI --at 13.05,52.4 --geojson fields.geojson
     """
     from trifuse.mapping import ndvi as map_ndvi
@@ -73,6 +85,6 @@ def ndvi(
     if at or geojson:
         raise ConfigError("--at and --geojson follow places through a series, and this is none",
                           where=cube, fix="give a folder with an index.json")  # fmt: skip
-    done = map_ndvi(cube, geotiff(output), definition=definition, dtype=dtype,
+    done = map_ndvi(named(cube, bands), geotiff(output), definition=definition, dtype=dtype,
                     overwrite=overwrite, dry_run=dry_run, **wavelengths)  # fmt: skip
     return Result(done.text, plain(done.record))

@@ -107,6 +107,20 @@ def box(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     return None if value is None else numbers(value, 4, "west,south,east,north in degrees")
 
 
+def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Callback of options that take names between commas."""
+    return None if value is None else [n.strip() for n in value.split(",") if n.strip()]
+
+
+def named(path: Path, bands: list[str] | None) -> Any:
+    """A path, or the image in it with its bands named by the user, for files that name none."""
+    if bands is None:
+        return path
+    from trifuse.products import open_cube
+
+    return open_cube(path, bands=bands)
+
+
 def geotiff(path: Path) -> Path:
     """The name of a GeoTIFF to write; others would collide with what is written beside it."""
     if path.suffix.lower() not in (".tif", ".tiff"):

@@ -176,3 +176,28 @@ def test_ndvi_and_simulate_never_import_torch(scene, tmp_path):
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+def test_files_that_name_no_bands_take_names(trifuse, as_json, tmp_path):
+    import rasterio
+
+    rng = np.random.default_rng(0)
+    for name, size, gsd in (("s2", 120, 10), ("s3", 12, 100)):
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", width=size, height=size, count=4,
+            dtype="float32", crs="EPSG:32633",
+            transform=rasterio.Affine(gsd, 0, 4e5, 0, -gsd, 5.8e6),
+        ) as f:  # fmt: skip
+            f.write(rng.uniform(0.05, 0.5, (4, size, size)).astype("float32"))
+    s2, s3 = tmp_path / "s2.tif", tmp_path / "s3.tif"
+    assert trifuse("ndvi", s2, "-o", tmp_path / "n.tif")[0] == 10
+    code, out, err = trifuse("ndvi", s2, "-o", tmp_path / "n.tif", "--bands", "B2,B3,B4,B8")
+    assert code == 0, err
+    assert "NIR = B8; red = B4" in out
+    facts = as_json(trifuse("inspect", s2, "--bands", "B2,B3,B4,B8", "--json")[1])
+    assert [b["name"] for b in facts["bands"]] == ["B2", "B3", "B4", "B8"]
+    code, out, err = trifuse("fuse", "--s2", s2, "--s3", s3, "-o", tmp_path / "f.tif", "--s2-bands",
+                             "B2,B3,B4,B8", "--s3-bands", "Oa04,Oa06,Oa08,Oa17", "--bands", "Oa08",
+                             "--coregister", "off", "--json")  # fmt: skip
+    assert code == 0, err
+    assert [b["name"] for b in as_json(out)["bands"]] == ["Oa08"]
