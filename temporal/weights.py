@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -75,16 +74,3 @@ def _card(text: str, path: Path) -> Card:
         return Card.loads(text)
     except WeightsError as e:
         raise WeightsError(e.what, where=path, fix=e.fix) from None
-
-
-def small_weights() -> Path:
-    """The small network that comes with the package; see the card beside it for what it can do.
-
-    Raises:
-        WeightsError: if the installation lacks it.
-    """
-    path = Path(str(files("trifuse.temporal"))) / "small.safetensors"
-    if not path.is_file():
-        raise WeightsError("the installation lacks the small weights", where=path,
-                           fix="install TriFuse anew, or train a network")  # fmt: skip
-    return path
