@@ -31,12 +31,12 @@ from trifuse.products.series import INDEX, write_index
 from trifuse.products.series_find import open_sensors
 from trifuse.products.writer import software
 from trifuse.temporal.area import Area, blocks, open_area
-from trifuse.temporal.blocks import block_side
+from trifuse.temporal.blocks import Prior, block_side
 from trifuse.temporal.calendar import parse_date, parse_dates
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.outputs import choose_bands
 from trifuse.temporal.published import load_published
-from trifuse.temporal.weights import load_weights, small_weights
+from trifuse.temporal.weights import load_weights
 
 Clouds = Literal["auto", "show", "withhold"]
 SMALLEST_BLOCK = 192
@@ -50,14 +50,14 @@ class Trained:
     """A network and how it was trained to be used.
 
     Attributes:
-        model: in eval mode.
+        model: in eval mode; or the prior alone.
         origin: ``first`` (image of the sensor on the target grid) or ``january`` (the first of
             that month in the year of the first image): the day that is 0.
         withhold: whether pixels that are not clear are withheld from it.
         card: what is known of it; plain JSON values.
     """
 
-    model: Tamrf
+    model: Tamrf | Prior
     origin: Literal["first", "january"]
     withhold: bool
     card: Mapping[str, Any]
@@ -129,7 +129,9 @@ def interpolate(
             sensor.
         out: folder for the images.
         weights: safetensors of TriFuse, a published checkpoint (``.ckpt``), or what
-            :func:`load_trained` returned; default: the small network that comes with TriFuse.
+            :func:`load_trained` returned; none come with TriFuse. Default: the prior alone, the
+            interpolation of clear pixels in which the fine sensor takes from the coarse one what
+            that saw in between.
         dates: as of :func:`trifuse.temporal.calendar.parse_dates`, or dates.
         bands: ``all``, or names; ``landsat:B4`` where a bare name means another sensor's; ``NDVI``
             of the predicted Sentinel-2 bands.
@@ -168,7 +170,7 @@ def interpolate(
     days = parse_dates(dates) if isinstance(dates, str) else tuple(sorted(set(dates)))
     if not days:
         raise ConfigError("no dates were asked for", fix="give at least one")
-    trained = weights if isinstance(weights, Trained) else load_trained(weights)
+    trained = as_trained(weights)
     area = trained_area(trained, series, days_origin=days_origin, clouds=clouds)
     names = choose_bands(trained.model.config, bands)
     runtime = Runtime(device)
@@ -189,7 +191,8 @@ def interpolate(
     missing = [u for u in every if u.id not in manifest.done]
     if missing:
         (out / INDEX).unlink(missing_ok=True)  # the series is incomplete until the end
-        trained.model.to(runtime.torch_device)
+        if isinstance(trained.model, Tamrf):
+            trained.model.to(runtime.torch_device)
         todo = job.only({u.payload[0] for u in missing})
         todo = replace(todo, quality=any(u.payload[1] for u in missing))
         todo, work = _open_work(out / WORK, todo, side, manifest.config)
@@ -205,16 +208,22 @@ def interpolate(
     return _finish(out, job, manifest, record, animation)
 
 
-def load_trained(path: Path | str | None = None) -> Trained:
-    """Weights of TriFuse, or a published checkpoint (``.ckpt``), and how they want to be used.
+def as_trained(weights: Path | str | Trained | None) -> Trained:
+    """What stands for a network: itself, a file of weights, or nothing: the prior alone."""
+    if isinstance(weights, Trained):
+        return weights
+    if weights is not None:
+        return load_trained(weights)
+    return Trained(Prior(), "first", True, {"name": "prior", "sha256": ""})
 
-    Args:
-        path: the file; default: the small network that comes with TriFuse.
+
+def load_trained(path: Path | str) -> Trained:
+    """Weights of TriFuse, or a published checkpoint (``.ckpt``), and how they want to be used.
 
     Raises:
         WeightsError: if the file is missing, damaged or of another network.
     """
-    path = small_weights() if path is None else Path(path)
+    path = Path(path)
     if path.suffix.lower() == ".ckpt":
         model = load_published(path)
         card = {"published": path.name}
@@ -321,7 +330,7 @@ def _record(trained: Trained, area: Area, job: Job, parts: int) -> dict[str, Any
         for s in area.sensors
     }  # fmt: skip
     return {
-        "kind": "interpolated", "method": "tamrf", "bands": list(job.bands),
+        "kind": "interpolated", "method": job.method, "bands": list(job.bands),
         "height": grid.height, "width": grid.width, "crs": grid.crs, "blocks": parts,
         "days_origin": area.origin.isoformat(), "clouds": "withheld" if area.blank else "shown",
         "features": job.features, "inputs": inputs, "model": dict(trained.card),
@@ -339,11 +348,11 @@ def _tell_limits(area: Area, days: Sequence[date]) -> None:
                      (last - first).days)  # fmt: skip
 
 
-def _report_absent(model: Tamrf, area: Area) -> None:
+def _report_absent(model: Tamrf | Prior, area: Area) -> None:
     for sensor in model.config.sensors:
         if sensor.name not in area.series:
-            _log.warning("there is no series of %s: its bands are predicted from the others",
-                         sensor.name)  # fmt: skip
+            how = "predicted from the others" if isinstance(model, Tamrf) else "missing"
+            _log.warning("there is no series of %s: its bands are %s", sensor.name, how)
 
 
 def _finish(
@@ -357,7 +366,7 @@ def _finish(
         for d in days if f"{d} quality" in manifest.done
     }  # fmt: skip
     record["dates"] = [d.isoformat() for d in days]
-    write_index(out, "tamrf", job.band_set, days, overwrite=True)
+    write_index(out, job.method, job.band_set, days, overwrite=True)
     if animation and can_animate():
         frames = [(d.isoformat(), open_geotiff(out / f"{d}.tif")) for d in days]
         write_animation(out / "series.gif", frames, overwrite=True)

@@ -20,7 +20,7 @@ from trifuse.products.stac import write_stac_item
 from trifuse.products.writer import cube_writer, write_sidecar
 from trifuse.srf_data import load
 from trifuse.temporal.area import Area
-from trifuse.temporal.blocks import encode_block, predict_block
+from trifuse.temporal.blocks import Prior, encode_block, predict_block
 from trifuse.temporal.calendar import days_since
 from trifuse.temporal.config import TamrfConfig
 from trifuse.temporal.model import Tamrf
@@ -50,7 +50,7 @@ class Job:
         quality: whether the quality is wanted.
     """
 
-    model: Tamrf
+    model: Tamrf | Prior
     area: Area
     dates: tuple[date, ...]
     bands: tuple[str, ...]
@@ -63,7 +63,7 @@ class Job:
 
     @classmethod
     def of(
-        cls, model: Tamrf, area: Area, dates: Sequence[date], bands: Sequence[str],
+        cls, model: Tamrf | Prior, area: Area, dates: Sequence[date], bands: Sequence[str],
         dtype: Literal["int16", "float32"], features: Literal["float32", "float16"],
         quality: bool,
     ) -> Job:  # fmt: skip
@@ -91,7 +91,13 @@ class Job:
     @property
     def quality_bands(self) -> tuple[str, ...]:
         """Names of the bands of the quality."""
-        return (*(f"days_{s.name}" for s in self.area.sensors), ATTENTION)
+        days = tuple(f"days_{s.name}" for s in self.area.sensors)
+        return (*days, ATTENTION) if isinstance(self.model, Tamrf) else days
+
+    @property
+    def method(self) -> str:
+        """``tamrf``, or ``prior`` without a network."""
+        return "tamrf" if isinstance(self.model, Tamrf) else "prior"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -146,8 +152,9 @@ def block_unit(job: Job, unit: Unit, where: Path, on_disk: bool) -> dict[str, An
             planes.append(_ndvi(job, values, block))
         else:
             planes.append(values[:, job.channels.index(find_channel(job.model.config, name))])
+    planes += [np.where(encoded.seen, g, np.float32(np.nan)) for g in gaps]
     if paid is not None:
-        planes += [np.where(encoded.seen, g, np.float32(np.nan)) for g in gaps] + [paid]
+        planes.append(paid)
     with atomic_path(where / unit.file, overwrite=True) as temporary:
         np.save(temporary, np.stack(planes, axis=1))
     return {}
@@ -161,7 +168,7 @@ def date_unit(
     number, count = job.dates.index(day), len(job.bands)
     bands = BandSet.of(job.quality_bands) if is_quality else job.band_set
     meta = {
-        "date": day.isoformat(), "start_time": f"{day}T00:00:00Z", "method": "tamrf",
+        "date": day.isoformat(), "start_time": f"{day}T00:00:00Z", "method": job.method,
         "quantity": "quality" if is_quality else "reflectance",
     }  # fmt: skip
     if is_quality:

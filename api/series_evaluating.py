@@ -18,12 +18,13 @@ import torch
 
 from trifuse.core import ConfigError, DataError, Series, Window, fill_nearest
 from trifuse.fusformer.runtime import Runtime
-from trifuse.interpolating import Clouds, Trained, load_trained, trained_area
+from trifuse.interpolating import Clouds, Trained, as_trained, trained_area
 from trifuse.temporal.area import KELVIN, Area
 from trifuse.temporal.baselines import Stack, upsampled
 from trifuse.temporal.blocks import block_side, forecast_of
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.metrics import brisque, date_angles, date_errors, frequency_restoration
+from trifuse.temporal.model import Tamrf
 from trifuse.temporal.observation import GSD, compensate_residual
 from trifuse.temporal.scoring import BASELINES, as_seen, score_hidden
 from trifuse.temporal.strategies import Selection
@@ -97,7 +98,7 @@ def evaluate_series(
 
     Args:
         series: as of :func:`trifuse.interpolating.interpolate`.
-        weights: likewise.
+        weights: likewise; without them the baselines alone are scored, of which the prior is one.
         task: of :data:`TASKS`.
         margin: metres left out at each edge.
         days_origin: as of :func:`trifuse.interpolating.interpolate`.
@@ -116,7 +117,7 @@ def evaluate_series(
         raise ConfigError(f"no task {task!r}", fix=f"give one of {', '.join(TASKS)}")
     if not (math.isfinite(margin) and margin >= 0):
         raise ConfigError(f"margin of {margin} m", fix="give 0 or more")
-    trained = weights if isinstance(weights, Trained) else load_trained(weights)
+    trained = as_trained(weights)
     area = trained_area(trained, series, days_origin=days_origin, clouds=clouds)
     sensors = area.config.sensors
     fine = min(sensors, key=lambda s: s.ratio)
@@ -137,14 +138,18 @@ def evaluate_series(
     chosen = select_dates(task, {s.name: images[s.name].doy.tolist() for s in sensors},
                           coarse.name, fine.name)  # fmt: skip
     runtime = Runtime(device)
-    trained.model.to(runtime.torch_device)
+    network = isinstance(trained.model, Tamrf)
+    if isinstance(trained.model, Tamrf):
+        trained.model.to(runtime.torch_device)
     forecast = forecast_of(trained.model, area, block)
     scores: dict[str, Scores] = {}
     bands: dict[str, Scores] = {}
     dates: dict[str, int] = {}
     with runtime.computing():
         if task in ("gap-filling", "fusion"):
-            made = score_hidden(forecast, sensors, images, chosen, margin=margin)
+            made = score_hidden(
+                forecast if network else None, sensors, images, chosen, margin=margin
+            )
             for sensor in sensors:
                 if sensor.name in made:
                     scores[sensor.name], bands[sensor.name] = _means(sensor, made[sensor.name])
@@ -158,7 +163,7 @@ def evaluate_series(
                     list(chosen.target[sensor.name]),
                 )[sensor.name],
                 images[sensor.name].only(chosen.target[sensor.name]), sensor, which, margin,
-                with_brisque,
+                with_brisque, "network" if network else "prior",
             )  # fmt: skip
             scores[sensor.name], bands[sensor.name], dates[sensor.name] = found
     if not scores:
@@ -216,18 +221,18 @@ def _sharpened(sensor: Sensor, task: str) -> list[int]:
 
 def _score_sharpened(
     predicted: np.ndarray, observed: Stack, sensor: Sensor, which: Sequence[int], margin: float,
-    with_brisque: bool,
+    with_brisque: bool, name: str,
 ) -> tuple[Scores, Scores, int]:  # fmt: skip
     """Agreement with the observation, and sharpness against it, of some bands."""
     # What clouds hide is bridged: neither their cold nor a gap may blur into clear pixels.
     clear = np.where(observed.valid[:, None], observed.data, np.nan).astype(np.float32)
     known = np.stack([fill_nearest(image) for image in clear])
     up = upsampled(known, sensor.ratio) if sensor.ratio > 1 else known
-    methods = {"network": predicted, "as observed": up}
+    methods = {name: predicted, "as observed": up}
     if sensor.ratio > 1:
         given = (torch.from_numpy(np.nan_to_num(predicted)), torch.from_numpy(known))
         residual = compensate_residual(*given, sensor).numpy()
-        methods = {"network": predicted, "network + residual": residual, "as observed": up}
+        methods = {name: predicted, f"{name} + residual": residual, "as observed": up}
     rim, edge = round(margin / GSD / sensor.ratio), round(margin / GSD)
     inner = np.s_[..., rim : -rim or None, rim : -rim or None]
     fine = np.s_[..., edge : -edge or None, edge : -edge or None]
@@ -238,7 +243,7 @@ def _score_sharpened(
         raise DataError("no clear pixel to compare with", where=sensor.name)
     hot = any(sensor.bands[i] in sensor.thermal for i in which)
     unit = KELVIN if hot else 1.0
-    names = [sensor.bands[i] for i in which]
+    labels = [sensor.bands[i] for i in which]
     scores: Scores = {}
     bands: Scores = {}
     for method, images in methods.items():
@@ -255,7 +260,7 @@ def _score_sharpened(
                 [brisque(_unit_range(images[i, b][fine], up[i, b][fine], hot))
                  for i in sharp for b in which]
             ))  # fmt: skip
-        bands[method] = {n: _mean(rmse[:, i]) for i, n in enumerate(names)}
+        bands[method] = {n: _mean(rmse[:, i]) for i, n in enumerate(labels)}
     return scores, bands, int(valid.any(axis=(1, 2)).sum())
 
 

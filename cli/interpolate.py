@@ -30,8 +30,12 @@ from trifuse.cli.options import PATH, Result, command, network_on_series, output
 def interpolate(series: Path, output: Path, dates: str, **options: Any) -> Result:
     """Predict cloud-free images at 10 m of any date from SERIES (see `trifuse series build`).
 
+    Without weights: linear interpolation of clear pixels, in which the fine sensor takes from the
+    coarse one what it saw in between.
+
     \b
-    trifuse interpolate SERIES --dates 2022-01-15:2022-12-15:1M --bands NDVI,B4,LST -o MONTHLY
+    trifuse interpolate SERIES --weights tamrf.ckpt --dates 2022-01-15:2022-12-15:1M \\
+        --bands NDVI,B4,LST -o MONTHLY
     trifuse interpolate SERIES --dates 2022-06-21 --weights run/weights.safetensors -o DAY
     """
     from trifuse.interpolating import interpolate as interpolate_series

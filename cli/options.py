@@ -130,7 +130,7 @@ def geotiff(path: Path) -> Path:
 
 def network_on_series(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that let a network see series: its weights and how it sees them."""
-    hint = "Weights of a trained network, or a published .ckpt; none come with TriFuse."
+    hint = "Weights of a trained network, or a published .ckpt; without: interpolation."
     origin = "Day 0 of the network: first, january or a date; default: as trained."
     shown = "Show clouded pixels to the network? auto: as trained."
     for option in (

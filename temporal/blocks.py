@@ -6,7 +6,7 @@ Source of the network: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from trifuse.core import DataError, Window, progress
 from trifuse.temporal.area import KELVIN, Area
 from trifuse.temporal.baselines import Stack
-from trifuse.temporal.config import Sensor
+from trifuse.temporal.config import PUBLISHED, Sensor, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, context, decode, encode_date
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import correction_weight, prior_images
@@ -33,6 +33,17 @@ OVERHEAD = 1.5e9
 
 PRIOR_RIM = 6
 """Cells of the coarsest sensor around a block that have a say in its prior."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The prior alone, in place of a network: interpolation of what is clear.
+
+    Attributes:
+        config: sensors and bands; its ``skip`` is ``prior``.
+    """
+
+    config: TamrfConfig = field(default_factory=lambda: replace(PUBLISHED, skip="prior"))
 
 
 @dataclass
@@ -70,7 +81,7 @@ class Encoded:
 
 
 def encode_block(
-    model: Tamrf, area: Area, block: Window, *,
+    model: Tamrf | Prior, area: Area, block: Window, *,
     visible: Mapping[str, Sequence[float]] | None = None, dtype: str = "float32",
     folder: Path | None = None, tile: int = 256, label: str = "",
 ) -> Encoded:  # fmt: skip
@@ -78,8 +89,8 @@ def encode_block(
 
     Args:
         model: in eval mode.
-        area: as of :func:`open_area`, for this network.
-        block: as of :func:`blocks`.
+        area: as of :func:`trifuse.temporal.area.open_area`, for this network.
+        block: as of :func:`trifuse.temporal.area.blocks`.
         visible: sensor → days that the network may see; default: all.
         dtype: of the stored features.
         folder: where to keep them; None: in memory.
@@ -102,9 +113,10 @@ def encode_block(
     seen = np.zeros(block.shape, bool)
     items = progress(dates, label, len(dates)) if label else dates
     for flags, (sensor, day, number) in zip(clear, items, strict=True):
-        pad = context(model, sensor)
+        pad = context(model, sensor) if isinstance(model, Tamrf) else 0
         data, valid = area.read(sensor, day, block, pad)
-        encode_date(model, bank, sensor, data, number, tile=tile, around=True)
+        if isinstance(model, Tamrf):
+            encode_date(model, bank, sensor, data, number, tile=tile, around=True)
         inner = data[:, pad : pad + valid.shape[0], pad : pad + valid.shape[1]]
         flags[:] = _spread(valid, sensor.ratio)
         seen |= _spread(np.isfinite(inner).any(axis=0), sensor.ratio)
@@ -133,7 +145,7 @@ def _stacks(
 
 
 def predict_block(
-    model: Tamrf, encoded: Encoded, query: Sequence[float], channels: Sequence[int], *,
+    model: Tamrf | Prior, encoded: Encoded, query: Sequence[float], channels: Sequence[int], *,
     mass: bool = False, label: str = "",
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """Dates of an encoded block.
@@ -148,7 +160,8 @@ def predict_block(
 
     Returns:
         (Q, channels, height, width) float32, reflectance and kelvin, NaN where no date has a
-        value; and (Q, height, width) 0–1, or None.
+        value (of the prior alone: where its sensor is never clear); and (Q, height, width) 0–1,
+        or None.
     """
     out = np.empty((len(query), len(channels), *encoded.block.shape), np.float32)
     paid = np.empty((len(query), *encoded.block.shape), np.float32) if mass else None
@@ -164,10 +177,15 @@ def predict_block(
         assert paid is not None
         paid[:, *window.slices] = values
 
-    decode(
-        model, encoded.bank, query, channels, take, **_pace(model, encoded),
-        clear=encoded.clear if mass else None, mass=take_mass if mass else None,
-    )  # fmt: skip
+    if isinstance(model, Tamrf):
+        decode(
+            model, encoded.bank, query, channels, take, **_pace(model, encoded),
+            clear=encoded.clear if mass else None, mass=take_mass if mass else None,
+        )  # fmt: skip
+    else:
+        mean = np.concatenate([s.mean for s in model.config.sensors])[list(channels)]
+        out[:] = mean[:, None, None]
+        paid = None
     if encoded.stacks is not None:
         place = encoded.block.shift(-encoded.around.row, -encoded.around.col)
         prior, weight = (
@@ -188,6 +206,11 @@ def predict_block(
         name, band = model.config.outputs[channel]
         if band in model.config.sensor(name).thermal:
             out[:, i] *= KELVIN
+        if isinstance(model, Prior):
+            own = [
+                flags for flags, n in zip(encoded.clear, encoded.names, strict=True) if n == name
+            ]
+            out[:, i, ~np.any(own, axis=0)] = np.nan
     out[:, :, ~encoded.seen] = np.nan
     if paid is not None:
         paid[:, ~encoded.seen] = np.nan
@@ -227,7 +250,7 @@ def block_side(
 
 
 def forecast_of(
-    model: Tamrf, area: Area, block: Window
+    model: Tamrf | Prior, area: Area, block: Window
 ) -> Callable[[Mapping[str, Any], Sequence[float]], dict[str, np.ndarray]]:
     """The network as a function of what may be seen, for scoring.
 

@@ -255,6 +255,23 @@ def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
         load_trained(tmp_path / "x.ckpt")
 
 
+def test_without_weights_it_interpolates(folder, tmp_path):
+    result = interpolate(folder, tmp_path / "o", dates="2022-01-09", bands="B4,LST,NDVI",
+                         dtype="float32", animation=False)  # fmt: skip
+    assert result.record["method"] == "prior" and result.record["clouds"] == "withheld"
+    cube = open_geotiff(result.files[0]).read()
+    fine = open_series(folder / "sentinel2")
+    first, second = (fine.read(START + timedelta(days=d), bands=["B4"]) for d in (0, 10))
+    both = first.valid & second.valid
+    between = (first.data[0] + second.data[0]) / 2
+    assert np.isfinite(cube.data[0][both]).all()
+    assert np.corrcoef(cube.data[0][both], between[both])[0, 1] > 0.9
+    never = ~np.any([s.read().valid for _, s in fine], axis=0)
+    assert np.isnan(cube.data[0][never]).all() and np.isnan(cube.data[2][never]).all()
+    quality = open_geotiff(tmp_path / "o" / "2022-01-09_quality.tif")
+    assert quality.bands.names == ("days_landsat", "days_sentinel2")
+
+
 def test_a_published_checkpoint_serves_as_it_is(fixtures_dir, folder, tmp_path):
     with np.load(fixtures_dir / "tamrf_state_dict.npz") as stored:
         state = {k: torch.from_numpy(stored[k]) for k in stored.files}

@@ -115,6 +115,14 @@ def test_evaluate(trifuse, as_json, area, network, task):
         assert scores[sensor]["as observed"]["fr"] in (0, None)
 
 
+@pytest.mark.parametrize("task", ["fusion", "thermal"])
+def test_evaluate_without_weights_scores_the_baselines(trifuse, as_json, area, task):
+    code, out, err = trifuse("evaluate", "tamrf", area, "--task", task, "--margin", "90", "--json")
+    assert code == 0, err
+    scores = as_json(out)["scores"]["landsat" if task == "thermal" else "sentinel2"]
+    assert "prior" in scores and not any("network" in name for name in scores)
+
+
 def test_evaluate_prints_a_table(trifuse, area, network):
     code, out, _ = trifuse("evaluate", "tamrf", area, "--weights", network, "--margin", "60")
     assert code == 0

@@ -24,7 +24,7 @@ from trifuse.core import (
 )
 from trifuse.temporal.area import blocks, open_area
 from trifuse.temporal.baselines import Stack
-from trifuse.temporal.blocks import block_side, encode_block, predict_block
+from trifuse.temporal.blocks import Prior, block_side, encode_block, predict_block
 from trifuse.temporal.calendar import days_since, parse_dates
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, decode, encode_date
@@ -128,6 +128,14 @@ def test_a_network_that_adds_to_the_prior(series, tmp_path):
         stacks[s.name] = Stack(data, np.stack([c.valid for c in cubes]),
                                np.array(area.days[s.name]))  # fmt: skip
     prior = prior_images(config.sensors, stacks, query)
+    alone, paid = predict_block(Prior(), encode_block(Prior(), area, GRID.whole), query, ALL)
+    known = np.isfinite(alone)
+    assert paid is None and known.mean() > 0.95
+    np.testing.assert_allclose(alone[known], got[known], rtol=2e-5)
+    for i, (sensor, _) in enumerate(config.outputs):
+        ever = np.any([c.read().valid for _, c in series[sensor]], axis=0)
+        k = config.sensor(sensor).ratio
+        np.testing.assert_array_equal(known[0, i], ever.repeat(k, 0).repeat(k, 1))
     mean = np.array([*LANDSAT.mean[:7], LANDSAT.mean[7] * 1000, *SENTINEL2.mean])[:, None, None]
     np.testing.assert_allclose((got - mean) / std, prior, atol=2e-3)
 
