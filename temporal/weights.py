@@ -74,19 +74,3 @@ def _card(text: str, path: Path) -> Card:
         return Card.loads(text)
     except WeightsError as e:
         raise WeightsError(e.what, where=path, fix=e.fix) from None
-
-
-def small_weights() -> Path:
-    """The small network, if one lies beside this module.
-
-    None comes with the package: what was trained here on synthetic series did not beat linear
-    interpolation on scenes it had not seen.
-
-    Raises:
-        WeightsError: if there is none.
-    """
-    path = Path(__file__).with_name("small.safetensors")
-    if not path.is_file():
-        raise WeightsError("no weights come with the package", where=path.name,
-                           fix="train a network, or give the published checkpoint")  # fmt: skip
-    return path

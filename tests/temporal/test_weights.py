@@ -11,7 +11,7 @@ from trifuse.core import OutputExistsError, WeightsError
 from trifuse.temporal.card import Card
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Dates, Tamrf
-from trifuse.temporal.weights import load_weights, read_card, save_weights, small_weights
+from trifuse.temporal.weights import load_weights, read_card, save_weights
 
 CONFIG = TamrfConfig((LANDSAT, SENTINEL2), features=8, sensor_token=4, growth=4, layers=1,
                      heads=2, hidden=16)  # fmt: skip
@@ -95,13 +95,3 @@ def test_damage_is_named(saved, change, message):
     with pytest.raises(WeightsError, match=message) as e:
         load_weights(saved)
     assert str(e.value).startswith(str(saved)) and "\n" not in str(e.value)
-
-
-def test_no_weights_come_with_the_package_unless_they_are_there():
-    try:
-        path = small_weights()
-    except WeightsError as e:
-        assert "train a network" in str(e) and "\n" not in str(e)
-    else:
-        assert path.stat().st_size < 3 << 20
-        load_weights(path)
