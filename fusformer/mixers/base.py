@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from trifuse.fusformer.config import FusformerConfig
 
 
-class Mixer(nn.Module):
+class Mixer(nn.Module, ABC):
     """Base of the token mixers.
 
     Attributes:
@@ -26,6 +28,6 @@ class Mixer(nn.Module):
     def __init__(self, config: FusformerConfig, index: int) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) → (B, H, W, C)."""
-        raise NotImplementedError
