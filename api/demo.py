@@ -53,7 +53,7 @@ def run_demo(
 
     Args:
         out: folder to write.
-        size: edge of the scenes in pixels of 30 m, a multiple of 60.
+        size: edge of the scenes in pixels of 30 m, at least 120.
         seed: another seed, other places.
         steps: updates of the network.
         overwrite: replace an earlier demo in the folder.

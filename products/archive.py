@@ -36,7 +36,7 @@ FREE_RATIO = 256 << 20
 DEFLATE_LIMIT = 1040
 """DEFLATE cannot shrink more than 1032 to 1; a zip member that claims more lies."""
 DAMAGE = (
-    OSError, EOFError, ValueError, RuntimeError, NotImplementedError, OverflowError,
+    OSError, EOFError, ValueError, RuntimeError, OverflowError,
     struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError,
 )  # fmt: skip
 """What the modules of archives raise on damaged ones."""

@@ -157,7 +157,8 @@ def _bands(source: CubeSource) -> dict[str, Any]:
         if math.isfinite(band.fwhm):
             about["full_width_half_max"] = round(band.fwhm / 1000, 7)
         eo.append(about)
-        values: dict[str, Any] = {"spatial_resolution": max(source.grid.gsd), "unit": "1"}
+        unit = "K" if band.name == "LST" else "1"
+        values: dict[str, Any] = {"spatial_resolution": max(source.grid.gsd), "unit": unit}
         if stored is not None:
             nodata = stored.nodata[i]
             values |= {"data_type": stored.dtype, "scale": stored.scales[i],

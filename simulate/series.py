@@ -179,8 +179,7 @@ def write_series_pair(
 ) -> dict[str, Path]:
     """Write a synthetic year as folders of dated GeoTIFFs, one folder a sensor.
 
-    Pixels under clouds are nodata. Values are float32, because a temperature does not fit the
-    16-bit form.
+    What was seen under clouds is kept and masked out. Values are float32, to the bit.
 
     Args:
         out: folder that gets ``sentinel2/`` and ``landsat/`` (or what ``sensors`` names).
