@@ -3,7 +3,7 @@
 from trifuse.fusformer.card import Card, check_bands
 from trifuse.fusformer.config import FusformerConfig
 from trifuse.fusformer.inference import FuseResult, fuse, fuse_cube, fuse_target, plan_tiles
-from trifuse.fusformer.methods import Bicubic, Method, Network, Regression, get_method
+from trifuse.fusformer.methods import METHODS, Bicubic, Method, Network, Regression, get_method
 from trifuse.fusformer.mixers import MIXERS
 from trifuse.fusformer.model import Fusformer, build_model
 from trifuse.fusformer.original import load_original_state, rename_original
@@ -18,6 +18,6 @@ __all__ = [
     "load_original_state", "rename_original",
     "Card", "check_bands", "save_weights", "load_weights", "read_card",
     "fuse", "fuse_cube", "fuse_target", "plan_tiles", "FuseResult", "SelfCheck", "Runtime",
-    "Method", "Bicubic", "Regression", "Network", "get_method",
+    "Method", "METHODS", "Bicubic", "Regression", "Network", "get_method",
     "Scene", "PRIORS", "regression_prior",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ windows of sharp pixels to windows of the result.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -176,11 +177,19 @@ class Network:
         return run
 
 
+METHODS: dict[str, str] = {
+    "bicubic": "trifuse.fusformer.methods:Bicubic",
+    "regression": "trifuse.fusformer.methods:Regression",
+}
+"""Methods without weights by their name on the command line, and where each is: loaded when asked
+for, so that no method costs the others its imports."""
+
+
 def get_method(name: str, weights: Path | str | None = None, **options: Any) -> Method:
     """A method by its name on the command line.
 
     Args:
-        name: ``bicubic``, ``regression`` or ``network``.
+        name: one of :data:`METHODS`, or ``network``.
         weights: file of the network.
         options: fields of the method.
 
@@ -194,8 +203,9 @@ def get_method(name: str, weights: Path | str | None = None, **options: Any) -> 
         return Network.load(weights)
     if weights is not None:
         raise ConfigError(f"method {name!r} takes no weights", fix="leave out one of them")
-    if name == "bicubic":
-        return Bicubic()
-    if name == "regression":
-        return Regression(**options)
-    raise ConfigError(f"unknown method {name!r}", fix="give bicubic, regression or network")
+    if name not in METHODS:
+        known = ", ".join([*METHODS, "network"])
+        raise ConfigError(f"unknown method {name!r}", fix=f"give one of {known}")
+    module, _, attribute = METHODS[name].partition(":")
+    made: Method = getattr(import_module(module), attribute)(**options)
+    return made

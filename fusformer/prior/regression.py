@@ -1,20 +1,13 @@
-"""What a network can start from: predictions made of the scene itself, before any learning.
-
-A prior is fitted once per scene and then maps windows of sharp pixels to windows of the result.
-"""
+"""The per-scene regression with the upsampled residual."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
 from trifuse.align import cells_inside, fit_cells
 from trifuse.core import Window
+from trifuse.fusformer.prior.base import TileRun
 from trifuse.fusformer.scene import Scene
-
-TileRun = Callable[[Window, np.ndarray], np.ndarray]
-"""(window of the scene, (l, y, x) finite sharp pixels) → (L, y, x) float32."""
 
 
 def regression_prior(scene: Scene, *, ridge: float | str = "gcv", residual: bool = True) -> TileRun:
@@ -36,7 +29,3 @@ def regression_prior(scene: Scene, *, ridge: float | str = "gcv", residual: bool
         return mapped + scene.moved(left, window) if residual else mapped
 
     return predict
-
-
-PRIORS: dict[str, Callable[..., TileRun]] = {"regression": regression_prior}
-"""Priors by the name that cards give them."""

@@ -1,0 +1,1 @@
+"""Classical fusion methods, as baselines and as products."""

@@ -1,0 +1,14 @@
+"""What a network can start from: predictions made of the scene itself, before any learning.
+
+A prior is fitted once per scene and then maps windows of sharp pixels to windows of the result.
+"""
+
+from collections.abc import Callable
+
+from trifuse.fusformer.prior.base import TileRun
+from trifuse.fusformer.prior.regression import regression_prior
+
+PRIORS: dict[str, Callable[..., TileRun]] = {"regression": regression_prior}
+"""Priors by the name that cards give them."""
+
+__all__ = ["PRIORS", "TileRun", "regression_prior"]
