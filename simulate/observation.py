@@ -7,8 +7,6 @@ m and f are the sharp bands of both sensors. B_b is what a band of 20 m or 60 m 
 it lies on pixels of 10 m: Gaussian blur, a sample at the centre of each native pixel, cubic
 convolution back. H is the PSF of Sentinel-3, displaced and of another width than is known. Every
 effect has a random stream of its own, so one that is switched off does not change the others.
-
-Sources: Aiazzi et al. 2006, doi:10.14358/PERS.72.5.591 (Gaussian by the MTF at Nyquist).
 """
 
 from __future__ import annotations
@@ -16,24 +14,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from scipy import sparse
-from scipy.ndimage import gaussian_filter
 
-from trifuse.core import PSF, BandSet, ConfigError, Cube, DataError, degrade, fill_nearest
-from trifuse.core.bands import canonical_name
-from trifuse.core.resample import blur_matrix, upsample_matrix
+from trifuse.core import PSF, ConfigError, Cube, DataError, degrade
+from trifuse.simulate.observation_effects import (
+    S2_NATIVE,
+    add_noise,
+    calibrate,
+    cloud_mask,
+    displace,
+    draw_calibration,
+    hide,
+    native_axis,
+    native_field,
+    native_ratios,
+    native_view,
+)
 
-S2_NATIVE: Mapping[str, int] = MappingProxyType({
-    "B1": 6, "B2": 1, "B3": 1, "B4": 1, "B5": 2, "B6": 2, "B7": 2, "B8": 1, "B8A": 2, "B9": 6,
-    "B10": 6, "B11": 2, "B12": 2,
-})  # fmt: skip
-"""Native sampling of Sentinel-2's bands in pixels of 10 m."""
+__all__ = [
+    "SharpErrors", "CoarseErrors", "Told", "ObservationErrors", "REAL_WORLD", "CLEAN", "PROTOCOLS",
+    "Drawn", "Observed", "observe",
+    "S2_NATIVE", "native_ratios", "native_axis", "native_view", "native_field",
+    "draw_calibration", "calibrate", "add_noise", "displace", "cloud_mask", "hide",
+]  # fmt: skip
 
 NoiseAt = Literal["pixel", "native"]
-P = TypeVar("P", PSF, tuple[PSF, ...])
 
 
 def _within(errors: Any, limits: Mapping[str, tuple[float, float]]) -> None:
@@ -232,7 +239,7 @@ def observe(
         valid=s2_sharp.valid & np.isfinite(seen).any(axis=0),
         meta={**s2_sharp.meta, **_told_sharp(s2_sharp, ratios, errors.told)},
     )
-    true_psf, shift, width = displace(psf, coarse, ratio, rng["shift"])
+    true_psf, shift, width = displace(psf, coarse.shift, coarse.width, ratio, rng["shift"])
     cells = degrade(s3_truth.masked(), ratio, true_psf, shift=shift)
     cells = add_noise(cells, coarse.noise, rng["cells"])
     cells = hide(cells, coarse.clouds, 1.0, rng["coarse clouds"])
@@ -248,147 +255,6 @@ def observe(
 
 
 _STREAMS = ("calibration", "noise", "clouds", "shift", "cells", "coarse clouds")
-
-
-def native_ratios(bands: BandSet | Sequence[str]) -> tuple[int, ...]:
-    """Native sampling of Sentinel-2 bands in pixels of 10 m: 1, 2 or 6; 1 for other sensors'.
-
-    >>> native_ratios(["B2", "B8A", "B9"])
-    (1, 2, 6)
-    """
-    names = bands.names if isinstance(bands, BandSet) else bands
-    return tuple(S2_NATIVE.get(canonical_name(n), 1) for n in names)
-
-
-def native_axis(
-    n: int, ratio: int, mtf: float = 0.3
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """One axis of what a band goes through: to its native pixels, and back by cubic convolution.
-
-    Args:
-        n: number of pixels; the last native pixel may stand over the edge.
-        ratio: pixels per native pixel.
-        mtf: modulation transfer at the native Nyquist frequency.
-
-    Returns:
-        (ceil(n / ratio), n) and (n, ceil(n / ratio)) float64; the rows of both sum to one.
-    """
-    cells = -(-n // ratio)
-    centres = np.arange(cells) * ratio + (ratio - 1) / 2
-    sigma = PSF.from_mtf(mtf).pixels(ratio)
-    down = blur_matrix(n, sigma, centres, spread=0.0 if ratio % 2 else 0.5)
-    return down, upsample_matrix(cells, ratio)[:n]
-
-
-def native_view(
-    data: np.ndarray, ratios: Sequence[int], mtf: float | Sequence[float] = 0.3
-) -> np.ndarray:
-    """Sharp bands as their native sampling leaves them, interpolated to the same pixels.
-
-    Args:
-        data: (l, y, x) reflectance; NaN stays NaN and is bridged from its neighbours.
-        ratios: pixels per native pixel, one per band; bands of 1 stay as they are.
-        mtf: modulation transfer at the native Nyquist frequency, one for all or one per band.
-
-    Returns:
-        The same shape and dtype.
-    """
-    mtfs = list(mtf) if isinstance(mtf, Sequence) else [mtf] * len(data)
-    out = data.copy()
-    filled = fill_nearest(data) if np.isnan(data).any() else data
-    for plane, target, ratio, m in zip(filled, out, ratios, mtfs, strict=True):
-        if ratio == 1:
-            continue
-        (down_y, up_y), (down_x, up_x) = (native_axis(n, ratio, m) for n in plane.shape)
-        cells = down_x @ (down_y @ plane.astype(np.float64)).T
-        target[:] = (up_x @ (up_y @ cells.T).T).T
-    return np.where(np.isnan(data), np.float32(np.nan), out)
-
-
-def native_field(
-    shape: tuple[int, ...], ratios: Sequence[int], sigma: float, rng: np.random.Generator
-) -> np.ndarray:
-    """White noise at each band's native sampling, interpolated to the pixels: (l, y, x) float32."""
-    out = np.empty(shape, np.float32)
-    for plane, ratio in zip(out, ratios, strict=True):
-        n_y, n_x = plane.shape
-        cells = sigma * rng.standard_normal((-(-n_y // ratio), -(-n_x // ratio)))
-        if ratio == 1:
-            plane[:] = cells
-        else:
-            up_y, up_x = (upsample_matrix(-(-n // ratio), ratio)[:n] for n in (n_y, n_x))
-            plane[:] = (up_x @ (up_y @ cells).T).T
-    return out
-
-
-def draw_calibration(
-    count: int, gain: float, offset: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gain about 1 and offset about 0 of each band: (l,) float32 each."""
-    drawn = rng.standard_normal((2, count))
-    return (1 + gain * drawn[0]).astype(np.float32), (offset * drawn[1]).astype(np.float32)
-
-
-def calibrate(data: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """(l, y, x) bands with a gain and an offset each."""
-    out: np.ndarray = data * gain[:, None, None] + offset[:, None, None]
-    return out
-
-
-def add_noise(data: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """White Gaussian noise added; the input itself where there is none."""
-    if not sigma:
-        return data
-    noise = rng.standard_normal(data.shape, np.float32)
-    noise *= np.float32(sigma)
-    noise += data
-    return noise
-
-
-def displace(
-    psf: P, errors: CoarseErrors, ratio: int, rng: np.random.Generator
-) -> tuple[P, tuple[float, float], float]:
-    """Where the coarse cells really lie and how wide they really see.
-
-    Returns:
-        The true PSF (or one per band); the shift (rows, columns) in sharp pixels; true over told
-        width.
-    """
-    dy, dx, wide = rng.uniform(-1, 1, 3)
-    factor = float(1 + errors.width * wide)
-    true = (
-        PSF(psf.sigma * factor)
-        if isinstance(psf, PSF)
-        else tuple(PSF(p.sigma * factor) for p in psf)
-    )
-    reach = errors.shift * ratio
-    return true, (float(reach * dy), float(reach * dx)), factor
-
-
-def cloud_mask(
-    shape: tuple[int, int], share: float, size: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Clouds as blobs: (y, x) bool, True where hidden.
-
-    Args:
-        shape: (y, x).
-        share: of the pixels that are hidden, 0–1; exact to one pixel, one at least if not 0.
-        size: about the radius of a blob in pixels.
-        rng: draws the field.
-    """
-    field_ = gaussian_filter(rng.standard_normal(shape), size)
-    count = max(1, round(share * field_.size)) if share else 0
-    mask = np.zeros(field_.size, bool)
-    mask[np.argsort(field_, axis=None)[field_.size - count :]] = True
-    return mask.reshape(shape)
-
-
-def hide(data: np.ndarray, share: float, size: float, rng: np.random.Generator) -> np.ndarray:
-    """NaN in all bands under clouds, see :func:`cloud_mask`; the input itself without clouds."""
-    if not share:
-        return data
-    mask = cloud_mask((data.shape[1], data.shape[2]), share, size, rng)
-    return np.where(mask, np.float32(np.nan), data)
 
 
 def _told_sharp(cube: Cube, ratios: Sequence[int], told: Told) -> dict[str, Any]:

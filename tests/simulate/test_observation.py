@@ -150,7 +150,7 @@ def test_the_coarse_image_is_displaced_as_drawn(views):
     assert np.array_equal(seen.lrhsi.data, expected, equal_nan=True)
     assert seen.psf == PSF.from_mtf()
     bands = (PSF(0.4), PSF(0.5))
-    true, _, width = displace(bands, CoarseErrors(), RATIO, np.random.default_rng(0))
+    true, _, width = displace(bands, 0.5, 0.2, RATIO, np.random.default_rng(0))
     assert [t.sigma / b.sigma for t, b in zip(true, bands, strict=True)] == [width, width]
 
 
