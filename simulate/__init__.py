@@ -4,6 +4,7 @@ from trifuse.core.rooms import callable_room
 from trifuse.simulate.deliver import SceneFiles, write_scene
 from trifuse.simulate.fidelity import FidelityReport, fidelity
 from trifuse.simulate.generate import StorePlan, plan_store, simulate_store
+from trifuse.simulate.observation import PROTOCOLS, ObservationErrors, Observed, observe
 from trifuse.simulate.procedural import ProceduralScene, procedural_layers, procedural_scene
 from trifuse.simulate.series import (
     SensorImages,
@@ -20,6 +21,7 @@ __all__ = [
     "convolve", "scene_views",
     "SimulateConfig", "Triplet", "TripletStore", "StorePlan",
     "simulate_store", "plan_store", "assign_splits",
+    "observe", "Observed", "ObservationErrors", "PROTOCOLS",
     "procedural_scene", "procedural_layers", "ProceduralScene", "write_scene", "SceneFiles",
     "procedural_series", "write_series_pair", "SyntheticSeries", "SensorImages",
     "fidelity", "FidelityReport",

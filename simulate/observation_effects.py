@@ -1,4 +1,6 @@
-"""The effects of an observation, one by one, on plain arrays; see :mod:`trifuse.simulate.observation`.
+"""The effects of an observation, one by one, on plain arrays.
+
+The protocols are in :mod:`trifuse.simulate.observation`.
 
 Sources: Aiazzi et al. 2006, doi:10.14358/PERS.72.5.591 (Gaussian by the MTF at Nyquist).
 """
