@@ -6,17 +6,24 @@ started again verifies what is recorded and goes on; it ends with the same bytes
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from trifuse.core.atomic import fingerprint, read_json, sha256, write_json
 from trifuse.core.errors import PartialError, ProductError, StoreError, TrifuseError
 from trifuse.core.log import progress_bar
+from trifuse.core.workers import (
+    Outcome,
+    Work,
+    check_place,
+    in_processes,
+    on_cluster,
+    serially,
+)
 
 MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)
@@ -195,53 +202,73 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
 
 def run_units(
     units: Sequence[Unit],
-    work: Callable[[Unit, Path], Mapping[str, Any]],
+    work: Work,
     manifest: Manifest,
     *,
     jobs: int = 1,
+    scheduler: str | None = None,
     label: str = "units",
 ) -> None:
-    """Do what is not yet recorded, serially or in processes.
+    """Do what is not yet recorded: one by one, in processes, or on a Dask cluster.
+
+    A worker that is killed costs the unit in its hand, which another one does again; the result
+    is the same to the byte.
 
     Args:
         units: all units of the work.
         work: called with (unit, folder); writes ``folder / unit.file`` atomically and returns
-            plain JSON values for the manifest. Must pickle if ``jobs`` > 1.
+            plain JSON values for the manifest. Must pickle if it is to be done elsewhere; it is
+            then sent to each worker once, so it may carry what all units need.
         manifest: opened for these units.
-        jobs: processes.
+        jobs: processes of this machine.
+        scheduler: address of a running Dask scheduler, such as ``tcp://host:8786``, whose workers
+            see the manifest's folder under the same path.
         label: for the progress bar.
 
     Raises:
         PartialError: after all other units are done, if some failed; names each with its reason.
         TrifuseError: the unit's own error, if the work was one unit.
+        ConfigError: if both processes and a scheduler are asked for, or the scheduler fails.
+        MissingExtraError: if a scheduler is asked for and ``distributed`` is not installed.
     """
+    check_place(jobs, scheduler)
     todo = [u for u in units if u.id not in manifest.done]
     if skipped := len(units) - len(todo):
         _log.info("%d of %d units are there already", skipped, len(units))
     failed: dict[str, TrifuseError] = {}
-    with progress_bar(label, total=len(units), initial=skipped) as bar:
-        if jobs <= 1 or len(todo) <= 1:
-            for unit in todo:
-                try:
-                    manifest.record(unit, work(unit, manifest.folder))
-                except TrifuseError as e:
-                    failed[unit.id] = e
-                bar.update()
-        else:
-            with ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn")) as pool:
-                futures: dict[Future, Unit] = {
-                    pool.submit(work, u, manifest.folder): u for u in todo
-                }
-                for future in as_completed(futures):
-                    unit = futures[future]
-                    try:
-                        manifest.record(unit, future.result())
-                    except TrifuseError as e:
-                        failed[unit.id] = e
-                    bar.update()
+    with (
+        progress_bar(label, total=len(units), initial=skipped) as bar,
+        contextlib.closing(_outcomes(todo, work, manifest.folder, jobs, scheduler)) as outcomes,
+    ):
+        for unit, outcome in outcomes:
+            if isinstance(outcome, TrifuseError):
+                failed[unit.id] = outcome
+            else:
+                _require_file(manifest.folder / unit.file, scheduler)
+                manifest.record(unit, outcome)
+            bar.update()
     if failed and len(units) == 1:
         raise next(iter(failed.values()))
     if failed:
         reasons = "; ".join(f"{k}: {v}" for k, v in sorted(failed.items()))
         raise PartialError(f"{len(failed)} of {len(units)} units failed: {reasons}",
                            where=manifest.folder)  # fmt: skip
+
+
+def _outcomes(
+    todo: Sequence[Unit], work: Work, folder: Path, jobs: int, scheduler: str | None
+) -> Generator[tuple[Unit, Outcome]]:
+    if scheduler is not None and todo:
+        yield from on_cluster(todo, work, folder, scheduler)
+    elif jobs > 1 and len(todo) > 1:
+        yield from in_processes(todo, work, folder, jobs)
+    else:
+        yield from serially(todo, work, folder)
+
+
+def _require_file(path: Path, scheduler: str | None) -> None:
+    if scheduler is not None and not path.is_file():
+        raise StoreError(
+            "a worker wrote it, and it is not here", where=path,
+            fix="give a folder that this machine and all workers see under the same path",
+        )  # fmt: skip

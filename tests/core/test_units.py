@@ -33,6 +33,15 @@ def work(unit, folder):
     return {"value": unit.payload}
 
 
+def deadly_work(unit, folder):
+    """Kills its process: once over u1, always over u2."""
+    mark = folder / ".was_here"
+    if unit.payload == 2 or (unit.payload == 1 and not mark.exists()):
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work(unit, folder)
+
+
 def contents(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
@@ -101,6 +110,17 @@ class TestManifest:
         run_units(UNITS, work, Manifest.open(tmp_path / "a", {}, IDS))
         run_units(UNITS, work, Manifest.open(tmp_path / "b", {}, IDS), jobs=2)
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+    def test_a_killed_process_costs_its_unit_only(self, tmp_path):
+        run_units(UNITS, work, Manifest.open(tmp_path / "a", {}, IDS))
+        manifest = Manifest.open(tmp_path / "b", {}, IDS)
+        with pytest.raises(PartialError, match=r"1 of 4.*u2: 3 workers ended.*more memory"):
+            run_units(UNITS, deadly_work, manifest, jobs=2)
+        assert (tmp_path / "b/.was_here").exists()
+        assert set(manifest.done) == {"u0", "u1", "u3"}
+        for unit in (UNITS[0], UNITS[1], UNITS[3]):
+            whole, again = (tmp_path / n / unit.file for n in "ab")
+            assert whole.read_bytes() == again.read_bytes()
 
     def test_one_bad_unit_does_not_stop_the_others(self, tmp_path):
         units = [*UNITS, Unit("bad", "bad.txt", "bad")]

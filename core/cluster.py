@@ -1,0 +1,89 @@
+"""Units on a Dask cluster: an existing engine that schedules, retries and survives lost workers.
+
+Only imported where a scheduler is asked for; needs the extra ``cluster``.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Future, as_completed
+from distributed.scheduler import KilledWorker
+
+from trifuse.core.errors import ConfigError
+from trifuse.core.units import Unit
+from trifuse.core.workers import ATTEMPTS, Outcome, Work, attempt, lost
+
+PATIENCE = "20s"
+"""Time that a scheduler has to answer."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What every unit needs; computed as a task, so that a lost worker's is made again."""
+
+    work: Work
+    folder: Path
+
+
+def outcomes(
+    units: Sequence[Unit], work: Work, folder: Path, address: str
+) -> Iterator[tuple[Unit, Outcome]]:
+    """See :func:`trifuse.core.workers.on_cluster`."""
+    client = _connect(address)
+    try:
+        if not client.scheduler_info().get("workers"):
+            _log.warning("%s has no workers yet: waiting for them", address)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
+            held = client.submit(_Held, work, folder, pure=False)
+            futures: dict[Future, Unit] = {
+                client.submit(_attempt, held, unit, pure=False, retries=ATTEMPTS - 1): unit
+                for unit in units
+            }
+        for future in as_completed(list(futures), loop=client.loop):
+            unit = futures.pop(future)
+            yield unit, _outcome(future, unit, address)
+            future.release()  # so that the cluster forgets it
+    finally:
+        client.close()
+
+
+def _connect(address: str) -> Client:
+    try:
+        return Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as e:
+        raise ConfigError(
+            f"no Dask scheduler answers ({str(e).splitlines()[0] if str(e) else e!r})",
+            where=address,
+            fix="start one with `dask scheduler`, or give --jobs",
+        ) from None
+
+
+def _attempt(held: _Held, unit: Unit) -> Outcome:
+    return attempt(held.work, unit, held.folder)
+
+
+def _outcome(future: Any, unit: Unit, address: str) -> Outcome:
+    try:
+        done: Outcome = future.result()
+    except KilledWorker as e:
+        return lost(unit, e.allowed_failures + 1)
+    except CancelledError:
+        raise ConfigError(
+            "the scheduler went away", where=address, fix="run the command again: it resumes"
+        ) from None
+    except ImportError as e:
+        raise ConfigError(
+            f"a worker cannot import what it needs ({e})", where=address,
+            fix="install the same TriFuse for the workers",
+        ) from None  # fmt: skip
+    return done

@@ -1,0 +1,153 @@
+"""Where units are done: here, in processes of this machine, or on a Dask cluster.
+
+Units are idempotent, so one whose worker is lost is simply given to another. What a unit does and
+what it is done with is sent once to each worker, not with each unit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trifuse.core.errors import ConfigError, DataError, MissingExtraError, TrifuseError
+
+if TYPE_CHECKING:
+    from trifuse.core.units import Unit
+
+Work = Callable[["Unit", Path], Mapping[str, Any]]
+"""Writes the file of a unit into a folder and returns plain JSON values for the manifest."""
+
+Outcome = Mapping[str, Any] | TrifuseError
+"""What a unit returned, or why it failed."""
+
+ATTEMPTS = 3
+"""Workers that may be lost over one unit before it counts as failed."""
+
+
+def serially(units: Sequence[Unit], work: Work, folder: Path) -> Iterator[tuple[Unit, Outcome]]:
+    """One unit after the other, here."""
+    for unit in units:
+        yield unit, attempt(work, unit, folder)
+
+
+def in_processes(
+    units: Sequence[Unit], work: Work, folder: Path, jobs: int
+) -> Iterator[tuple[Unit, Outcome]]:
+    """Units in ``jobs`` processes of this machine, in the order in which they end.
+
+    Each process is a pool of its own: one that is killed takes along the unit in its hand only,
+    which is then given to a new process.
+    """
+    waiting = deque((unit, 1) for unit in units)
+    free = [_Process(work, folder) for _ in range(min(jobs, len(units)))]
+    busy: dict[Future[Outcome], tuple[Unit, int, _Process]] = {}
+    try:
+        while waiting or busy:
+            while waiting and free:
+                unit, tries = waiting.popleft()
+                process = free.pop()
+                busy[process.submit(unit)] = unit, tries, process
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                unit, tries, process = busy.pop(future)
+                free.append(process)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    process.restart()
+                    if tries < ATTEMPTS:
+                        waiting.appendleft((unit, tries + 1))
+                        continue
+                    outcome = lost(unit, tries)
+                yield unit, outcome
+    finally:
+        for process in [*free, *(p for _, _, p in busy.values())]:
+            process.stop()
+
+
+def on_cluster(
+    units: Sequence[Unit], work: Work, folder: Path, address: str
+) -> Iterator[tuple[Unit, Outcome]]:
+    """Units on the workers of a running Dask scheduler, in the order in which they end.
+
+    The workers must see the folder under the same path and have the same TriFuse.
+
+    Raises:
+        MissingExtraError: if ``distributed`` is not installed.
+        ConfigError: if no scheduler answers at the address, it goes away, or its workers lack a
+            package.
+    """
+    try:
+        from trifuse.core.cluster import outcomes
+    except ImportError:
+        raise MissingExtraError(
+            "distributed is not installed", fix="pip install 'trifuse[cluster]'"
+        ) from None
+    yield from outcomes(units, work, folder.absolute(), address)
+
+
+def attempt(work: Work, unit: Unit, folder: Path) -> Outcome:
+    """Do a unit; an error on purpose is a result, which no second attempt would change."""
+    try:
+        return work(unit, folder)
+    except TrifuseError as e:
+        return e
+
+
+def lost(unit: Unit, tries: int) -> TrifuseError:
+    """Why a unit that kills its workers failed."""
+    return DataError(f"{tries} workers ended while they did it", where=unit.id,
+                     fix="give them more memory, or fewer of them")  # fmt: skip
+
+
+def check_place(jobs: int, scheduler: str | None) -> None:
+    """Refuse contradictory places to work at.
+
+    Raises:
+        ConfigError: if both processes and a scheduler are asked for, or there are no processes.
+    """
+    if jobs < 1:
+        raise ConfigError(f"{jobs} jobs", fix="give 1 or more")
+    if scheduler is not None and jobs > 1:
+        raise ConfigError(f"{jobs} jobs and a scheduler", fix="give one of them: the scheduler's "
+                          "workers are its own")  # fmt: skip
+
+
+class _Process:
+    """A pool of one process, which can be replaced."""
+
+    def __init__(self, work: Work, folder: Path) -> None:
+        self._arguments = (work, folder)
+        self._start()
+
+    def submit(self, unit: Unit) -> Future[Outcome]:
+        return self._pool.submit(_attempt_held, unit)
+
+    def restart(self) -> None:
+        self.stop()
+        self._start()
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> None:
+        # Not by a plain fork, which threads and GDAL do not survive.
+        self._pool = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_hold, initargs=self._arguments
+        )
+
+
+_held: list[tuple[Work, Path]] = []
+
+
+def _hold(work: Work, folder: Path) -> None:
+    _held[:] = [(work, folder)]
+
+
+def _attempt_held(unit: Unit) -> Outcome:
+    (work, folder) = _held[0]
+    return attempt(work, unit, folder)
