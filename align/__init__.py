@@ -1,5 +1,6 @@
 """Two sensors onto one ground."""
 
+from trifuse.align.kriging import Kriging, back_project, kriging_weights
 from trifuse.align.pairing import Pair, pair
 from trifuse.align.registration import Registration, register, register_arrays
 from trifuse.align.regression import (
@@ -12,11 +13,13 @@ from trifuse.align.regression import (
 )
 from trifuse.align.spectral_map import SpectralMap, fit_map
 from trifuse.align.swath import SwathIndex, SwathWeights, resample_swath
+from trifuse.align.variogram import Exponential, point_model
 
 __all__ = [
     "Pair", "pair",
     "Registration", "register", "register_arrays",
     "SpectralMap", "fit_map",
     "RegressionFit", "regression_fit", "fit_cells", "coarse_view", "cells_inside", "missing_pixels",
+    "Kriging", "kriging_weights", "back_project", "Exponential", "point_model",
     "resample_swath", "SwathIndex", "SwathWeights",
 ]  # fmt: skip

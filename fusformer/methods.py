@@ -180,6 +180,7 @@ class Network:
 METHODS: dict[str, str] = {
     "bicubic": "trifuse.fusformer.methods:Bicubic",
     "regression": "trifuse.fusformer.methods:Regression",
+    "atprk": "trifuse.fusformer.classical.atprk:Atprk",
 }
 """Methods without weights by their name on the command line, and where each is: loaded when asked
 for, so that no method costs the others its imports."""
