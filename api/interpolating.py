@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,6 +115,8 @@ def interpolate(
     device: str = "auto",
     max_memory: float = 4.0,
     features: Literal["float32", "float16"] = "float32",
+    jobs: int = 1,
+    scheduler: str | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> Interpolated:
@@ -147,6 +150,9 @@ def interpolate(
         max_memory: GB that the work may take; larger areas are done in blocks.
         features: how features are kept; ``float16`` halves their memory and costs about 1e-3 of a
             deviation.
+        jobs: processes, each with ``max_memory``.
+        scheduler: address of a running Dask scheduler, in place of ``jobs``; see
+            :func:`trifuse.core.run_units`.
         overwrite: start anew where another series lies.
         dry_run: check the inputs and plan only.
 
@@ -158,6 +164,7 @@ def interpolate(
         OverlapError: if the sensors share no ground.
         DataError: if there is no image of a sensor that the network knows, or none is clear.
         StoreError: if ``out`` holds other work.
+        MissingExtraError: if a scheduler is given and ``distributed`` is not installed.
 
     Source: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159.
     """
@@ -191,18 +198,14 @@ def interpolate(
     missing = [u for u in every if u.id not in manifest.done]
     if missing:
         (out / INDEX).unlink(missing_ok=True)  # the series is incomplete until the end
-        if isinstance(trained.model, Tamrf):
-            trained.model.to(runtime.torch_device)
         todo = job.only({u.payload[0] for u in missing})
         todo = replace(todo, quality=any(u.payload[1] for u in missing))
         todo, work = _open_work(out / WORK, todo, side, manifest.config)
         units = [Unit(f"{b.row} {b.col}", f"block_{b.row}_{b.col}.npy", b) for b in parts]
-        with runtime.computing():
-            run_units(units, lambda u, where: block_unit(todo, u, where, on_disk), work,
-                      label="blocks")  # fmt: skip
+        place: Any = {"jobs": jobs, "scheduler": scheduler}
+        run_units(units, partial(block_unit, todo, runtime, on_disk), work, label="blocks", **place)
         work.require_complete()
-        run_units(every, lambda u, where: date_unit(todo, u, where, parts, record), manifest,
-                  label="dates")  # fmt: skip
+        run_units(every, partial(date_unit, todo, parts, record), manifest, label="dates", **place)
         manifest.require_complete()
         shutil.rmtree(out / WORK)
     return _finish(out, job, manifest, record, animation)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import Band, BandSet, Cube, Grid, Unit, Window, atomic_path, fingerprint
+from trifuse.fusformer.runtime import Runtime
 from trifuse.products.geotiff import open_geotiff
 from trifuse.products.ls2s2 import SENSORS
 from trifuse.products.ndvi import compute_ndvi
@@ -133,11 +134,18 @@ def wavelengths(config: TamrfConfig, names: Sequence[str]) -> BandSet:
     return BandSet(tuple(out))
 
 
-def block_unit(job: Job, unit: Unit, where: Path, on_disk: bool) -> dict[str, Any]:
+def block_unit(
+    job: Job, runtime: Runtime, on_disk: bool, unit: Unit, where: Path
+) -> dict[str, Any]:
     """Predict all dates of a block: (dates, bands and quality, y, x) float32 into one file."""
     block: Window = unit.payload
     query = days_since(job.area.origin, job.dates)
-    with tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder:
+    if isinstance(job.model, Tamrf):
+        job.model.to(runtime.torch_device)
+    with (
+        runtime.computing(),
+        tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder,
+    ):
         encoded = encode_block(
             job.model, job.area, block, dtype=job.features,
             folder=Path(folder) if on_disk else None, label="images",
@@ -161,7 +169,7 @@ def block_unit(job: Job, unit: Unit, where: Path, on_disk: bool) -> dict[str, An
 
 
 def date_unit(
-    job: Job, unit: Unit, where: Path, parts: Sequence[Window], record: Mapping[str, Any]
+    job: Job, parts: Sequence[Window], record: Mapping[str, Any], unit: Unit, where: Path
 ) -> dict[str, Any]:
     """Write the image of a date, or its quality, from the blocks."""
     day, is_quality = unit.payload

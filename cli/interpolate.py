@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, network_on_series, output, plain
+from trifuse.cli.options import PATH, Result, command, network_on_series, output, plain, workers
 
 
 @click.command()
@@ -26,6 +26,7 @@ from trifuse.cli.options import PATH, Result, command, network_on_series, output
               help="A moving picture of the series (needs Pillow).")  # fmt: skip
 @click.option("--features", type=click.Choice(["float32", "float16"]), default="float32",
               show_default=True, help="How features are kept between the stages.")  # fmt: skip
+@workers
 @command
 def interpolate(series: Path, output: Path, dates: str, **options: Any) -> Result:
     """Predict cloud-free images at 10 m of any date from SERIES (see `trifuse series build`).

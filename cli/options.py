@@ -146,6 +146,18 @@ def network_on_series(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def workers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of the commands whose work is a list of units: where these are done."""
+    where = "Address of a running Dask scheduler (tcp://host:8786) whose workers do the work."
+    for option in (
+        click.option("--scheduler", metavar="ADDRESS", help=where),
+        click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
+                     help="Processes of this machine."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def plain(value: Any) -> Any:
     """JSON without NaN: not-a-number becomes null, numpy numbers become Python's."""
     if isinstance(value, dict):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, output, plain
+from trifuse.cli.options import PATH, Result, command, output, plain, workers
 
 
 def _bands(_: click.Context, __: click.Parameter, value: str) -> Any:
@@ -47,13 +47,12 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
               show_default=True)  # fmt: skip
-@click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="Processes.")  # fmt: skip
+@workers
 @click.option("--tiles", is_flag=True, help="The files given are the tiles of one scene.")
 @command
 def simulate(
-    enmap: tuple[Path, ...], output: Path, tiles: bool, jobs: int, overwrite: bool, dry_run: bool,
-    **options: Any,
+    enmap: tuple[Path, ...], output: Path, tiles: bool, jobs: int, scheduler: str | None,
+    overwrite: bool, dry_run: bool, **options: Any,
 ) -> Result:  # fmt: skip
     """Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes; run it again to resume.
 
@@ -73,7 +72,8 @@ def simulate(
         lines.append(f"HrMSI {' '.join(plan.hr_bands.names)}")
         lines.append(f"LrHSI {' '.join(plan.lr_bands.names)}")
         return Result("\n".join(lines), plain(plan.to_json()))
-    store = simulate_store(scenes, output, config, overwrite=overwrite, jobs=jobs)
+    store = simulate_store(scenes, output, config, overwrite=overwrite, jobs=jobs,
+                           scheduler=scheduler)  # fmt: skip
     counts = {split: len(store.ids(split)) for split in ("train", "val", "test")}
     text = (
         f"{len(store)} triplets of {config.patch}×{config.patch} pixels "

@@ -81,6 +81,7 @@ def simulate_store(
     *,
     overwrite: bool = False,
     jobs: int = 1,
+    scheduler: str | None = None,
 ) -> TripletStore:
     """Make a store of triplets from spectral scenes, or go on with one that a run left unfinished.
 
@@ -96,6 +97,8 @@ def simulate_store(
         config: default: :class:`SimulateConfig`.
         overwrite: start anew where the folder holds another store.
         jobs: processes.
+        scheduler: address of a running Dask scheduler, in place of ``jobs``; see
+            :func:`trifuse.core.run_units`.
 
     Returns:
         The finished store, opened.
@@ -106,12 +109,13 @@ def simulate_store(
         DataError: if a scene is given twice or is too small, or no triplet is valid.
         StoreError: if the folder holds something else and ``overwrite`` is False.
         PartialError: if some scenes failed; the others are done.
+        MissingExtraError: if a scheduler is given and ``distributed`` is not installed.
     """
     config = SimulateConfig() if config is None else config
     plan = plan_store(scenes, config)
     ids = [unit.id for unit in plan.units]
     manifest = Manifest.open(out, plan.config, ids, overwrite=overwrite)
-    run_units(plan.units, _make_shard, manifest, jobs=jobs, label="scenes")
+    run_units(plan.units, _make_shard, manifest, jobs=jobs, scheduler=scheduler, label="scenes")
     for unit in ids:
         if not manifest.done[unit]["count"]:
             _log.warning("%s: no triplet has %g %% valid pixels", unit, 100 * config.min_valid)
