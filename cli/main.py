@@ -17,6 +17,7 @@ from trifuse.cli.fuse import fuse
 from trifuse.cli.inspect import inspect
 from trifuse.cli.interpolate import interpolate
 from trifuse.cli.ndvi import ndvi
+from trifuse.cli.report import report
 from trifuse.cli.scene import scene
 from trifuse.cli.series import series
 from trifuse.cli.simulate import simulate
@@ -66,7 +67,7 @@ def cli() -> None:
 
 
 for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, series, interpolate, evaluate,
-                 fidelity, demo):  # fmt: skip
+                 report, fidelity, demo):  # fmt: skip
     cli.add_command(_command)
 
 
