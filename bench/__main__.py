@@ -5,8 +5,9 @@
     python -m bench all
     python -m bench simulate -- --size 300
 
-What each prints is shown and appended to ``bench.jsonl`` with the facts of the machine and the
-commit, so that two commits can be compared.
+A measurement is a file, or a folder with a ``__main__.py``. What each prints is shown and
+appended to ``bench.jsonl`` with the facts of the machine and the commit, so that two commits can be
+compared.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ HERE = Path(__file__).parent
 
 def found() -> dict[str, str]:
     """Name → first line of each measurement."""
+    files = {p.stem: p for p in HERE.glob("*.py") if not p.name.startswith("_")}
+    files |= {p.parent.name: p for p in HERE.glob("*/__main__.py")}
     out = {}
-    for path in sorted(HERE.glob("*.py")):
-        if not path.name.startswith("_"):
-            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            out[path.stem] = text.splitlines()[0] if text else ""
+    for name, path in sorted(files.items()):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        out[name] = text.splitlines()[0] if text else ""
     return out
+
+
+def command(name: str) -> list[str]:
+    """How a measurement is run; a package imports its own modules and so runs by its name."""
+    path = HERE / f"{name}.py"
+    return [sys.executable, *([str(path)] if path.is_file() else ["-m", f"bench.{name}"])]
 
 
 def machine() -> dict[str, object]:
@@ -74,7 +82,7 @@ def main() -> int:
         print(f"== {name}", flush=True)
         start = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, str(HERE / f"{name}.py"), *passed], stdout=subprocess.PIPE, text=True,
+            [*command(name), *passed], stdout=subprocess.PIPE, text=True,
             check=False,
         )  # fmt: skip
         print(done.stdout, flush=True)

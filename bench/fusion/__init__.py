@@ -1,0 +1,1 @@
+"""The benchmark of fusion methods: scenes, protocols, methods, tables."""
