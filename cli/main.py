@@ -12,6 +12,7 @@ import click
 
 from trifuse.cli.demo import demo
 from trifuse.cli.evaluate import evaluate
+from trifuse.cli.experiment import experiment
 from trifuse.cli.fidelity import fidelity
 from trifuse.cli.fuse import fuse
 from trifuse.cli.inspect import inspect
@@ -67,7 +68,7 @@ def cli() -> None:
 
 
 for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, series, interpolate, evaluate,
-                 report, fidelity, demo):  # fmt: skip
+                 report, fidelity, experiment, demo):  # fmt: skip
     cli.add_command(_command)
 
 
