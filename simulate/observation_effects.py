@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -25,7 +25,7 @@ S2_NATIVE: Mapping[str, int] = MappingProxyType({
 })  # fmt: skip
 """Native sampling of Sentinel-2's bands in pixels of 10 m."""
 
-P = TypeVar("P", PSF, tuple[PSF, ...])
+AnyPSF: TypeAlias = PSF | tuple[PSF, ...]
 
 
 def native_ratios(bands: BandSet | Sequence[str]) -> tuple[int, ...]:
@@ -124,8 +124,8 @@ def add_noise(data: np.ndarray, sigma: float, rng: np.random.Generator) -> np.nd
 
 
 def displace(
-    psf: P, shift: float, width: float, ratio: int, rng: np.random.Generator
-) -> tuple[P, tuple[float, float], float]:
+    psf: AnyPSF, shift: float, width: float, ratio: int, rng: np.random.Generator
+) -> tuple[AnyPSF, tuple[float, float], float]:
     """Where the coarse cells really lie and how wide they really see.
 
     Args:
@@ -141,7 +141,7 @@ def displace(
     """
     dy, dx, wide = rng.uniform(-1, 1, 3)
     factor = float(1 + width * wide)
-    true = (
+    true: AnyPSF = (
         PSF(psf.sigma * factor)
         if isinstance(psf, PSF)
         else tuple(PSF(p.sigma * factor) for p in psf)

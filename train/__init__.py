@@ -2,12 +2,12 @@
 
 from trifuse.core.rooms import callable_room
 from trifuse.train.augment import Augmentation, Chance, Dihedral, Noise, Ratio, Sample, Transform
+from trifuse.train.augment_config import AugmentConfig
 from trifuse.train.batches import BatchPlan, Draw, RankBatches
 from trifuse.train.config import from_mapping, load_config, save_config, to_mapping
 from trifuse.train.data import TripletDataset
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.fusion import (
-    AugmentConfig,
     DataConfig,
     FusionTask,
     LossConfig,
@@ -15,6 +15,7 @@ from trifuse.train.fusion import (
     score_table,
     train,
 )
+from trifuse.train.sensors import Calibration, Clouds, Displacement, NativeSharpness
 from trifuse.train.settings import EngineConfig, OptimConfig, RunConfig, ValidationConfig
 from trifuse.train.task import Task
 
@@ -25,7 +26,7 @@ __all__ = [
     "EngineConfig", "OptimConfig", "ValidationConfig", "RunConfig",
     "load_config", "save_config", "from_mapping", "to_mapping",
     "TripletDataset", "Augmentation", "Transform", "Chance", "Sample",
-    "Dihedral", "Ratio", "Noise",
+    "Dihedral", "Ratio", "Noise", "NativeSharpness", "Calibration", "Displacement", "Clouds",
     "BatchPlan", "RankBatches", "Draw",
 ]  # fmt: skip
 

@@ -7,12 +7,13 @@ before. A new effect is one more :class:`Transform`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from trifuse.core import PSF, ConfigError, degrade
+from trifuse.simulate.observation_effects import add_noise, native_field, native_ratios
 from trifuse.train.batches import Draw
 
 
@@ -26,6 +27,10 @@ class Sample:
         hrhsi: (L, y, x) float32 reflectance, NaN where missing: the truth.
         ratio: fine pixels per coarse cell.
         psf: of the coarse sensor, one for all bands or one per band.
+        hr_bands: names of the sharp bands; effects that differ by band need them.
+        mtf: of the sharp image's bands of 20 m and 60 m; None while all bands are sharp.
+        hr_sigma: standard deviation of the noise that was added to the sharp image, reflectance.
+        lr_sigma: of that added to the coarse image.
     """
 
     hrmsi: np.ndarray
@@ -33,6 +38,10 @@ class Sample:
     hrhsi: np.ndarray
     ratio: int
     psf: PSF | tuple[PSF, ...]
+    hr_bands: tuple[str, ...] = ()
+    mtf: float | None = None
+    hr_sigma: float = 0.0
+    lr_sigma: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +148,40 @@ class Noise:
     Attributes:
         hr_sigma: standard deviation on the sharp image, reflectance.
         lr_sigma: standard deviation on the coarse image, reflectance.
+        spread: both vary from sample to sample, from ``1 / (1 + spread)`` to ``1 + spread`` of
+            what is given.
+        native: share of the samples whose noise on the sharp image is added at the native
+            sampling of each band (10, 20 or 60 m) and interpolated.
     """
 
     hr_sigma: float
     lr_sigma: float
+    spread: float = field(default=0.0, repr=False)
+    native: float = field(default=0.0, repr=False)
 
     def __call__(self, sample: Sample, chance: Chance) -> Sample:
-        """The sample with noise."""
+        """The sample with noise.
 
-        def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
-            drawn = chance.sample.standard_normal(image.shape, np.float32)
-            return np.asarray(image + np.float32(sigma) * drawn)
-
-        return replace(
-            sample,
-            hrmsi=noisy(sample.hrmsi, self.hr_sigma),
-            lrhsi=noisy(sample.lrhsi, self.lr_sigma),
-        )
+        Raises:
+            ConfigError: if noise at native sampling meets bands without names.
+        """
+        rng = chance.sample
+        hr_sigma, lr_sigma = self.hr_sigma, self.lr_sigma
+        if self.spread:
+            factors = (1 + self.spread) ** rng.uniform(-1, 1, 2)
+            hr_sigma, lr_sigma = float(hr_sigma * factors[0]), float(lr_sigma * factors[1])
+        if self.native and rng.random() < self.native:
+            if len(sample.hr_bands) != len(sample.hrmsi):
+                raise ConfigError("native sampling of bands without names",
+                                  where="augment.noise_native",
+                                  fix="name the sharp bands of the samples")  # fmt: skip
+            ratios = native_ratios(sample.hr_bands)
+            noise = native_field(sample.hrmsi.shape, ratios, hr_sigma, rng)
+            hrmsi = sample.hrmsi + noise
+        else:
+            hrmsi = add_noise(sample.hrmsi, hr_sigma, rng)
+        lrhsi = add_noise(sample.lrhsi, lr_sigma, rng)
+        return replace(sample, hrmsi=hrmsi, lrhsi=lrhsi, hr_sigma=hr_sigma, lr_sigma=lr_sigma)
 
     def check(self, height: int, width: int) -> None:
         """Any size serves."""

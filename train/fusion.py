@@ -16,7 +16,7 @@ from trifuse import metrics
 from trifuse.core import StoreError
 from trifuse.fusformer import Card, Fusformer, FusformerConfig, build_model, save_weights
 from trifuse.fusformer.card import LIMITS
-from trifuse.train.augment import Augmentation, Dihedral, Noise, Ratio, Transform
+from trifuse.train.augment_config import AugmentConfig
 from trifuse.train.config import require, to_mapping
 from trifuse.train.data import TripletDataset, common_psf
 from trifuse.train.engine import FitResult, fit
@@ -41,50 +41,20 @@ class DataConfig:
 
     Attributes:
         val_samples: triplets to validate on, evenly spaced over the split; 0: all.
+        val_errors: validate under the errors of the augmentation (blur, calibration, shift, noise,
+            clouds), drawn once, instead of on clean triplets.
         normalise: take the model's ``input_offset``, ``input_scale`` and ``output_scale`` from
             the training triplets: mean and spread of the inputs, and the size of what is to be
             learnt. Without it the paper's network sees plain reflectance and learns slowly.
     """
 
     val_samples: int = 64
+    val_errors: bool = False
     normalise: bool = True
 
     def __post_init__(self) -> None:
         require(self.val_samples >= 0, "data.val_samples", f"is {self.val_samples}",
                 "give 0 or more")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentConfig:
-    """How training samples are varied; validation samples never are.
-
-    Attributes:
-        flips: turn and mirror (8 ways).
-        ratios: ratios to draw from, one per batch; none: the store's.
-        noise_s2: standard deviation of the noise on S2, reflectance.
-        noise_s3: standard deviation of the noise on S3, reflectance.
-    """
-
-    flips: bool = True
-    ratios: tuple[int, ...] = ()
-    noise_s2: float = 0.0
-    noise_s3: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("noise_s2", "noise_s3"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"augment.{name}", f"is {value:g}", "give a reflectance")
-
-    def build(self) -> Augmentation:
-        """The transforms in their order: geometry, resolution, radiometry."""
-        row: list[Transform] = []
-        if self.flips:
-            row.append(Dihedral())
-        if self.ratios:
-            row.append(Ratio(self.ratios))
-        if self.noise_s2 or self.noise_s3:
-            row.append(Noise(self.noise_s2, self.noise_s3))
-        return Augmentation(tuple(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +145,9 @@ class FusionTask:
             self._train = PriorDataset(self.store, "train", self._train.augment, self._train.seed)
         if config.data.normalise:
             self.model = self._normalised()
-        self._val = PriorDataset(self.store, "val") if self.store.ids("val") else None
+        errors = config.augment.errors() if config.data.val_errors else None
+        val = bool(self.store.ids("val"))
+        self._val = PriorDataset(self.store, "val", errors, config.seed) if val else None
         self._baselines: dict[str, float] = {}
 
     def build_model(self) -> Fusformer:
@@ -281,8 +253,13 @@ class FusionTask:
         """What these very weights must not be trusted with."""
         ratios = sorted({self.store.ratio, *self.config.augment.ratios})
         found = [f"Trained at the ratios {', '.join(map(str, ratios))} only."]
-        if not (self.config.augment.noise_s2 or self.config.augment.noise_s3):
-            found.append("Trained on inputs without noise or misregistration.")
+        augment = self.config.augment
+        if not (augment.noise_s2 or augment.noise_s3):
+            found.append("Trained on inputs without noise.")
+        if not augment.shift:
+            found.append("Trained on inputs without misregistration.")
+        if not augment.blur:
+            found.append("Trained on Sentinel-2 bands that are all as sharp as those of 10 m.")
         if not metrics:
             found.append("Never validated: the store has no validation scenes.")
         elif metrics["gain"] < 0:
