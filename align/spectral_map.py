@@ -108,7 +108,7 @@ def fit_map(
 
     solvers = [
         (bands, _Decomposition.of(x[rows], y[np.ix_(rows, bands)], weight[rows], bands))
-        for rows, bands in _patterns(np.isfinite(y) & seen[:, None])
+        for rows, bands in patterns(np.isfinite(y) & seen[:, None])
     ]
     strength = np.empty(y.shape[1])
     if isinstance(ridge, str):
@@ -200,7 +200,7 @@ class _Decomposition:
         return matrix, self.centre_y - matrix @ self.centre_x
 
 
-def _patterns(there: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def patterns(there: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Output bands that share their pixels: pixels (n,) bool and band numbers, from (n, L)."""
     groups: dict[bytes, list[int]] = {}
     for band in range(there.shape[1]):

@@ -186,7 +186,7 @@ def _paint(
     opacity = light.opacity[rows].ravel()
     for start in range(0, len(direct), _CHUNK):
         part = slice(start, min(start + _CHUNK, len(direct)))
-        mixed = _mix(library, surface, part)
+        mixed = mix(library, surface, part)
         diffuse = library.diffuse
         mixed *= direct[part, None] * (1 - diffuse) + sky[part, None] * diffuse
         if opacity[part].any():
@@ -196,7 +196,7 @@ def _paint(
         out[:, index // width, index % width] = mixed.T
 
 
-def _mix(library: SpectralLibrary, s: Surface, part: slice) -> np.ndarray:
+def mix(library: SpectralLibrary, s: Surface, part: slice) -> np.ndarray:
     """Reflectance of level ground in full light: (pixel, band)."""
     share = s.share[part]
     soil = library.ground(s.soil[part])
