@@ -54,6 +54,10 @@ class WindowSource(CubeSource):
         self.name, self.bands, self.meta = source.name, source.bands, source.meta
         self.grid = source.grid.window(window)
 
+    def __reduce__(self) -> tuple:
+        """Plain pieces: meta may be a proxy, which does not pickle."""
+        return WindowSource, (self._source, self._window)
+
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
         window = self.grid.whole if window is None else window

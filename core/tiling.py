@@ -157,7 +157,10 @@ class Mosaic:
     def add(self, tile: Tile, values: np.ndarray) -> None:
         """Take the result of a tile: (band, *tile.read.shape), NaN where missing."""
         rows, cols = tile.inner.slices
-        values = values[:, rows, cols]
+        self.put(tile, values[:, rows, cols])
+
+    def put(self, tile: Tile, values: np.ndarray) -> None:
+        """Take what is written of a tile: (band, *tile.write.shape), NaN where missing."""
         if self._plan.blend == "cut":
             self._sink(tile.write, values)
             return

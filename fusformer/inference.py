@@ -1,8 +1,8 @@
 """A whole scene, tile by tile: read, fused, blended, checked and written as a stream.
 
 With a method of finite reach the tiles carry its halo, and the mosaic equals the whole image to
-float rounding. What has unlimited reach is blended linearly over the overlap. One thread reads
-ahead and one writes behind; memory is a few tiles and the coarse images, whatever the scene.
+float rounding. What has unlimited reach is blended linearly over the overlap. Threads read ahead
+and one writes behind; memory is a few tiles and the coarse images, whatever the scene.
 """
 
 from __future__ import annotations
@@ -34,9 +34,13 @@ from trifuse.fusformer.methods import Method, get_method
 from trifuse.fusformer.runtime import Precision, Runtime
 from trifuse.fusformer.scene import Scene
 from trifuse.fusformer.selfcheck import MIN_SHARE, SelfCheck, compare
+from trifuse.fusformer.tiles import TileWork
 
 Sink = Callable[[Window, np.ndarray, np.ndarray], None]
 """Takes (window of the result, (L, y, x) float32 with NaN, (y, x) bool valid)."""
+
+Compute = Callable[[TileWork], Iterator[tuple[Tile, np.ndarray]]]
+"""Hands on (tile, (L, *tile.write.shape) float32) for each tile of the work, in order."""
 
 FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 256, 150, 20
 
@@ -92,6 +96,8 @@ def fuse(
     precision: Precision = "32",
     psf: PSF | None = None,
     shift: tuple[float, float] = NO_SHIFT,
+    compile: bool = False,
+    compute: Compute = TileWork.tiles,
 ) -> FuseResult:
     """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
 
@@ -110,6 +116,9 @@ def fuse(
         psf: of the coarse sensor; default: MTF 0.3 at Nyquist.
         shift: (rows, columns) in sharp pixels by which the coarse cells lie beside where their
             grid says; see :func:`trifuse.align.register`. No image is resampled.
+        compile: send networks through ``torch.compile``.
+        compute: hands on each tile of the work, in order; default: computed here, one after the
+            other. See :func:`trifuse.fusformer.parallel.in_parts`.
 
     Returns:
         What was made, with the self-check.
@@ -122,7 +131,7 @@ def fuse(
     """
     start = time.perf_counter()
     method = get_method(method) if isinstance(method, str) else method
-    runtime = Runtime(device, precision)
+    runtime = Runtime(device, precision, compile)
     psf = PSF.from_mtf() if psf is None else psf
     scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf, shift)
     height, width = scene.grid.shape
@@ -131,7 +140,8 @@ def fuse(
             raise ConfigError(f"preset {preset!r}", fix="give 'paper', without tile and overlap")
         tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
     plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
-    run = method.prepare(scene, runtime)
+    work = TileWork(scene, method, runtime, plan)
+    _ = work.run  # prepared here, once
     prepared = time.perf_counter()
 
     seen = DegradeAccumulator(len(scene.bands), height, width, scene.ratio, psf, shift=shift)
@@ -149,13 +159,8 @@ def fuse(
             pending.append(writer.submit(emit, window, data))
 
         mosaic = Mosaic(plan, later)
-        for step, hrmsi, valid in progress(_read_ahead(scene, plan), "fuse", len(plan)):
-            if valid.any():
-                fused = run(step.read, hrmsi)
-                fused[:, ~valid] = np.nan
-            else:
-                fused = np.full((len(scene.bands), *valid.shape), np.nan, np.float32)
-            mosaic.add(step, fused)
+        for step, values in progress(compute(work), "fuse", len(plan)):
+            mosaic.put(step, values)
         for future in pending:
             future.result()
 
@@ -201,16 +206,3 @@ def plan_tiles(
     margin, unit = 2 * method.halo, method.alignment
     step = max(((tile or FINITE_TILE) - margin) // unit * unit, unit)
     return TilePlan(height, width, step + margin, margin)
-
-
-def _read_ahead(scene: Scene, plan: TilePlan) -> Iterator[tuple[Tile, np.ndarray, np.ndarray]]:
-    """Tiles with their pixels; the next one is read while the caller works on this one."""
-    with ThreadPoolExecutor(1, "fuse-read") as reader:
-        tiles = iter(plan)
-        tile = next(tiles)
-        coming = reader.submit(scene.read_filled, tile.read)
-        for following in tiles:
-            done, tile_done = coming.result(), tile
-            tile, coming = following, reader.submit(scene.read_filled, following.read)
-            yield tile_done, *done
-        yield tile, *coming.result()

@@ -11,13 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-
-from trifuse.core import BandSet, ConfigError, DataError, WeightsError, Window
+from trifuse.core import BandSet, ConfigError, WeightsError
 from trifuse.fusformer.card import Card, check_bands
 from trifuse.fusformer.model import Fusformer
-from trifuse.fusformer.prior import PRIORS, TileRun, regression_prior
+from trifuse.fusformer.network_run import NetworkRun
+from trifuse.fusformer.prior import PRIORS, Masked, TileRun, Upsampled, regression_prior
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
 from trifuse.fusformer.weights import load_weights
@@ -62,11 +60,7 @@ class Bicubic:
 
     def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
         """Nothing to prepare."""
-
-        def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-            return np.where(scene.missing(window), np.float32(np.nan), scene.upsampled(window))
-
-        return run
+        return Masked(scene, Upsampled(scene))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +84,7 @@ class Regression:
 
     def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
         """Fit the map to the degraded S2 and the S3."""
-        predict = regression_prior(scene, ridge=self.ridge, residual=self.residual)
-
-        def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-            return np.where(scene.missing(window), np.float32(np.nan), predict(window, hrmsi))
-
-        return run
+        return Masked(scene, regression_prior(scene, ridge=self.ridge, residual=self.residual))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,46 +129,24 @@ class Network:
         return check_bands(self.card, hr, lr)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
-        """Move the model to its device and fit the prior, if it starts from one."""
-        skip: TileRun
+        """Fit the prior, if the network starts from one."""
         if self.card.config.skip == "bicubic":
-
-            def skip(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-                return scene.upsampled(window)
-        elif self.card.prior in PRIORS:
-            skip = PRIORS[self.card.prior](scene)
-        else:
+            return NetworkRun(self.model, Upsampled(scene), scene, runtime)
+        if self.card.prior not in PRIORS:
             raise WeightsError(
                 f"the network starts from {self.card.prior!r}, an unknown prior",
                 fix="install the version of TriFuse that wrote it",
             )
-        device = runtime.torch_device
-        model = self.model.to(device).eval()
-
-        def tensor(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(device)
-
-        def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-            try:
-                with runtime.computing():
-                    out = model(tensor(hrmsi), tensor(skip(window, hrmsi)))
-            except torch.OutOfMemoryError:
-                raise DataError(
-                    f"a tile of {window.height}×{window.width} pixels does not fit into the "
-                    f"memory of {device}",
-                    fix="give a smaller tile",
-                ) from None
-            fused: np.ndarray = out[0].float().cpu().numpy()
-            # The network mixes bands: a cell without one of them is missing in all.
-            fused[:, scene.missing(window).any(axis=0)] = np.nan
-            return fused
-
-        return run
+        return NetworkRun(self.model, PRIORS[self.card.prior](scene), scene, runtime)
 
 
 METHODS: dict[str, str] = {
     "bicubic": "trifuse.fusformer.methods:Bicubic",
     "regression": "trifuse.fusformer.methods:Regression",
+    "local-regression": "trifuse.fusformer.classical.local_regression:LocalRegression",
+    "gsa": "trifuse.fusformer.classical.gsa:Gsa",
+    "mtf-glp-hs": "trifuse.fusformer.classical.mtf_glp:MtfGlpHs",
+    "sfim": "trifuse.fusformer.classical.sfim:Sfim",
     "atprk": "trifuse.fusformer.classical.atprk:Atprk",
 }
 """Methods without weights by their name on the command line, and where each is: loaded when asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ import torch
 from trifuse.core import ConfigError
 
 Precision = Literal["32", "bf16", "16"]
+BATCH_PIXELS = 1 << 19
+"""Pixels that a GPU gets at once: eight tiles of 256×256, 23 of 150×150."""
+
 _DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
@@ -23,6 +27,8 @@ class Runtime:
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``: the GPU where there is one.
         precision: ``32``, or autocast to ``bf16`` or ``16`` (CUDA); sums with the skip stay
             float32.
+        compile: whether networks go through ``torch.compile``, which takes a minute and then
+            saves time on large scenes; where it cannot, they run as they are.
 
     Raises:
         ConfigError: if the device is not there or cannot do the arithmetic.
@@ -30,6 +36,7 @@ class Runtime:
 
     device: str = "auto"
     precision: Precision = "32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("32", *_DTYPES):
@@ -51,6 +58,15 @@ class Runtime:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    @property
+    def readers(self) -> int:
+        """Threads that read ahead: a GPU is waited for by none, so more of them keep it busy."""
+        return 1 if self.torch_device.type == "cpu" else min(8, os.cpu_count() or 1)
+
+    def batch(self, pixels: int) -> int:
+        """Tiles of so many pixels to compute at once: caches hold one, a GPU wants many."""
+        return 1 if self.torch_device.type == "cpu" else max(1, BATCH_PIXELS // pixels)
 
     @contextmanager
     def computing(self) -> Iterator[None]:

@@ -25,6 +25,10 @@ class SelectedBands(CubeSource):
         self.name, self.grid, self.meta = source.name, source.grid, source.meta
         self.bands: BandSet = source.bands.select(source.bands.indices(names))
 
+    def __reduce__(self) -> tuple:
+        """Plain pieces: meta may be a proxy, which does not pickle."""
+        return SelectedBands, (self._source, self.bands.names)
+
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
         return self._source.read(window, self.bands.names if bands is None else bands)

@@ -5,10 +5,10 @@ A prior is fitted once per scene and then maps windows of sharp pixels to window
 
 from collections.abc import Callable
 
-from trifuse.fusformer.prior.base import TileRun
+from trifuse.fusformer.prior.base import Masked, TileRun, Upsampled
 from trifuse.fusformer.prior.regression import regression_prior
 
 PRIORS: dict[str, Callable[..., TileRun]] = {"regression": regression_prior}
 """Priors by the name that cards give them."""
 
-__all__ = ["PRIORS", "TileRun", "regression_prior"]
+__all__ = ["PRIORS", "TileRun", "Masked", "Upsampled", "regression_prior"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from trifuse.align import cells_inside, fit_cells
+from trifuse.align import SpectralMap, cells_inside, fit_cells
 from trifuse.core import Window
 from trifuse.fusformer.prior.base import TileRun
 from trifuse.fusformer.scene import Scene
@@ -23,9 +25,17 @@ def regression_prior(scene: Scene, *, ridge: float | str = "gcv", residual: bool
     """
     inside = cells_inside(scene.s2.grid, scene.pair, scene.psf)
     spectral, left = fit_cells(*scene.hr_coarse, scene.lrhsi, ridge=ridge, inside=inside)
+    return _Prediction(scene, spectral, left if residual else None)
 
-    def predict(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-        mapped: np.ndarray = spectral.apply(hrmsi)
-        return mapped + scene.moved(left, window) if residual else mapped
 
-    return predict
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prediction:
+    scene: Scene
+    spectral: SpectralMap
+    left: np.ndarray | None
+
+    def __call__(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        mapped: np.ndarray = self.spectral.apply(hrmsi)
+        if self.left is not None:
+            mapped += self.scene.moved(self.left, window)
+        return mapped
