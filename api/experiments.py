@@ -92,7 +92,7 @@ def wide_field(
     seconds = time.perf_counter() - started
     page = report(fused, s2=paths["s2"], s3=paths["s3"], overwrite=overwrite)
     assert done.selfcheck is not None
-    tiles = -((-(size - 20) // 130) ** 2)
+    tiles = len(TilePlan(size, size, 150, 20, blend="linear"))
     record = {
         "kind": "wide-field", "size": size, "seed": seed, "ratio": ratio, "tiles": tiles,
         "method": done.record["method"], "seconds": seconds, "selfcheck": done.selfcheck.to_json(),
