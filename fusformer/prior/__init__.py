@@ -7,8 +7,15 @@ from collections.abc import Callable
 
 from trifuse.fusformer.prior.base import Masked, TileRun, Upsampled
 from trifuse.fusformer.prior.regression import regression_prior
+from trifuse.fusformer.prior.restoration import posterior_deviation, restore
+from trifuse.fusformer.prior.scene_statistics import Statistics, scene_statistics
+from trifuse.fusformer.prior.sharpness import Sharpness, sharpness_of
 
 PRIORS: dict[str, Callable[..., TileRun]] = {"regression": regression_prior}
 """Priors by the name that cards give them."""
 
-__all__ = ["PRIORS", "TileRun", "Masked", "Upsampled", "regression_prior"]
+__all__ = [
+    "PRIORS", "TileRun", "Masked", "Upsampled", "regression_prior",
+    "Sharpness", "sharpness_of", "Statistics", "scene_statistics", "restore",
+    "posterior_deviation",
+]  # fmt: skip

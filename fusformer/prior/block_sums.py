@@ -1,0 +1,211 @@
+"""Second-order sums over blocks of a scene, from which its statistics are made."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import binary_dilation
+
+from trifuse.core import Window, fill_nearest
+from trifuse.core.resample import blur_matrix, degrade_matrix
+from trifuse.fusformer.prior.sharpness import LEAST_NOISE, Sharpness
+from trifuse.fusformer.prior.spectrum import cosines, interpolation, samples
+
+BINS = 40
+"""Of spatial frequency, in equal steps of its logarithm."""
+
+BIN_EDGES = np.geomspace(1 / 512, 0.7072, BINS + 1)
+"""Cycles per pixel; the highest is the corner of the frequency square."""
+
+LOW, HIGH = (0.03, 0.07), (0.15, 0.22)
+"""Cycles per pixel between which the power of blurred bands falls much more than of sharp ones."""
+
+LEAST_POWER = 0.05
+"""Least spectral density, in that of the noise."""
+
+
+class BlockSums:
+    """What is summed up block by block.
+
+    Args:
+        sharpness: of the bands.
+
+    Attributes:
+        blocks: taken so far.
+        cells: native pixels of the coarsest bands behind the covariance.
+        sharpest: numbers of the sharpest bands.
+    """
+
+    def __init__(self, sharpness: Sharpness) -> None:
+        self._s, count = sharpness, len(sharpness)
+        self._finest, self._period = min(sharpness.ratio), sharpness.period
+        self._noise = np.maximum(sharpness.noise, LEAST_NOISE)
+        self.sharpest = [i for i, r in enumerate(sharpness.ratio) if r == self._finest]
+        self.blocks, self.cells = 0, 0
+        self._total, self._pixels = np.zeros(count), np.zeros(count)
+        self._binned = np.zeros((2, BINS))
+        self._bands_of_power = np.zeros((count, 2, 2))
+        self._covariance = np.zeros((count, count))
+        # Moments of what is outside the range of the interpolation: the sharpest bands', then it.
+        size = len(self.sharpest) + 1
+        self._outside = np.zeros((count, size, size))
+        self._freedom = np.zeros(count)
+
+    def add(self, data: np.ndarray, window: Window, shape: tuple[int, int]) -> None:
+        """Take a block.
+
+        Args:
+            data: (l, y, x), whole periods; NaN where missing, no band altogether.
+            window: where it lies in the scene.
+            shape: of the scene.
+        """
+        missing = np.isnan(data)
+        self.blocks += 1
+        filled = (fill_nearest(data) if missing.any() else data).astype(np.float64)
+        self._total += np.where(missing, 0, data).sum(axis=(1, 2), dtype=np.float64)
+        self._pixels += (~missing).sum(axis=(1, 2))
+        hole = missing.any(axis=0)
+        centred = filled - filled.mean(axis=(1, 2), keepdims=True)
+        self._add_power(centred)
+        self._add_covariance(centred, hole)
+        self._add_outside(centred, hole, window, shape)
+
+    def mean(self) -> np.ndarray:
+        """(l,) mean of each band."""
+        return np.asarray(self._total / self._pixels)
+
+    def power(self) -> np.ndarray:
+        """(BINS,) spectral density of the sharpest bands without noise, above zero."""
+        total, count = self._binned
+        least = LEAST_POWER * float(np.mean(self._noise[self.sharpest] ** 2))
+        centres = np.log(BIN_EDGES[1:] * BIN_EDGES[:-1]) / 2
+        known = count > 0
+        value = np.log(np.maximum(total[known] / count[known], least))
+        at = centres[known]
+        filled = np.interp(centres, at, value)
+        # Beyond what interpolated bands show, the power goes on falling as it did before.
+        beyond = centres > at[-1]
+        if self._finest > 1 and beyond.any():
+            tail = slice(max(0, len(at) - 12), None)
+            slope = min(float(np.polyfit(at[tail], value[tail], 1)[0]), -2.0)
+            filled[beyond] = value[-1] + slope * (centres[beyond] - at[-1])
+        return np.asarray(np.maximum(np.exp(filled), least))
+
+    def covariance(self) -> np.ndarray:
+        """(l, l) covariance of detail at the coarsest sampling, noise taken off the diagonal."""
+        return self._covariance / max(self.cells, 1)
+
+    def ratio_of_powers(self) -> np.ndarray:
+        """(l,) power at LOW over power at HIGH, relative to the sharpest bands' median."""
+        sums, counts = self._bands_of_power[..., 0], self._bands_of_power[..., 1]
+        low, high = (sums / np.maximum(counts, 1)).T
+        ratio = low / np.maximum(high, 1e-30)
+        return np.asarray(ratio / np.median(ratio[self.sharpest]))
+
+    def outside(self) -> tuple[np.ndarray, np.ndarray]:
+        """Standard deviation outside the range, and the share that sharp bands explain: (l,) each.
+
+        NaN for bands of ratio 1, and where no pixel was fit to tell.
+        """
+        deviation, explained = np.full((2, len(self._s)), np.nan)
+        for i, moments in enumerate(self._outside):
+            if self._s.ratio[i] == 1 or self._freedom[i] < 1:
+                continue
+            own, sharp, cross = moments[-1, -1], moments[:-1, :-1], moments[:-1, -1]
+            deviation[i] = np.sqrt(own / self._freedom[i])
+            if own > 0 and self._finest == 1:
+                ridge = 1e-9 * np.trace(sharp) * np.eye(len(sharp)) + 1e-30 * np.eye(len(sharp))
+                explained[i] = cross @ np.linalg.solve(sharp + ridge, cross) / own
+        return deviation, explained
+
+    def _add_power(self, data: np.ndarray) -> None:
+        n_y, n_x = data.shape[1:]
+        dct_y, dct_x = cosines(n_y, (1,)), cosines(n_x, (1,))
+        f_y, f_x = np.arange(n_y) / (2 * n_y), np.arange(n_x) / (2 * n_x)
+        f = np.hypot(f_y[:, None], f_x[None, :])
+        parts = [(f >= a) & (f < b) for a, b in (LOW, HIGH)]
+        use = (f >= BIN_EDGES[0]) & (f < 0.45 / self._finest if self._finest > 1 else f < 1)
+        which = np.digitize(f[use], BIN_EDGES) - 1
+        for i, plane in enumerate(data):
+            power = (dct_y @ plane @ dct_x.T) ** 2
+            for k, part in enumerate(parts):
+                self._bands_of_power[i, k] += power[part].sum(), part.sum()
+            if i in self.sharpest:
+                # Of interpolated bands the power below their own Nyquist, sharpened; samples of
+                # r² pixels each have r² times the density of noise.
+                response = np.exp(-((2 * np.pi * f[use] * self._s.sigma(i)) ** 2))
+                net = power[use] - (self._noise[i] * self._finest) ** 2
+                self._binned[0] += np.bincount(which, net / response, BINS)
+                self._binned[1] += np.bincount(which, minlength=BINS)
+
+    def _add_covariance(self, data: np.ndarray, hole: np.ndarray) -> None:
+        period = self._period
+        details, noise = [], []
+        for i, plane in enumerate(data):
+            (cells_y, smooth_y), (cells_x, smooth_x) = (self._cells(n, i) for n in plane.shape)
+            details.append(cells_y @ plane @ cells_x.T - smooth_y @ plane @ smooth_x.T)
+            noise.append(self._noise[i] ** 2 * self._noise_share(i, plane.shape))
+        n_y, n_x = details[0].shape
+        bad = hole.reshape(n_y, period, n_x, period).any(axis=(1, 3))
+        if bad.any():
+            bad = binary_dilation(bad, iterations=2)
+        flat = np.stack(details)[:, ~bad]
+        self._covariance += flat @ flat.T - flat.shape[1] * np.diag(noise)
+        self.cells += flat.shape[1]
+
+    def _cells(self, n: int, band: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels to the coarsest sampling at its sharpness, and to the same smoothed."""
+        s, period = self._s, self._period
+        if s.ratio[band] == period:
+            cells = samples(n, period, s.upsampling)
+        else:
+            widest = max(s.sigma(i) for i in range(len(s)))
+            extra = float(np.sqrt(max(widest**2 - s.sigma(band) ** 2, 0)))
+            cells = degrade_matrix(n, period, extra).toarray()
+        return cells, blur_matrix(len(cells), 1.0) @ cells
+
+    def _noise_share(self, band: int, shape: tuple[int, ...]) -> float:
+        """Variance of the detail per variance of white noise of the native samples."""
+        inner = []
+        for n in shape:
+            both = self._cells(n, band)
+            ratio = self._s.ratio[band]
+            if ratio > 1:
+                up = interpolation(n, ratio, self._s.upsampling)
+                both = both[0] @ up, both[1] @ up
+            cells, smooth = both
+            products = (cells * cells, cells * smooth, smooth * smooth)
+            inner.append([float(p.sum(axis=1).mean()) for p in products])
+        y, x = inner
+        return y[0] * x[0] - 2 * y[1] * x[1] + y[2] * x[2]
+
+    def _add_outside(
+        self, data: np.ndarray, hole: np.ndarray, window: Window, shape: tuple[int, int]
+    ) -> None:
+        s = self._s
+        for ratio in (r for r in s.ratios if r > 1):
+            numbers = [i for i, r in enumerate(s.ratio) if r == ratio]
+            keep = _clear(hole, window, shape, 4 * ratio)
+            if not keep.any():
+                continue
+            out_y, out_x = (interpolation(n, ratio, s.upsampling) @ samples(n, ratio, s.upsampling)
+                            for n in hole.shape)  # fmt: skip
+            known = self.sharpest if self._finest == 1 else []
+            left = {i: (data[i] - out_y @ data[i] @ out_x.T)[keep] for i in (*known, *numbers)}
+            for i in numbers:
+                rows = np.stack([*(left[j] for j in known), left[i]])
+                at = np.r_[: len(known), -1]
+                self._outside[i][np.ix_(at, at)] += rows @ rows.T
+                self._freedom[i] += keep.sum() * (1 - 1 / ratio**2)
+
+
+def _clear(hole: np.ndarray, window: Window, shape: tuple[int, int], reach: int) -> np.ndarray:
+    """Pixels so far from holes and from borders that are not the scene's: (y, x) bool."""
+    keep = ~binary_dilation(hole, np.ones((3, 3)), iterations=reach) if hole.any() else ~hole
+    ends = (window.row, window.col), (window.row + window.height, window.col + window.width)
+    for axis in (0, 1):
+        view = np.moveaxis(keep, axis, 0)
+        if ends[0][axis] > 0:
+            view[:reach] = False
+        if ends[1][axis] < shape[axis]:
+            view[len(view) - reach :] = False
+    return np.asarray(keep)

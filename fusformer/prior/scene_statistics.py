@@ -1,0 +1,163 @@
+"""What the restoration must know of a scene: means, power by frequency, covariance of the bands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from trifuse.core import CubeSource, DataError, Window
+from trifuse.core.bands import canonical_name
+from trifuse.fusformer.prior.block_sums import BIN_EDGES, BlockSums
+from trifuse.fusformer.prior.sharpness import Sharpness
+
+BLOCK, MOST_BLOCKS = 240, 36
+"""Pixels of a block, and blocks that are looked at, spread evenly over the scene."""
+
+TRUST = 200.0
+"""Cells that the universal covariance counts for."""
+
+MAX_MISSING = 0.25
+"""Blocks that lack more of their pixels are left out, as long as there are others."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """Second-order statistics of a scene's sharp bands.
+
+    Attributes:
+        mean: (l,) of each band.
+        power: (bins,) spectral density of the sharp bands by frequency, mean over them: of an
+            orthonormal cosine transform, so its mean over frequencies is the variance of a pixel.
+        covariance: (l, l) of the bands' detail, mean 1 on the diagonal of the sharpest bands.
+        outside: (l,) standard deviation of what is outside the range of the interpolation; NaN
+            for bands of ratio 1.
+        detail: (l,) share (0–1) of it that the sharp bands' detail explains; NaN likewise.
+        ratio_of_powers: (l,) power at 0.03–0.07 over that at 0.15–0.22 cycles per pixel, relative
+            to the sharpest bands'.
+        cells: native pixels of the coarsest bands behind the covariance.
+    """
+
+    mean: np.ndarray
+    power: np.ndarray
+    covariance: np.ndarray
+    outside: np.ndarray
+    detail: np.ndarray
+    ratio_of_powers: np.ndarray
+    cells: int
+
+    def density(self, frequency: np.ndarray) -> np.ndarray:
+        """Spectral density at frequencies in cycles per pixel."""
+        edges = np.log(BIN_EDGES)
+        at = np.log(np.maximum(frequency, BIN_EDGES[0]))
+        return np.asarray(np.exp(np.interp(at, (edges[1:] + edges[:-1]) / 2, np.log(self.power))))
+
+    def select(self, numbers: Sequence[int]) -> Statistics:
+        """Those of some of the bands; the normalisation stays that of all."""
+        n = list(numbers)
+        return Statistics(
+            self.mean[n], self.power, self.covariance[np.ix_(n, n)], self.outside[n],
+            self.detail[n], self.ratio_of_powers[n], self.cells,
+        )  # fmt: skip
+
+
+def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
+    """Statistics of a scene, from blocks spread evenly over it: of the scene alone, memory flat.
+
+    The covariance is that of detail at the coarsest native sampling, where all bands can be made
+    equally sharp, drawn towards the universal one of Sentinel-2's bands by ``TRUST`` cells.
+
+    Args:
+        source: the image, in reflectance.
+        sharpness: of its bands.
+
+    Returns:
+        The statistics, bands in the source's order.
+
+    Raises:
+        DataError: if the image holds no native pixel of the coarsest bands, or no valid one.
+    """
+    if len(sharpness) != len(source.bands):
+        raise DataError(f"sharpness of {len(sharpness)} bands for {len(source.bands)}",
+                        where=source.name)  # fmt: skip
+    if min(source.grid.shape) < 4 * sharpness.period:
+        raise DataError(
+            f"{source.grid.height}×{source.grid.width} pixels are too few to learn from where "
+            f"native pixels have {sharpness.period}", where=source.name,
+            fix="give a larger image",
+        )  # fmt: skip
+    windows = sample_windows(source.grid.shape, sharpness.period)
+    spoilt: list[tuple[float, Window]] = []
+    sums = BlockSums(sharpness)
+    for window in windows:
+        data = source.read(window).masked()
+        share = float(np.isnan(data).any(axis=0).mean())
+        if share > MAX_MISSING:
+            spoilt.append((share, window))
+        else:
+            sums.add(data, window, source.grid.shape)
+    if not sums.blocks:
+        # All are holed: the least holed quarter has to do.
+        spoilt.sort(key=lambda s: s[0])
+        for share, window in spoilt[: max(1, len(spoilt) // 4)]:
+            if share < 1:
+                sums.add(source.read(window).masked(), window, source.grid.shape)
+    if not sums.blocks:
+        raise DataError("no pixel is valid in all bands", where=source.name)
+    covariance = _with_universal(sums.covariance(), sums.cells, source.bands.names)
+    scale = covariance.diagonal()[sums.sharpest].mean()
+    return Statistics(
+        sums.mean(), sums.power(), covariance / scale, *sums.outside(), sums.ratio_of_powers(),
+        sums.cells,
+    )  # fmt: skip
+
+
+def sample_windows(shape: tuple[int, int], period: int) -> list[Window]:
+    """At most MOST_BLOCKS windows of BLOCK pixels, spread evenly, on multiples of the period."""
+    spans = []
+    for n in shape:
+        size = min(BLOCK - BLOCK % period, n - n % period)
+        count = -(-n // size)
+        last = n - n % period - size
+        starts = [round(last / period * i / max(count - 1, 1)) * period for i in range(count)]
+        spans.append([(s, size) for s in starts])
+    all_ = [Window(r, c, h, w) for r, h in spans[0] for c, w in spans[1]]
+    if len(all_) <= MOST_BLOCKS:
+        return all_
+    chosen = np.linspace(0, len(all_) - 1, MOST_BLOCKS).round().astype(int)
+    return [all_[i] for i in chosen]
+
+
+def _with_universal(covariance: np.ndarray, cells: int, names: Sequence[str]) -> np.ndarray:
+    """The scene's covariance drawn towards the universal one, where its bands are known."""
+    known, universal = universal_covariance()
+    at = [known.get(canonical_name(n), -1) for n in names]
+    size = max(covariance.diagonal().mean(), 1e-12)
+    drawn = covariance / size
+    if min(at) >= 0:
+        shared = universal[np.ix_(at, at)]
+        drawn = (cells * drawn + TRUST * shared / shared.diagonal().mean()) / (cells + TRUST)
+    values, vectors = np.linalg.eigh((drawn + drawn.T) / 2)
+    return np.asarray((vectors * np.maximum(values, LEAST_SHARE)) @ vectors.T)
+
+
+LEAST_SHARE = 1e-4
+"""Least eigenvalue of the covariance, of the mean variance of the bands."""
+
+
+@lru_cache(maxsize=1)
+def universal_covariance() -> tuple[dict[str, int], np.ndarray]:
+    """Covariance of the detail of Sentinel-2's bands over many landscapes.
+
+    Returns:
+        Number of each band by name, and (12, 12) float64. Made by ``universal_covariance.py`` in
+        the folder of measurements from procedural scenes.
+    """
+    file = resources.files("trifuse.fusformer.prior") / "universal_covariance.json"
+    about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return {n: i for i, n in enumerate(about["bands"])}, np.array(about["covariance"])

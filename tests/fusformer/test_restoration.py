@@ -1,0 +1,191 @@
+"""The restoration of Sentinel-2's bands to one sharpness."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from trifuse.core import BandSet, Cube, DataError, Grid, MemorySource
+from trifuse.core.resample import degrade_matrix, upsample_matrix
+from trifuse.fusformer.prior import (
+    Sharpness,
+    posterior_deviation,
+    restore,
+    scene_statistics,
+    sharpness_of,
+)
+from trifuse.fusformer.prior.restoration import BlockRestorer
+from trifuse.fusformer.prior.scene_statistics import Statistics
+from trifuse.fusformer.prior.sharpness import pixel_noise
+from trifuse.fusformer.prior.spectrum import cosines, frequencies, samples, transfer
+from trifuse.simulate import procedural_scene, scene_views
+from trifuse.simulate.observation import PROTOCOLS, Observed, observe
+
+
+@lru_cache(maxsize=1)
+def views() -> tuple[Cube, Cube]:
+    s2, _, s3 = scene_views(MemorySource(procedural_scene(120, 3, gsd=10.0)))
+    return s2, s3
+
+
+@lru_cache(maxsize=8)
+def observed(protocol: str = "real-world") -> Observed:
+    return observe(*views(), 10, PROTOCOLS[protocol], seed=3)
+
+
+def rmse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(((a - b).astype(np.float64) ** 2).mean(axis=(1, 2))))
+
+
+@pytest.mark.parametrize(
+    ("n", "chain"), [(36, (1, 2, 6)), (24, (2, 6)), (30, (1, 3)), (24, (1, 4))]
+)
+def test_frequencies_fold(n: int, chain: tuple[int, ...]) -> None:
+    assert sorted(frequencies(n, chain)) == list(range(n))
+    for ratio in (r for r in chain if r > 1):
+        down = degrade_matrix(n, ratio, 0.5 * ratio)
+        whole = cosines(n, chain, ratio) @ (down @ cosines(n, chain).T)
+        folded = np.zeros_like(whole)
+        at = np.tile(np.arange(n // ratio), ratio)
+        folded[at, np.arange(n)] = transfer(n, chain, ratio, 0.5 * ratio)
+        np.testing.assert_allclose(whole, folded, atol=1e-12)
+
+
+def test_samples_are_found_again() -> None:
+    cells = np.random.default_rng(0).normal(size=9)
+    up = upsample_matrix(9, 6) @ cells
+    np.testing.assert_allclose(samples(54, 6, "bicubic") @ up, cells, atol=1e-10)
+
+
+def test_solution_is_that_of_the_normal_equations() -> None:
+    # The whole system written down as one dense matrix, and solved.
+    rng = np.random.default_rng(1)
+    ratios, sigma, n = (1, 6, 2, 2), 0.02, 12
+    sharpness = Sharpness(ratios, (0.3, 0.25, 0.3, 0.2), (0.01, sigma, 0.03, sigma))
+    root = rng.normal(size=(4, 4))
+    statistics = Statistics(
+        rng.normal(size=4), np.geomspace(5, 0.01, 40), root @ root.T, np.full(4, np.nan),
+        np.full(4, np.nan), np.ones(4), 100,
+    )  # fmt: skip
+    native = [rng.normal(size=(n // r, n // r)) for r in ratios]
+    up = [upsample_matrix(n // r, r).toarray() if r > 1 else np.eye(n) for r in ratios]
+    image = np.stack([u @ y @ u.T for u, y in zip(up, native, strict=True)]).astype(np.float32)
+    found = BlockRestorer((n, n), sharpness, statistics)(image)
+
+    d = np.cos(np.pi * np.outer(np.arange(n), np.arange(n) + 0.5) / n) * np.sqrt(2 / n)
+    d[0] /= np.sqrt(2)
+    f = np.hypot(*np.meshgrid(np.arange(n) / (2 * n), np.arange(n) / (2 * n), indexing="ij"))
+    dct = np.kron(d, d)
+    field = dct.T @ np.diag(statistics.density(f).ravel()) @ dct
+    prior = np.kron(statistics.covariance, field)
+    rows, noise, seen = [], [], []
+    for b, ratio in enumerate(ratios):
+        down = np.eye(n)
+        if ratio > 1:
+            down = degrade_matrix(n, ratio, sharpness.sigma(b)).toarray()
+        pick = np.eye(4)[b : b + 1]
+        rows.append(np.kron(pick, np.kron(down, down)))
+        noise += [sharpness.noise[b] ** 2] * (n // ratio) ** 2
+        seen.append((native[b] - statistics.mean[b]).ravel())
+    see = np.concatenate(rows)
+    gain = prior @ see.T @ np.linalg.inv(see @ prior @ see.T + np.diag(noise))
+    expected = (gain @ np.concatenate(seen)).reshape(4, n, n) + statistics.mean[:, None, None]
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    variance = np.diag(prior - gain @ see @ prior).reshape(4, -1).mean(axis=1)
+    deviation = BlockRestorer((n, n), sharpness, statistics).deviation
+    np.testing.assert_allclose(deviation, np.sqrt(variance), rtol=1e-6)
+
+
+@pytest.mark.parametrize("protocol", ["real-world", "native-noise"])
+def test_restores_far_beyond_what_was_seen(protocol: str) -> None:
+    seen = observed(protocol)
+    source = MemorySource(seen.hrmsi)
+    sharpness = sharpness_of(source)
+    assert sharpness is not None and sharpness.ratios == (1, 2, 6)
+    statistics = scene_statistics(source, sharpness)
+    restored = restore(seen.hrmsi.data, sharpness, statistics)
+    before, after = rmse(seen.hrmsi.data, seen.sharp.data), rmse(restored, seen.sharp.data)
+    assert (after < before).all()
+    blurred = np.array(sharpness.ratio) > 1
+    assert np.median(before[blurred] / after[blurred]) > 4
+    # What the model says of its own error holds within a factor.
+    told = posterior_deviation(sharpness, statistics)
+    assert (np.abs(np.log(told / after)) < np.log(2)).all()
+
+
+def test_noise_on_pixels_is_measured_and_told_from_that_of_samples() -> None:
+    for protocol, level in (("real-world", 0.003), ("native-noise", 0.0), ("noise-half", 0.003)):
+        seen = observed(protocol)
+        source = MemorySource(seen.hrmsi)
+        sharpness = sharpness_of(source)
+        assert sharpness is not None
+        statistics = scene_statistics(source, sharpness)
+        blurred = np.array(sharpness.ratio) > 1
+        np.testing.assert_allclose(statistics.outside[blurred], level, rtol=0.05, atol=1e-4)
+        assert np.isnan(statistics.outside[~blurred]).all()
+        pixels, _ = pixel_noise(sharpness, statistics.outside)
+        assert (pixels[blurred] > 0).all() == (level > 0)
+
+
+def test_order_of_bands_does_not_matter() -> None:
+    cube = observed().hrmsi
+    names = cube.bands.names
+    turned = cube.select(names[::-1])
+    results = []
+    for c in (cube, turned):
+        source = MemorySource(c)
+        sharpness = sharpness_of(source)
+        assert sharpness is not None
+        results.append(restore(c.data, sharpness, scene_statistics(source, sharpness)))
+    np.testing.assert_allclose(results[0][::-1], results[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "names", [("B2", "B3", "B4", "B8", "B11"), ("B8A", "B11"), ("B4", "B9"), ("B5", "B1")]
+)
+def test_any_bands(names: tuple[str, ...]) -> None:
+    seen = observed()
+    cube, truth = seen.hrmsi.select(names), seen.sharp.select(names)
+    source = MemorySource(cube)
+    sharpness = sharpness_of(source)
+    assert sharpness is not None
+    restored = restore(cube.data, sharpness, scene_statistics(source, sharpness))
+    assert (rmse(restored, truth.data) < rmse(cube.data, truth.data)).all()
+
+
+def test_sharp_or_unknown_stays_as_it_is() -> None:
+    cube = observed("clean").hrmsi
+    assert sharpness_of(MemorySource(cube)) is None  # all 1:1
+    plain = Cube(cube.data, cube.valid, cube.bands, cube.grid)
+    assert sharpness_of(MemorySource(plain)) is None  # nothing is told
+    assert (restore(cube.data, None, None) == cube.data).all()
+
+
+def test_what_is_missing_stays_missing_and_does_not_ring() -> None:
+    seen = observed()
+    source = MemorySource(seen.hrmsi)
+    sharpness = sharpness_of(source)
+    assert sharpness is not None
+    statistics = scene_statistics(source, sharpness)
+    whole = restore(seen.hrmsi.data, sharpness, statistics)
+    holed = seen.hrmsi.data.copy()
+    holed[:, 50:60, 40:55] = np.nan
+    holed[3, 90:93, 20:22] = np.nan
+    result = restore(holed, sharpness, statistics)
+    assert (np.isnan(result) == np.isnan(holed)).all()
+    difference = np.abs(result - whole)
+    far = np.ones(whole.shape[1:], bool)
+    far[50 - 24 : 60 + 24, 40 - 24 : 55 + 24] = False
+    far[90 - 24 : 93 + 24, 20 - 24 : 22 + 24] = False
+    assert difference[:, far].max() < 0.002
+    assert np.nanmax(difference) < 0.3
+
+
+def test_too_small_an_image_says_so() -> None:
+    bands = BandSet.of(["B2", "B9"])
+    grid = Grid.from_origin("EPSG:32633", 0, 0, 10, 18, 18)
+    cube = Cube(np.zeros((2, 18, 18), np.float32), np.ones((18, 18), bool), bands, grid)
+    with pytest.raises(DataError, match="too few"):
+        scene_statistics(MemorySource(cube), Sharpness((1, 6), (0.3, 0.3), (0.003, 0.003)))
