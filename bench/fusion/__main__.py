@@ -19,7 +19,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench.fusion import methods, results, runner, scenes, tables
+from bench.fusion import claims, methods, results, runner, scenes, tables
 from trifuse.simulate import PROTOCOLS
 
 PAIRS = ("physics:regression-best", "physics:regression", "refined:physics",
@@ -74,6 +74,7 @@ def main(given: list[str] | None = None) -> int:
     )
     pairs = [tuple(p.split(":", 1)) for p in options.pairs]
     text = tables.format_results(found, pairs, options.per_band)  # type: ignore[arg-type]
+    text = "\n\n".join(filter(None, [text, claims.format_claims(found)]))
     print(text)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "table.txt").write_text(text + "\n", encoding="utf-8")

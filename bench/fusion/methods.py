@@ -20,8 +20,9 @@ import yaml
 import trifuse
 from bench.fusion.scenes import Views
 from trifuse.align import register
-from trifuse.core import Cube
+from trifuse.core import ConfigError, Cube
 from trifuse.fusformer import get_method
+from trifuse.fusing import choose_method
 from trifuse.simulate import PROTOCOLS, ObservationErrors, Observed, observe
 
 RIDGES = ("1e-4", "1e-3", "1e-2")
@@ -32,6 +33,7 @@ BEST = "regression-best"
 GROUPS: dict[str, tuple[str, ...]] = {
     "limits": ("limit", "limit-sharp"),
     "baselines": ("bicubic", "regression@coregister=off", "regression", *FIXED),
+    "classical": ("local-regression", "gsa", "mtf-glp-hs", "sfim", "cnmf", "hysure", "atprk"),
     BEST: FIXED,
 }
 
@@ -132,11 +134,22 @@ def run(spec: str, case: Case, weights: Path) -> Made:
         how |= {"method": "network", **options}
     elif name != "default":
         how["method"] = get_method(name, **options) if options else name
+    _refuse_seen(how, case.views.name)
     fused = trifuse.fuse(seen.hrmsi, seen.lrhsi, quicklook=False, **how)
     took = time.perf_counter() - start
     assert fused.cube is not None
     shift = tuple(fused.record.get("registration", {}).get("shift_pixels") or (0.0, 0.0))
     return Made(fused.cube.masked(), took, shift)  # type: ignore[arg-type]
+
+
+def _refuse_seen(how: dict[str, Any], scene: str) -> None:
+    """No method is scored on a scene that it was trained on, as far as its card tells."""
+    method = how.get("method")
+    chosen = choose_method(method, how.get("weights"))
+    protocol = getattr(getattr(chosen, "card", None), "protocol", {})
+    trained = {str(s) for s in (*getattr(chosen, "trained_on", ()), *protocol.get("scenes", ()))}
+    if {scene, scene.partition("-")[0]} & trained:
+        raise ConfigError(f"{chosen.name} was trained on {scene}")
 
 
 def _heeded(coregister: Any, seen: Observed) -> Any:
