@@ -18,7 +18,6 @@ import numpy as np
 from trifuse.align import SpectralMap, cells_inside, fit_cells
 from trifuse.align.regression import HIDDEN
 from trifuse.core import DataError, Window, fill_nearest
-from trifuse.fusformer.prior import TileRun
 from trifuse.fusformer.scene import Scene
 
 FLAT = 1e-6
@@ -86,7 +85,7 @@ def coarse_cells(scene: Scene, ridge: float | str) -> Cells:
     return Cells(spectral, s2, sharp + left, sharp, trust)
 
 
-def injection(scene: Scene, cells: Cells, gain: np.ndarray, low: np.ndarray) -> TileRun:
+def injection(scene: Scene, cells: Cells, gain: np.ndarray, low: np.ndarray) -> Injection:
     """Detail of the synthetic sharp bands, added with one gain per band.
 
     Args:
@@ -103,47 +102,48 @@ def injection(scene: Scene, cells: Cells, gain: np.ndarray, low: np.ndarray) -> 
     )
     # Upsampling is linear: what depends on cells alone goes through it once.
     rest = (cells.s3 - gain[:, None, None] * low).astype(np.float32)
+    return Injection(scene, spectral, rest)
 
-    def predict(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-        fused: np.ndarray = spectral.apply(hrmsi) + scene.moved(rest, window)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Injection:
+    """A map of the sharp pixels, and a remainder in cells (L, h, w) that is upsampled and added."""
+
+    scene: Scene
+    spectral: SpectralMap
+    rest: np.ndarray
+
+    def __call__(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        """See :data:`trifuse.fusformer.prior.TileRun`."""
+        fused: np.ndarray = self.spectral.apply(hrmsi) + self.scene.moved(self.rest, window)
         return fused
 
-    return predict
 
-
-def modulation(scene: Scene, cells: Cells, floor: float) -> TileRun:
-    """Detail of the synthetic sharp bands, added in proportion to S3.
+@dataclass(frozen=True, slots=True, eq=False)
+class Modulation:
+    """Detail of the synthetic sharp bands, added in proportion to S3; finite everywhere.
 
     S3 · P / P_L is S3 + (S3 / P_L) · (P − P_L). The quotient is taken as
     (S3 · P_L + floor²) / (P_L² + floor²): that is S3 / P_L where P_L is well above the floor, tends
     to 1 where P_L tends to 0, and is smooth and bounded for any sign of both.
 
-    Args:
+    Attributes:
         scene: the two images.
         cells: their cells.
         floor: reflectance.
-
-    Returns:
-        The fused window, finite everywhere.
     """
-    least = np.float32(floor**2)
 
-    def predict(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-        fused, low = scene.moved(cells.s3, window), scene.moved(cells.sharp, window)
+    scene: Scene
+    cells: Cells
+    floor: float
+
+    def __call__(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        """See :data:`trifuse.fusformer.prior.TileRun`."""
+        cells, least = self.cells, np.float32(self.floor**2)
+        fused, low = (self.scene.moved(c, window) for c in (cells.s3, cells.sharp))
         gain = (fused * low + least) / (low * low + least)
         fused += gain * (cells.spectral.apply(hrmsi) - low)
         return fused
-
-    return predict
-
-
-def masked(scene: Scene, predict: TileRun) -> TileRun:
-    """The same, NaN where S3 has no value."""
-
-    def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-        return np.where(scene.missing(window), np.float32(np.nan), predict(window, hrmsi))
-
-    return run
 
 
 def require_cells(cells: Cells, count: int, what: str) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from trifuse.align import fit_map
 from trifuse.core import BandSet
-from trifuse.fusformer.classical.cells import coarse_cells, injection, masked, require_cells
-from trifuse.fusformer.prior import TileRun
+from trifuse.fusformer.classical.cells import coarse_cells, injection, require_cells
+from trifuse.fusformer.prior import Masked, TileRun
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
 
@@ -54,4 +54,4 @@ class Gsa:
         intensity = fit_map(cells.s3, cells.sharp, ridge=self.ridge, weights=weights).apply(
             cells.s3
         )
-        return masked(scene, injection(scene, cells, cells.gain(intensity), intensity))
+        return Masked(scene, injection(scene, cells, cells.gain(intensity), intensity))

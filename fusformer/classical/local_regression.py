@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trifuse.core import BandSet, ConfigError, Window
-from trifuse.fusformer.classical.cells import coarse_cells, masked
+from trifuse.fusformer.classical.cells import Cells, coarse_cells
 from trifuse.fusformer.classical.local_maps import local_maps
-from trifuse.fusformer.prior import TileRun
+from trifuse.fusformer.prior import Masked, TileRun
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
 
@@ -61,16 +61,36 @@ class LocalRegression:
         """Fit the maps: (l + 1) · L values per coarse cell are kept."""
         cells = coarse_cells(scene, self.scene_ridge)
         matrix, offset = local_maps(cells, self.window, self.ridge)
+        return Masked(scene, LocalMaps(scene, cells, matrix, offset, self.residual))
 
-        def predict(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-            if self.residual:
-                fused, seen = scene.moved(cells.s3, window), hrmsi - scene.moved(cells.s2, window)
-            else:
-                fused, seen = scene.moved(offset, window), hrmsi
-            # One band at a time: the maps at every pixel are many times the image.
-            for plane, weights in zip(fused, matrix, strict=True):
-                for weight, band in zip(scene.moved(weights, window), seen, strict=True):
-                    plane += weight * band
-            return fused
 
-        return masked(scene, predict)
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalMaps:
+    """Maps in each coarse cell, ready for windows; finite everywhere.
+
+    Attributes:
+        scene: the two images.
+        cells: their cells.
+        matrix: (L, l, h, w) float32.
+        offset: (L, h, w) float32.
+        residual: see :class:`LocalRegression`.
+    """
+
+    scene: Scene
+    cells: Cells
+    matrix: np.ndarray
+    offset: np.ndarray
+    residual: bool
+
+    def __call__(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        """See :data:`trifuse.fusformer.prior.TileRun`."""
+        moved = self.scene.moved
+        if self.residual:
+            fused, seen = moved(self.cells.s3, window), hrmsi - moved(self.cells.s2, window)
+        else:
+            fused, seen = moved(self.offset, window), hrmsi
+        # One band at a time: the maps at every pixel are many times the image.
+        for plane, weights in zip(fused, self.matrix, strict=True):
+            for weight, band in zip(moved(weights, window), seen, strict=True):
+                plane += weight * band
+        return fused

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from trifuse.core import BandSet, ConfigError
-from trifuse.fusformer.classical.cells import coarse_cells, injection, masked, modulation
-from trifuse.fusformer.prior import TileRun
+from trifuse.fusformer.classical.cells import Modulation, coarse_cells, injection
+from trifuse.fusformer.prior import Masked, TileRun
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
 
@@ -32,7 +32,7 @@ class MtfGlpHs:
     Attributes:
         ridge: of the synthetic sharp bands, see :func:`trifuse.align.fit_map`.
         gain: ``global`` or ``hpm``.
-        floor: reflectance, see :func:`trifuse.fusformer.classical.cells.modulation`; of ``hpm``.
+        floor: reflectance, see :func:`trifuse.fusformer.classical.cells.Modulation`; of ``hpm``.
     """
 
     ridge: float | str = "gcv"
@@ -55,9 +55,9 @@ class MtfGlpHs:
         """Fit synthetic sharp bands and gains to the coarse cells."""
         cells = coarse_cells(scene, self.ridge)
         if self.gain == "hpm":
-            return masked(scene, modulation(scene, cells, self.floor))
+            return Masked(scene, Modulation(scene, cells, self.floor))
         gain = cells.gain(cells.sharp)
-        return masked(scene, injection(scene, cells, gain, cells.sharp))
+        return Masked(scene, injection(scene, cells, gain, cells.sharp))
 
 
 def check_floor(floor: float) -> None:

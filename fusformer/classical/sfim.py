@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trifuse.core import BandSet
-from trifuse.fusformer.classical.cells import coarse_cells, masked, modulation
+from trifuse.fusformer.classical.cells import Modulation, coarse_cells
 from trifuse.fusformer.classical.mtf_glp import FLOOR, check_floor
-from trifuse.fusformer.prior import TileRun
+from trifuse.fusformer.prior import Masked, TileRun
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
 
@@ -28,7 +28,7 @@ class Sfim:
 
     Attributes:
         ridge: of the synthetic sharp bands, see :func:`trifuse.align.fit_map`.
-        floor: reflectance, see :func:`trifuse.fusformer.classical.cells.modulation`.
+        floor: reflectance, see :func:`trifuse.fusformer.classical.cells.Modulation`.
     """
 
     ridge: float | str = "gcv"
@@ -47,4 +47,4 @@ class Sfim:
     def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
         """Fit synthetic sharp bands to the coarse cells."""
         cells = coarse_cells(scene, self.ridge)
-        return masked(scene, modulation(scene, cells, self.floor))
+        return Masked(scene, Modulation(scene, cells, self.floor))

@@ -1,5 +1,6 @@
 """Hypersharpening by GSA, MTF-GLP and SFIM, and the local regression."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from trifuse.core import (
     degrade,
     upsample,
 )
-from trifuse.fusformer import METHODS, Regression, fuse_cube, get_method
+from trifuse.fusformer import METHODS, Regression, Runtime, Scene, fuse_cube, get_method
 from trifuse.fusformer.classical.gsa import Gsa
 from trifuse.fusformer.classical.local_regression import LocalRegression
 from trifuse.fusformer.classical.mtf_glp import MtfGlpHs
@@ -266,7 +267,7 @@ def test_the_ridge_is_the_one_that_predicts_cells_left_out(monkeypatch):
     sharp, coarse = s2.read().data.astype(float), s3.read().data.astype(float)
     coarse += 0.01 * np.random.default_rng(1).standard_normal(coarse.shape)
     seen = degrade(sharp, 5)
-    ridges = (1e-3, 1e-2, 0.1, 1.0)
+    ridges = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
     errors = np.zeros(len(ridges))
     for n, ridge in enumerate(ridges):
         for at in np.ndindex(*coarse.shape[1:]):
@@ -332,3 +333,13 @@ def test_bad_options_and_too_little_ground_are_one_line():
         run("gsa", s2, s3)
     for name in set(NAMES) - {"gsa"}:
         assert np.isfinite(run(name, s2, s3).data).all()
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_what_is_prepared_travels_to_workers(method):
+    s2, s3, _ = pair()
+    scene = Scene(s2, s3, HR.names, LR.names, PSF.from_mtf())
+    prepared, window = method.prepare(scene, Runtime("cpu")), Window(3, 7, 20, 30)
+    sharp = scene.read_filled(window)[0]
+    again = pickle.loads(pickle.dumps(prepared))
+    np.testing.assert_array_equal(again(window, sharp), prepared(window, sharp))
