@@ -26,7 +26,7 @@ class FusformerConfig:
         heads: attention heads; must divide ``width`` (mixers ``global``, ``channel``, ``window``).
         encoder: encoder layers, each one mixer and one feed-forward.
         decoder: decoder layers, each two mixers and one feed-forward.
-        mixer: ``dwconv``, ``window``, ``none`` (finite reach: exact tiles), ``global``,
+        mixer: ``conv``, ``dwconv``, ``window``, ``none`` (finite reach: exact tiles), ``global``,
             ``channel`` (statistics of the whole tile: blended tiles).
         mlp_ratio: hidden width of the feed-forward over ``width``.
         kernel: edge of the depth-wise kernels in pixels, odd.

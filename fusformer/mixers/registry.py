@@ -6,11 +6,13 @@ from trifuse.core import ConfigError
 from trifuse.fusformer.config import FusformerConfig
 from trifuse.fusformer.mixers.base import Mixer
 from trifuse.fusformer.mixers.channel import ChannelMixer
+from trifuse.fusformer.mixers.conv import ConvMixer
 from trifuse.fusformer.mixers.dwconv import DepthwiseMixer
 from trifuse.fusformer.mixers.global_attention import GlobalMixer
 from trifuse.fusformer.mixers.window import WindowMixer
 
 MIXERS: dict[str, type[Mixer] | None] = {
+    "conv": ConvMixer,
     "dwconv": DepthwiseMixer,
     "window": WindowMixer,
     "channel": ChannelMixer,
