@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,14 @@ from trifuse.core import (
     Window,
 )
 from trifuse.core.resample import NO_SHIFT
-from trifuse.fusformer import SelfCheck, fuse_cube
+from trifuse.fusformer import SelfCheck, fuse_cube, get_method
 from trifuse.fusformer.selfcheck import MIN_SHARE, compare
 from trifuse.fusing import selfcheck_text
 from trifuse.inputs import Image, as_source
 from trifuse.metrics import Scores, format_bands, format_table, score
+
+BASELINES = ("bicubic", "regression")
+"""What stands beside an evaluated image unless other methods are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,15 @@ def evaluate(
     s3: Image | None = None,
     mtf: float = 0.3,
     margin: int = 0,
+    baselines: Sequence[str] | None = None,
     extra: Mapping[str, Cube] | None = None,
 ) -> Evaluation:
     """Score a fused cube.
 
-    With a truth, image quality against it; with ``s2`` and ``s3`` also of bicubic and of the
-    per-scene regression with residual correction, which any method must beat. With ``s3``, the
-    paper's self-check: the cube degraded to Sentinel-3's cells against what Sentinel-3 saw.
+    With a truth, image quality against it; with ``s2`` and ``s3`` also of the baselines: bicubic
+    and the per-scene regression with residual correction, which any method must beat, or those
+    that are named. With ``s3``, the paper's self-check: the cube degraded to Sentinel-3's cells
+    against what Sentinel-3 saw.
 
     Args:
         fused: the cube to judge; None prints the baselines alone.
@@ -75,13 +80,20 @@ def evaluate(
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency, for a fused cube
             that does not tell what it was made with.
         margin: pixels left out at each edge of the image.
+        baselines: methods without weights, by the names of :data:`trifuse.fusformer.METHODS`;
+            default: :data:`BASELINES`, where the inputs for them are given.
         extra: further cubes to put into the table, by name.
 
     Raises:
-        DataError: if there is nothing to compare with.
+        DataError: if there is nothing to compare with, or baselines are named without the
+            images that they need.
         GridError: if the images do not lie on one grid.
         BandError: if they share no bands.
+        ConfigError: if a baseline is no known method.
     """
+    if baselines is not None and (truth is None or s2 is None or s3 is None):
+        raise DataError("baselines without their images", fix="give a truth, S2 and S3")
+    methods = [get_method(n) for n in dict.fromkeys(BASELINES if baselines is None else baselines)]
     if truth is None and (s3 is None or fused is None):
         raise DataError("nothing to compare with", fix="give a truth, or a fused cube and its S3")
     psf, shift = PSF.from_mtf(mtf), NO_SHIFT
@@ -90,11 +102,11 @@ def evaluate(
             psf, shift = _seen_by(source, psf)
     cubes: dict[str, Cube] = {}
     ratio = 1.0
-    if s2 is not None and s3 is not None:
+    if truth is not None and s2 is not None and s3 is not None:
         with as_source(s2) as sharp, as_source(s3) as coarse:
-            for method in ("bicubic", "regression"):
-                cubes[method], result = fuse_cube(sharp, coarse, method=method, psf=psf,
-                                                  shift=shift)  # fmt: skip
+            for method in methods:
+                cubes[method.name], result = fuse_cube(sharp, coarse, method=method, psf=psf,
+                                                       shift=shift)  # fmt: skip
                 ratio = float(result.ratio)
     cubes |= dict(extra or {})
     check = None

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, network_on_series, plain
+from trifuse.cli.methods import MethodOption
+from trifuse.cli.options import PATH, Result, command, names, network_on_series, plain
 
 _TASKS = ("gap-filling", "band-sharpening", "fusion", "thermal")
 
@@ -40,24 +41,30 @@ def evaluate() -> None:
               help="Modulation transfer of the coarse sensor at Nyquist.")  # fmt: skip
 @click.option("--margin", type=click.IntRange(0), default=0, show_default=True,
               help="Pixels left out at each edge.")  # fmt: skip
+@click.option("--baselines", cls=MethodOption, callback=names, metavar="NAME,NAME",
+              help="What stands beside it; default: bicubic,regression.")  # fmt: skip
 @click.option("--per-band", is_flag=True, help="Also print the PSNR of each band.")
 @command
 def fused(
     fused: Path | None, truth: Path | None, s2: Path | None, s3: Path | None, mtf: float,
-    margin: int, per_band: bool, overwrite: bool, dry_run: bool,
+    margin: int, baselines: list[str] | None, per_band: bool, overwrite: bool, dry_run: bool,
 ) -> Result:  # fmt: skip
     """Score FUSED against a truth, or against its own S3 input.
 
     With --s2 and --s3 the table also has bicubic and the per-scene regression with residual
-    correction. PSNR is the mean over bands of 20·log10(maximum of the true band / RMSE).
+    correction, or the methods named. PSNR is the mean over bands of 20·log10(maximum of the true
+    band / RMSE).
 
     \b
     trifuse evaluate fused.tif --truth truth.tif --s2 s2.tif --s3 s3.tif
+    trifuse evaluate fused.tif --truth truth.tif --s2 s2.tif --s3 s3.tif --baselines gsa,sfim
     trifuse evaluate fused.tif --s3 s3.tif
     """
     from trifuse.evaluating import evaluate as evaluate_images
 
-    done = evaluate_images(fused, truth=truth, s2=s2, s3=s3, mtf=mtf, margin=margin)
+    done = evaluate_images(
+        fused, truth=truth, s2=s2, s3=s3, mtf=mtf, margin=margin, baselines=baselines
+    )
     return Result(done.table(per_band=per_band), plain(dict(done.record)))
 
 
