@@ -89,6 +89,19 @@ class CoarseFit:
         solved = self._solve(*self.seen(shift, sigma))
         return math.inf if solved is None else float(np.log(solved[1] + FLOOR).mean())
 
+    def coefficients(self, shift: tuple[float, float], sigma: float) -> float:
+        """How many free coefficients the ridge leaves a band, the constant included."""
+        seen, share = self.seen(shift, sigma)
+        weight = self.weights(share)
+        use = weight > 0
+        if not use.any():
+            return len(self.fine) + 1.0
+        x, w = seen[:, use], weight[use] / weight[use].sum()
+        x = x - (x @ w)[:, None]
+        scale = np.sqrt(np.maximum((x**2) @ w, 1e-12))[:, None]
+        values = np.linalg.eigvalsh((x / scale * w) @ (x / scale).T).clip(0)
+        return float((values / (values + RIDGE)).sum()) + 1
+
     def count_robustly(self, shift: tuple[float, float], sigma: float) -> None:
         """Let the cells that the fit at a shift leaves far off count less from now on."""
         self.weight = np.where(self.weight > 0, 1.0, 0.0)
@@ -155,6 +168,7 @@ class Minimum:
         after: objective at the minimum.
         error: standard error of the shift in fine pixels, of the worse direction.
         cells: cells that count, as a sum of weights.
+        coefficients: free ones per band.
     """
 
     shift: tuple[float, float]
@@ -163,6 +177,7 @@ class Minimum:
     after: float
     error: float
     cells: float
+    coefficients: float
 
 
 def minimise(problem: CoarseFit, sigma: float, search: float) -> Minimum:
@@ -178,7 +193,8 @@ def minimise(problem: CoarseFit, sigma: float, search: float) -> Minimum:
     steps = np.linspace(-search, search, count) * cell
     values = np.array([[problem.objective((dy, dx), sigma) for dx in steps] for dy in steps])
     if not np.isfinite(values).any():
-        return Minimum((0.0, 0.0), sigma, math.inf, math.inf, math.inf, 0.0)
+        nothing = len(problem.fine) + 1.0
+        return Minimum((0.0, 0.0), sigma, math.inf, math.inf, math.inf, 0.0, nothing)
     i, j = np.unravel_index(np.argmin(values), values.shape)
     shift = (float(steps[i]), float(steps[j]))
 
@@ -201,6 +217,7 @@ def minimise(problem: CoarseFit, sigma: float, search: float) -> Minimum:
         after=problem.objective(found, width),
         error=cell * _standard_error(lambda p: of_all(np.array([*p, at[2]])), at[:2], cells),
         cells=cells,
+        coefficients=problem.coefficients(found, width),
     )  # fmt: skip
 
 
