@@ -148,6 +148,8 @@ METHODS: dict[str, str] = {
     "mtf-glp-hs": "trifuse.fusformer.classical.mtf_glp:MtfGlpHs",
     "sfim": "trifuse.fusformer.classical.sfim:Sfim",
     "atprk": "trifuse.fusformer.classical.atprk:Atprk",
+    "cnmf": "trifuse.fusformer.classical.cnmf:Cnmf",
+    "hysure": "trifuse.fusformer.classical.hysure:HySure",
 }
 """Methods without weights by their name on the command line, and where each is: loaded when asked
 for, so that no method costs the others its imports."""
