@@ -3,7 +3,8 @@
 ``name@key=value,key=value`` sets fields of a method. ``coregister=off`` does not look for a shift;
 ``coregister=found`` heeds the shift that is found even where the default would not rely on it.
 ``limit`` is the best linear map from the observed S2 to the truth, fitted on the truth itself;
-``limit-sharp`` the same from S2 as it would be with all bands sharp (noise kept).
+``limit-restored`` the same from S2 with its bands restored to 10 m, ``limit-sharp`` from S2 as it
+would be with all bands sharp (noise kept).
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import yaml
 import trifuse
 from bench.fusion.scenes import Views
 from trifuse.align import register
-from trifuse.core import ConfigError, Cube
+from trifuse.core import ConfigError, Cube, MemorySource
 from trifuse.fusformer import get_method
+from trifuse.fusformer.prior.restoration import restore
+from trifuse.fusformer.prior.scene_statistics import scene_statistics
+from trifuse.fusformer.prior.sharpness import sharpness_of
 from trifuse.fusing import choose_method
 from trifuse.simulate import PROTOCOLS, ObservationErrors, Observed, observe
 
@@ -31,7 +35,7 @@ BEST = "regression-best"
 """Made of ``FIXED`` when the table is made: per scene and protocol the one with the best mean."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "limits": ("limit", "limit-sharp"),
+    "limits": ("limit", "limit-restored", "limit-sharp"),
     "baselines": ("bicubic", "regression@coregister=off", "regression", *FIXED),
     "classical": ("local-regression", "gsa", "mtf-glp-hs", "sfim", "cnmf", "hysure", "atprk"),
     BEST: FIXED,
@@ -123,8 +127,8 @@ def run(spec: str, case: Case, weights: Path) -> Made:
     seen = case.seen
     start = time.perf_counter()
     if name in GROUPS["limits"]:
-        sharp = case.without_blur().hrmsi if name == "limit-sharp" else seen.hrmsi
-        return Made(_linear(sharp, seen.truth), time.perf_counter() - start, (0.0, 0.0))
+        made = _linear(_sharpened(name, case), seen.truth)
+        return Made(made, time.perf_counter() - start, (0.0, 0.0))
     how: dict[str, Any] = {"coregister": options.pop("coregister", "auto")}
     how["coregister"] = _heeded(how["coregister"], seen)
     if name == "fusformer-paper":
@@ -158,6 +162,18 @@ def _heeded(coregister: Any, seen: Observed) -> Any:
         metres = register(seen.hrmsi, seen.lrhsi, psf=seen.psf).to_json()["shift_metres"]
         return metres["east"], metres["north"]
     return "off" if coregister is False else coregister
+
+
+def _sharpened(limit: str, case: Case) -> Cube:
+    """The sharp image that a limit starts from."""
+    hrmsi = case.seen.hrmsi
+    if limit == "limit-sharp":
+        return case.without_blur().hrmsi
+    sharpness = sharpness_of(MemorySource(hrmsi))
+    if limit == "limit" or sharpness is None or not sharpness.blurred:
+        return hrmsi
+    statistics = scene_statistics(MemorySource(hrmsi), sharpness)
+    return replace(hrmsi, data=restore(hrmsi.data, sharpness, statistics))
 
 
 def _linear(sharp: Cube, truth: Cube) -> np.ndarray:

@@ -30,14 +30,14 @@ def test_a_run_writes_its_table_and_goes_on_where_it_was(bench, tmp_path, capsys
     assert "3/3 draws" in first.err  # one clean, two cloudy
     records = tmp_path / "records.jsonl"
     lines = records.read_text().splitlines()
-    assert len(lines) == 3 * 4
+    assert len(lines) == 3 * 5
     # A run that was killed while it wrote has lost its last line.
     records.write_text("\n".join(lines)[:-20])
     assert main(arguments(tmp_path, "--per-band")) == 0
     again = capsys.readouterr()
     assert "1/1 draws" in again.err
     kept = [json.loads(x)["method"] for x in records.read_text().splitlines() if x.endswith("}")]
-    assert len(kept) == 12
+    assert len(kept) == 15
     rows = json.loads((tmp_path / "table.json").read_text())
     best = {r["method"]: r for r in rows if r.get("method") and r["protocol"] == "clean"}
     assert best["limit"]["psnr"] > best[REGRESSION]["psnr"] > best[BICUBIC]["psnr"]
