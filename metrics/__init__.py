@@ -1,5 +1,16 @@
 """Masked image quality measures, one definition each."""
 
+from trifuse.metrics.agreement import (
+    LEGENDS,
+    NDVI_CLASSES,
+    NDVI_LIMITS,
+    Agreement,
+    IndexAgreement,
+    class_agreement,
+    classify,
+    fit_limits,
+    index_agreement,
+)
 from trifuse.metrics.distributions import jaccard, jsd, jsd_bands, jsd_spectra
 from trifuse.metrics.errors import cc, cc_bands, ergas, psnr, psnr_bands, rmse, rmse_bands
 from trifuse.metrics.frequency import (
@@ -21,5 +32,7 @@ __all__ = [
     "jsd", "jsd_bands", "jsd_spectra", "jaccard",
     "amplitude", "radial_power", "transfer", "differing_frequencies", "RadialPower",
     "inception_score",
+    "class_agreement", "Agreement", "index_agreement", "IndexAgreement", "classify", "fit_limits",
+    "NDVI_CLASSES", "NDVI_LIMITS", "LEGENDS",
     "score", "Scores", "format_table", "format_bands",
 ]  # fmt: skip
