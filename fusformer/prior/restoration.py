@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trifuse.core import DataError, fill_nearest
+from trifuse.core import DataError
+from trifuse.fusformer.prior.blockwise import solve_block
 from trifuse.fusformer.prior.scene_statistics import Statistics
 from trifuse.fusformer.prior.sharpness import Sharpness, pixel_noise
 from trifuse.fusformer.prior.spectrum import analysis, cosines, frequencies, noise_gain, transfer
@@ -184,20 +185,7 @@ def restore(
     period = sharpness.period
     padded = shape[0] + -shape[0] % period, shape[1] + -shape[1] % period
     restorer = BlockRestorer(padded, sharpness, statistics, device)
-    return restore_block(image, restorer)
-
-
-def restore_block(image: np.ndarray, restorer: BlockRestorer) -> np.ndarray:
-    """A block with NaN, or short of whole periods at its lower right: bridged, solved, cut."""
-    missing = np.isnan(image)
-    filled = fill_nearest(image) if missing.any() else image
-    rows, cols = image.shape[1:]
-    pad = [(0, n - m) for n, m in zip(restorer.shape, (rows, cols), strict=True)]
-    if any(p[1] for p in pad):
-        filled = np.pad(filled, [(0, 0), *pad], mode="symmetric")
-    restored = restorer(filled)[:, :rows, :cols]
-    restored[missing] = np.nan
-    return restored
+    return solve_block(np.asarray(image, np.float32), padded, restorer)
 
 
 def posterior_deviation(
