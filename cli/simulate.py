@@ -54,11 +54,12 @@ def simulate(
     enmap: tuple[Path, ...], output: Path, tiles: bool, jobs: int, scheduler: str | None,
     overwrite: bool, dry_run: bool, **options: Any,
 ) -> Result:  # fmt: skip
-    """Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes; run it again to resume.
+    """Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes or CAVE images; run it again to resume.
 
     \b
     trifuse simulate ENMAP01-….ZIP ENMAP01-….tar.gz -o store
     trifuse simulate tiles/*.tif --tiles --patch 60 -o store
+    trifuse simulate CAVE/*_ms --ratio 15 -o cave_store   # extended by splines, not physical
     """
     from trifuse.products import open_cube
     from trifuse.simulate import SimulateConfig, plan_store, simulate_store

@@ -1,6 +1,7 @@
 """Readers and writers of satellite products, and NDVI."""
 
 from trifuse.products.animation import can_animate, write_animation
+from trifuse.products.cave import CaveSource, cave_scenes, is_cave, open_cave
 from trifuse.products.enmap import EnmapSource, is_enmap, open_enmap, open_enmap_all
 from trifuse.products.envi import open_envi
 from trifuse.products.factory_enmap import write_enmap_l2a
@@ -42,6 +43,7 @@ __all__ = [
     "write_sentinel2_cogs",
     "open_sentinel3", "open_syn_swath", "SynSwath", "write_syn",
     "open_olci", "open_olci_swath", "OlciSwath", "write_olci_l1", "SwathSource",
+    "open_cave", "is_cave", "cave_scenes", "CaveSource",
     "open_landsat", "is_landsat", "LandsatSource", "write_landsat",
     "RasterSource", "MosaicSource",
     "cube_writer", "CubeWriter", "write_cube", "copy_source", "write_sidecar", "software",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import ConfigError, CubeSource, ProductError
+from trifuse.products.cave import is_cave, open_cave
 from trifuse.products.enmap import is_enmap, open_enmap
 from trifuse.products.envi import open_envi
 from trifuse.products.geotiff import open_geotiff
@@ -27,6 +28,7 @@ _OPTIONS = {
     "olci": _SWATH,
     "geotiff": {"bands", "scale", "offset", "nodata"},
     "envi": {"bands", "scale", "offset", "nodata"},
+    "cave": {"extend"},
 }
 _OTHER_READERS = {".zarr": "Zarr"}
 
@@ -36,8 +38,8 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
 
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A (SAFE folder or zip, COGs with their
     item), Sentinel-3 SY_2_SYN and OL_1_EFR (.SEN3 folder or zip), Landsat Collection 2 Level 2
-    (folder, tar), GeoTIFF and COG, ENVI (header or data). Several files, or a folder with nothing
-    but GeoTIFFs, are the tiles of one mosaic.
+    (folder, tar), GeoTIFF and COG, ENVI (header or data), images like CAVE's (folder of 31 PNGs,
+    ``.mat``). Several files, or a folder with nothing but GeoTIFFs, are the tiles of one mosaic.
 
     Args:
         path: file or folder, or the tiles of one mosaic.
@@ -47,7 +49,8 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
             (:func:`trifuse.products.open_landsat`); ``grid``, ``gsd``, ``crs``, ``bbox``,
             ``mask`` and ``bands`` for Sentinel-3 (:func:`trifuse.products.open_sentinel3`,
             :func:`trifuse.products.open_olci`); ``bands``, ``scale``,
-            ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`).
+            ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`);
+            ``extend`` for CAVE (:func:`trifuse.products.open_cave`).
             Those that are None count as not given.
 
     Raises:
@@ -72,14 +75,16 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
         return open_sentinel3(path, **options)
     if kind == "olci":
         return open_olci(path, **options)
+    if kind == "cave":
+        return open_cave(path, **options)
     return open_envi(path, **options) if kind == "envi" else open_geotiff(found, **options)
 
 
 def detect(path: Path | str) -> tuple[str, list[Path]]:
     """Kind of a product and its files.
 
-    Kinds are ``enmap``, ``sentinel2``, ``sentinel3``, ``olci``, ``landsat``, ``geotiff`` and
-    ``envi``.
+    Kinds are ``enmap``, ``sentinel2``, ``sentinel3``, ``olci``, ``landsat``, ``geotiff``,
+    ``envi`` and ``cave``.
 
     Raises:
         ProductError: if it does not exist or is none of these.
@@ -99,6 +104,8 @@ def detect(path: Path | str) -> tuple[str, list[Path]]:
     if product := sentinel3_kind(path):
         # other types go to the reader of SY_2_SYN, which names what it takes
         return "olci" if product == "OL_1_EFR" else "sentinel3", [path]
+    if is_cave(path):
+        return "cave", [path]
     if path.is_dir():
         return "geotiff", _tiles(path)
     path = plain_file(path)

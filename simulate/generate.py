@@ -208,6 +208,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
         "psf_sigma_cells": [psf.sigma for psf in psfs],
         "seed": config.seed,
         "mask": ",".join(source.meta.get("mask") or []),
+        **({"spectra": spectra} if (spectra := source.meta.get("spectra")) else {}),
     }
     return write_shard(
         folder / unit.file, (hrmsi, hrhsi), places, shares, patch=config.patch,
@@ -216,15 +217,18 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
 
 
 def _open(scene: Scene, config: SimulateConfig) -> list[CubeSource]:
-    """The sources of what the user names: an EnMAP order may hold several scenes."""
+    """The sources of what the user names: an EnMAP order or a CAVE folder may hold several."""
     if isinstance(scene, CubeSource):
         return [scene]
-    from trifuse.products import detect, open_cube, open_enmap_all
+    from trifuse.products import cave_scenes, detect, open_cave, open_cube, open_enmap_all
 
     if not isinstance(scene, str | Path):
         return [open_cube(list(scene))]
-    if detect(scene)[0] == "enmap":
+    kind, _ = detect(scene)
+    if kind == "enmap":
         return list(open_enmap_all(scene, mask=config.mask))
+    if kind == "cave":
+        return [open_cave(one, extend=True) for one in cave_scenes(scene)]
     return [open_cube(scene)]
 
 
