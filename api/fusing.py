@@ -31,7 +31,9 @@ from trifuse.fusformer import (
     get_method,
 )
 from trifuse.fusformer import fuse as fuse_stream
+from trifuse.fusformer.ranks import on_ranks
 from trifuse.fusformer.scene import SelectedBands
+from trifuse.fusing_units import identity_of, place_of_work
 from trifuse.inputs import Image, provenance
 from trifuse.matching import Box, Match, match, other_instrument
 from trifuse.products import (
@@ -85,6 +87,7 @@ class Fused:
         return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
 
 
+@on_ranks
 def fuse(
     s2: Image,
     s3: Image,
@@ -104,6 +107,9 @@ def fuse(
     precision: Literal["32", "bf16", "16"] = "32",
     dtype: Literal["int16", "float32"] = "int16",
     quicklook: bool = True,
+    compile: bool = False,
+    jobs: int = 1,
+    scheduler: str | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> Fused:
@@ -132,11 +138,18 @@ def fuse(
         precision: ``32``, ``bf16`` or ``16``.
         dtype: of the file: ``int16`` in counts of 1e-4, or ``float32``.
         quicklook: also write ``<out>.png``.
+        compile: send networks through ``torch.compile``.
+        jobs: processes that compute the tiles.
+        scheduler: address of a running Dask scheduler whose workers compute them, in place of
+            ``jobs``; they see inputs and output under the same paths.
         overwrite: replace an output that exists.
         dry_run: open and check the inputs only.
 
     A written product is a cloud-optimised GeoTIFF with a quicklook, a STAC Item (if the products
     tell their time) and a sidecar.
+
+    Wherever the tiles are computed, the product is the same. Started by ``torchrun``, every
+    process computes its share of them on a GPU of its own, and the first one writes.
 
     Returns:
         The image or its path, with the paper's self-check: degraded to the coarse cells and
@@ -159,7 +172,7 @@ def fuse(
         refuse_existing(path, *picture, overwrite=overwrite)
     options: dict[str, Any] = {
         "method": how, "tile": tile, "overlap": overlap, "preset": preset, "device": device,
-        "precision": precision,
+        "precision": precision, "compile": compile,
     }  # fmt: skip
     with match(s2, s3, bbox=bbox, like=like) as matched:
         sharp, coarse = matched.s2, matched.s3
@@ -184,20 +197,23 @@ def fuse(
         shift, record["registration"] = _register(matched, how, psf, coregister)
         registered = time.perf_counter() - start
         options |= {"psf": psf, "shift": shift}
-        if path is None:
-            cube, result = fuse_cube(sharp, coarse, **options)
-        else:
-            meta = {
-                "method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name,
-                "registration": record["registration"], "psf_sigma_cells": psf.sigma,
-            }  # fmt: skip
-            if when := sharp.meta.get("start_time"):
-                meta["start_time"] = when
-            with cube_writer(
-                path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite
-            ) as writer:
-                result = fuse_stream(sharp, coarse, writer.write, **options)
-            cube = None
+        identity = identity_of(s2, s3, method, grid, record, options)
+        meta = {
+            "method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name,
+            "registration": record["registration"], "psf_sigma_cells": psf.sigma,
+        }  # fmt: skip
+        if when := sharp.meta.get("start_time"):
+            meta["start_time"] = when
+        cube = None
+        with place_of_work(path, identity, jobs=jobs, scheduler=scheduler) as place:
+            options |= place
+            if path is None:
+                cube, result = fuse_cube(sharp, coarse, **options)
+            else:
+                with cube_writer(
+                    path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite
+                ) as writer:
+                    result = fuse_stream(sharp, coarse, writer.write, **options)
     timings = {"registration": registered, **result.timings}
     timings["total"] += registered
     record |= {"selfcheck": result.selfcheck.to_json(), "timings": timings}

@@ -19,6 +19,7 @@ from trifuse.cli.options import (
     numbers,
     output,
     plain,
+    workers,
 )
 
 
@@ -51,6 +52,8 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--precision", type=click.Choice(["32", "bf16", "16"]), default="32",
               show_default=True, help="Of the network on a GPU.")  # fmt: skip
+@click.option("--compile", is_flag=True, help="Compile the network: for large scenes.")
+@workers
 @click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
               show_default=True, help="int16 ×1e-4 or float32.")  # fmt: skip
 @command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
         click.get_current_context().find_root().obj = verbose
         _spare_inputs(options)
         result = function(**options)
+        if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("RANK", "0") != "0":
+            return  # the first of a launcher's processes says it for all
         if as_json:
             click.echo(json.dumps(result.value, indent=2, ensure_ascii=False, allow_nan=False))
         elif not quiet and result.text:

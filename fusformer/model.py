@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 
 import torch
-from timm.layers import Mlp
 from torch import Tensor, nn
 
 from trifuse.core import DataError
@@ -37,6 +36,25 @@ class Branch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) → (B, H, W, C)."""
         out: Tensor = x + self.fn(self.norm(x))
+        return out
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a LeakyReLU between, at each pixel.
+
+    Its parameters have the names and the initial values of ``timm.layers.Mlp``, whose import
+    takes longer than the fusion of a small scene.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.act = nn.LeakyReLU()
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) → (B, H, W, C)."""
+        out: Tensor = self.fc2(self.act(self.fc1(x)))
         return out
 
 
@@ -59,7 +77,7 @@ class Fusformer(nn.Module):
         def layer(count: int) -> list[nn.Module]:
             made = [make_mixer(config, len(mixers) + i) for i in range(count)]
             mixers.extend(m for m in made if m is not None)
-            feed_forward = Mlp(width, round(width * config.mlp_ratio), act_layer=nn.LeakyReLU)
+            feed_forward = FeedForward(width, round(width * config.mlp_ratio))
             return [Branch(width, m) for m in [*made, feed_forward] if m is not None]
 
         self.embedding = nn.Linear(config.lr_bands + config.hr_bands, width)

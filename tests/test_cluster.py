@@ -1,7 +1,9 @@
-"""Units on a real Dask scheduler with two workers on this machine, one of them killed."""
+"""One result from any place of work: a Dask cluster with a worker killed, processes, ranks."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -52,8 +54,7 @@ def cluster(tmp_path_factory):
         return running[-1]
 
     wait_for(note.exists)
-    text = note.read_text()
-    yield text[text.index("tcp://") :].split('"')[0], worker
+    yield json.loads(note.read_text())["address"], worker
     for process in running:
         process.kill()
         process.wait()
@@ -76,12 +77,6 @@ def deed(unit, folder):
 
 def contents(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name[0] != "."}
-
-
-def kill_the_caught(folder, processes):
-    pid = int(wait_for(lambda: (folder / ".caught").exists() and (folder / ".caught").read_text()))
-    assert processes is None or pid in processes
-    os.kill(pid, signal.SIGKILL)
 
 
 def serial(folder):
@@ -113,6 +108,82 @@ note, end = pathlib.Path(sys.argv[1]), time.monotonic() + 30
 while not note.exists() and time.monotonic() < end:
     time.sleep(0.02)
 os.kill(int(note.read_text()), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """(options of a fusion with a network, product of it done here)."""
+    import numpy as np
+    import torch
+
+    from trifuse.core import BandSet, Cube, Grid, degrade
+    from trifuse.fusformer import Card, FusformerConfig, build_model, save_weights
+    from trifuse.fusing import fuse
+    from trifuse.products import write_cube
+
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    grid = Grid.from_origin("EPSG:32633", 600_000, 5_800_000, 10, 90, 140)
+    data = (0.05 + 0.4 * rng.random((3, 90, 140))).astype(np.float32)
+    hr, lr = BandSet.of(["B2", "B4", "B8A"]), BandSet.of(["Oa04", "Oa08"])
+    seen = degrade(data[:2] + 0.1 * data[1:], 10)
+    write_cube(folder / "s2.tif", Cube(data, np.ones(grid.shape, bool), hr, grid))
+    coarse = Cube(seen, np.ones(seen.shape[1:], bool), lr, grid.zoom_out(10))
+    write_cube(folder / "s3.tif", coarse)
+    torch.manual_seed(1)
+    model = build_model(FusformerConfig(3, 2, width=12, encoder=1, decoder=1))
+    torch.nn.init.normal_(model.head[2].weight, std=0.05)
+    save_weights(folder / "w.safetensors", model, Card(model.config, hr, lr))
+    options = {"s2": folder / "s2.tif", "s3": folder / "s3.tif", "tile": 48, "device": "cpu",
+               "weights": folder / "w.safetensors"}  # fmt: skip
+    fuse(**options, out=folder / "here.tif")
+    return options, (folder / "here.tif").read_bytes()
+
+
+def test_a_fusion_is_the_same_from_a_cluster_and_from_processes(images, cluster, tmp_path):
+    from trifuse.fusing import fuse
+
+    options, expected = images
+    address, worker = cluster
+    worker()
+    for name, place in (("cluster", {"scheduler": address}), ("jobs", {"jobs": 2})):
+        out = tmp_path / f"{name}.tif"
+        fuse(**options, **place, out=out)
+        assert out.read_bytes() == expected
+    assert not list(tmp_path.glob(".*")), "the parts are gone"
+    assert fuse(**options, jobs=2, dry_run=True).cube is None
+
+
+def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
+    options, expected = images
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+              "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "test",
+              "OMP_NUM_THREADS": "1"}  # fmt: skip
+    out = tmp_path / "ranks.tif"
+    given = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-c", TWICE, "fuse", *given, "-o", str(out), "--json"]
+    pair = [
+        subprocess.Popen(command, env={**common, "RANK": r, "LOCAL_RANK": r},
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for r in "01"
+    ]  # fmt: skip
+    (first, first_errors), (second, second_errors) = (p.communicate(timeout=100) for p in pair)
+    assert [p.returncode for p in pair] == [0, 0], (first_errors, second_errors)
+    assert out.read_bytes() == expected
+    said, codes = first.rsplit("\n", 2)[:2]
+    assert json.loads(said)["files"][0] == str(out)
+    assert codes == "[0, 5]" and "exists already" in first_errors
+    assert second.strip() == "[0, 13]" and "the first of 2 processes failed" in second_errors
+
+
+TWICE = """
+import sys
+from trifuse.cli.main import run
+print([run(sys.argv[1:]), run(sys.argv[1:])])
 """
 
 

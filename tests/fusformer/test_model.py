@@ -139,3 +139,17 @@ def test_unknown_keys_types_and_mixers_are_refused():
         FusformerConfig.from_json({"width": "48"})
     with pytest.raises(ConfigError, match="unknown mixer 'hyena'"):
         build_model(replace(SMALL, mixer="hyena"))
+
+
+def test_the_feed_forward_is_that_of_timm():
+    from timm.layers import Mlp
+
+    from trifuse.fusformer.model import FeedForward
+
+    torch.manual_seed(0)
+    theirs = Mlp(8, 16, act_layer=torch.nn.LeakyReLU)
+    torch.manual_seed(0)
+    ours = FeedForward(8, 16)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    x = torch.rand(2, 3, 3, 8)
+    assert torch.equal(ours(x), theirs(x))
