@@ -9,7 +9,7 @@ leaves of S3, the deviation minimises
 with r and x taken from their weighted means. All sums are moving averages of products, and one
 eigendecomposition per cell serves every λ, every band of S3 and the errors of cells left out.
 
-Source: Brunsdon, Fotheringham, Charlton 1996, doi:10.1111/j.1538-4632.1996.tb00936.x, eq. 6
+Source: Brunsdon, Fotheringham, Charlton 1996, doi:10.1111/j.1538-4632.1996.tb00936.x
 (estimate at a place); Hastie, Tibshirani, Friedman 2009, The Elements of Statistical Learning,
 eq. 7.64 (error of one left out: residual / (1 − leverage)).
 """

@@ -23,7 +23,7 @@ class Sfim:
     modulation; the paper's mean filter of one cell is not what S3 sees, and costs some 25 dB on
     simulated pairs.
 
-    Sources: Liu 2000, doi:10.1080/014311600750037499 (the quotient, eq. 6); Selva et al. 2015,
+    Sources: Liu 2000, doi:10.1080/014311600750037499 (the quotient); Selva et al. 2015,
     doi:10.1109/JSTARS.2015.2440092 (a sharp band for each).
 
     Attributes:
