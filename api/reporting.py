@@ -26,9 +26,18 @@ from trifuse.core import (
 )
 from trifuse.evaluating import Evaluation, evaluate
 from trifuse.inputs import Image, as_source
-from trifuse.landcover import classify
+from trifuse.landcover import classify as classify_patches
 from trifuse.matching import match
-from trifuse.metrics import inception_score, jaccard, psnr_bands, rmse_bands
+from trifuse.metrics import (
+    NDVI_CLASSES,
+    NDVI_LIMITS,
+    classify,
+    index_agreement,
+    inception_score,
+    jaccard,
+    psnr_bands,
+    rmse_bands,
+)
 from trifuse.panels import require_matplotlib
 from trifuse.products import ndvi as compute_ndvi
 from trifuse.products.writer import software
@@ -36,9 +45,6 @@ from trifuse.report_figures import Figure, maps, per_band, pictures, spectra, tr
 
 SIDE = 900
 """Pixels a side of the part that is shown and scored; the middle of larger images."""
-
-NDVI_LIMITS = (0.1, 0.2, 0.4, 0.6)
-"""Limits between the classes of an NDVI map: water and bare, sparse, open, dense, closed cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class _Part:
     s3: Cube | None
     truth: Cube | None
     cover: np.ndarray | None
+    legend: str
     ratio: int
 
 
@@ -81,6 +88,7 @@ def report(
     s3: Image | None = None,
     truth: Image | None = None,
     landcover: Image | None = None,
+    legend: str = "procedural",
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> Report:
@@ -96,8 +104,9 @@ def report(
         s2: the sharp input; default: what the sidecar names, if it is still there.
         s3: the coarse input; default likewise.
         truth: what the fused image should be, on its pixels or over more ground.
-        landcover: map of classes, one band of integers on the same pixels; with it the NDVI classes
-            of the fused image and of Sentinel-2 are compared with its vegetation.
+        landcover: map of classes, one band of integers on the same pixels, with which the NDVI
+            classes of the fused image and of Sentinel-2 are compared.
+        legend: of that map, a name in :data:`trifuse.metrics.LEGENDS`.
         overwrite: replace a page that exists.
         dry_run: open the inputs only.
 
@@ -115,7 +124,7 @@ def report(
     refuse_existing(out, beside, overwrite=overwrite)
     made_of = _sidecar(fused)
     s2, s3 = s2 or _named(made_of, "s2"), s3 or _named(made_of, "s3")
-    part = _open(fused, s2, s3, truth, landcover)
+    part = _open(fused, s2, s3, truth, landcover, legend)
     if dry_run:
         return Report(out, {"summary": ["dry run: nothing was written"]})
     facts: dict[str, Any] = {}
@@ -151,8 +160,9 @@ def _named(made_of: Mapping[str, Any], which: str) -> Path | None:
 
 
 def _open(
-    fused: Path, s2: Image | None, s3: Image | None, truth: Image | None, landcover: Image | None
-) -> _Part:
+    fused: Path, s2: Image | None, s3: Image | None, truth: Image | None,
+    landcover: Image | None, legend: str,
+) -> _Part:  # fmt: skip
     with ExitStack() as stack:
         source = stack.enter_context(as_source(fused))
         ratio = int(source.meta.get("ratio", 1))
@@ -174,7 +184,7 @@ def _open(
         if landcover is not None:
             classes = _over(stack.enter_context(as_source(landcover)), cube)
             cover = np.where(classes.valid, np.nan_to_num(classes.data[0]), 0).astype(np.int64)
-        return _Part(cube, sharp, coarse, true, cover, ratio)
+        return _Part(cube, sharp, coarse, true, cover, legend, ratio)
 
 
 def _middle(source: CubeSource, ratio: int) -> Window:
@@ -249,8 +259,7 @@ def _transforms_figure(
 def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
     planes = {name: compute_ndvi(there[name]).masked()[0]
               for name in ("fused", "Sentinel-2", "truth") if name in there}  # fmt: skip
-    classes = {name: np.digitize(np.nan_to_num(plane), NDVI_LIMITS)
-               for name, plane in planes.items()}  # fmt: skip
+    classes = {name: classify(plane, NDVI_LIMITS) for name, plane in planes.items()}
     valid = np.logical_and.reduce([np.isfinite(p) for p in planes.values()])
     about: dict[str, Any] = {"limits": list(NDVI_LIMITS)}
     for name in ("Sentinel-2", "truth"):
@@ -259,38 +268,21 @@ def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) 
     if "truth" in planes and "Sentinel-2" in planes:
         about["jaccard_Sentinel-2_truth"] = jaccard(classes["truth"], classes["Sentinel-2"], valid)
     if part.cover is not None:
-        about["landcover"] = _agreement(classes, part.cover, valid)
+        about["landcover"] = index_agreement(planes, part.cover, part.legend, valid=valid).to_json()
     facts["ndvi"] = about
     limits = ", ".join(f"{v:g}" for v in NDVI_LIMITS)
     return [
         maps(planes, title="NDVI", cmap="RdYlGn", limits=(-0.2, 1.0), unit="NDVI",
              caption="Red and near infrared as Sentinel-2's B4 and B8A see the spectrum."),
         maps(classes, title="NDVI classes", cmap="YlGn", limits=(0, len(NDVI_LIMITS)), unit="class",
-             caption=f"Classes between the limits {limits}."),
+             caption=f"{', '.join(NDVI_CLASSES)}; limits between them {limits}."),
     ]  # fmt: skip
-
-
-def _agreement(
-    classes: Mapping[str, np.ndarray], cover: np.ndarray, valid: np.ndarray
-) -> dict[str, float]:
-    """Jaccard score of NDVI classes, each named by the land cover it mostly is, with the map."""
-    known = valid & (cover > 0)
-    if not known.any():
-        raise DataError("the land-cover map knows no pixel of the ground")
-    found = {}
-    for name, plane in classes.items():
-        named = np.zeros_like(cover)
-        for label in np.unique(plane[known]):
-            here = known & (plane == label)
-            named[here] = np.bincount(cover[here]).argmax()
-        found[name] = jaccard(cover, named, known)
-    return found
 
 
 def _clarity(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
     scores = {}
     for name in ("Sentinel-2", "fused", "truth"):
-        if name in there and len(probability := classify(there[name])):
+        if name in there and len(probability := classify_patches(there[name])):
             scores[name] = inception_score(probability)
     if scores:
         facts["inception_score"] = scores
@@ -343,8 +335,8 @@ def _summary(fused: Path, made_of: Mapping[str, Any], facts: Mapping[str, Any]) 
     ndvi = facts.get("ndvi", {})
     lines += [f"NDVI classes, {k.replace('_', ' ')}: {v:.3f}"
               for k, v in ndvi.items() if k.startswith("jaccard")]  # fmt: skip
-    lines += [f"NDVI classes named by land cover, Jaccard of {k}: {v:.3f}"
-              for k, v in ndvi.get("landcover", {}).items()]  # fmt: skip
+    lines += [f"NDVI classes against land cover, Jaccard of {k}: {v['jaccard']:.3f}"
+              for k, v in ndvi.get("landcover", {}).get("images", {}).items()]  # fmt: skip
     lines += [f"left out: {reason}" for reason in facts.get("left_out", [])]
     return lines
 

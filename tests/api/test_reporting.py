@@ -41,7 +41,7 @@ def test_a_page_with_every_figure(scene, tmp_path):
     facts = json.loads((tmp_path / "page.html.json").read_text())["facts"]
     assert facts["scores"]["regression"]["psnr"] > facts["scores"]["bicubic"]["psnr"] + 20
     assert 0.9 < facts["ndvi"]["jaccard_fused_truth"] <= 1
-    assert 0 < facts["ndvi"]["landcover"]["fused"] < 1
+    assert 0 < facts["ndvi"]["landcover"]["images"]["fused"]["jaccard"] < 1
     assert facts["transforms"]["high_frequency_ratio"] == pytest.approx(1, abs=0.1)
     assert all(1 <= v <= len(CLASSES) for v in facts["inception_score"].values())
     assert "left_out" not in facts
