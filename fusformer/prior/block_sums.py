@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from scipy.fft import dctn
 from scipy.ndimage import binary_dilation
 
 from trifuse.core import Window, fill_nearest
 from trifuse.core.resample import blur_matrix, degrade_matrix
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, Sharpness
-from trifuse.fusformer.prior.spectrum import cosines, interpolation, samples
+from trifuse.fusformer.prior.spectrum import interpolation, samples
 
 BINS = 40
 """Of spatial frequency, in equal steps of its logarithm."""
@@ -49,6 +52,7 @@ class BlockSums:
         size = len(self.sharpest) + 1
         self._outside = np.zeros((count, size, size))
         self._freedom = np.zeros(count)
+        self._moments: dict[tuple[int, int, float], tuple[float, float, float]] = {}
 
     def add(self, data: np.ndarray, window: Window, shape: tuple[int, int]) -> None:
         """Take a block.
@@ -118,32 +122,30 @@ class BlockSums:
         return deviation, explained
 
     def _add_power(self, data: np.ndarray) -> None:
-        n_y, n_x = data.shape[1:]
-        dct_y, dct_x = cosines(n_y, (1,)), cosines(n_x, (1,))
-        f_y, f_x = np.arange(n_y) / (2 * n_y), np.arange(n_x) / (2 * n_x)
-        f = np.hypot(f_y[:, None], f_x[None, :])
-        parts = [(f >= a) & (f < b) for a, b in (LOW, HIGH)]
-        use = (f >= BIN_EDGES[0]) & (f < 0.45 / self._finest if self._finest > 1 else f < 1)
-        which = np.digitize(f[use], BIN_EDGES) - 1
+        f, which, parts = _bins((data.shape[1], data.shape[2]), 0.45 / self._finest)
         for i, plane in enumerate(data):
-            power = (dct_y @ plane @ dct_x.T) ** 2
+            power = dctn(plane, norm="ortho").ravel() ** 2
             for k, part in enumerate(parts):
-                self._bands_of_power[i, k] += power[part].sum(), part.sum()
+                self._bands_of_power[i, k] += power[part].sum(), len(part)
             if i in self.sharpest:
                 # Of interpolated bands the power below their own Nyquist, sharpened; samples of
                 # r² pixels each have r² times the density of noise.
-                response = np.exp(-((2 * np.pi * f[use] * self._s.sigma(i)) ** 2))
-                net = power[use] - (self._noise[i] * self._finest) ** 2
-                self._binned[0] += np.bincount(which, net / response, BINS)
-                self._binned[1] += np.bincount(which, minlength=BINS)
+                net = power - (self._noise[i] * self._finest) ** 2
+                net = net / np.exp(-((2 * np.pi * f * self._s.sigma(i)) ** 2))
+                self._binned[0] += np.bincount(which, net, BINS + 1)[:BINS]
+                self._binned[1] += np.bincount(which, minlength=BINS + 1)[:BINS]
 
     def _add_covariance(self, data: np.ndarray, hole: np.ndarray) -> None:
         period = self._period
         details, noise = [], []
         for i, plane in enumerate(data):
-            (cells_y, smooth_y), (cells_x, smooth_x) = (self._cells(n, i) for n in plane.shape)
-            details.append(cells_y @ plane @ cells_x.T - smooth_y @ plane @ smooth_x.T)
-            noise.append(self._noise[i] ** 2 * self._noise_share(i, plane.shape))
+            y, x = (self._to_cells(n, i) for n in plane.shape)
+            smooth_y, smooth_x = (_smoothing(len(m)) for m in (y, x))
+            cells = y @ plane @ x.T
+            details.append(cells - smooth_y @ cells @ smooth_x.T)
+            shares = [self._noise_moments(n, i) for n in plane.shape]
+            (a, b, c), (d, e, f) = shares
+            noise.append(self._noise[i] ** 2 * (a * d - 2 * b * e + c * f))
         n_y, n_x = details[0].shape
         bad = hole.reshape(n_y, period, n_x, period).any(axis=(1, 3))
         if bad.any():
@@ -152,31 +154,32 @@ class BlockSums:
         self._covariance += flat @ flat.T - flat.shape[1] * np.diag(noise)
         self.cells += flat.shape[1]
 
-    def _cells(self, n: int, band: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels to the coarsest sampling at its sharpness, and to the same smoothed."""
+    def _to_cells(self, n: int, band: int) -> np.ndarray:
+        """Pixels of an axis to the coarsest sampling at its sharpness: (n / period, n)."""
         s, period = self._s, self._period
         if s.ratio[band] == period:
-            cells = samples(n, period, s.upsampling)
-        else:
-            widest = max(s.sigma(i) for i in range(len(s)))
-            extra = float(np.sqrt(max(widest**2 - s.sigma(band) ** 2, 0)))
-            cells = degrade_matrix(n, period, extra).toarray()
-        return cells, blur_matrix(len(cells), 1.0) @ cells
+            return samples(n, period, s.upsampling)
+        widest = max(s.sigma(i) for i in range(len(s)))
+        extra = float(np.sqrt(max(widest**2 - s.sigma(band) ** 2, 0)))
+        return _dense_degradation(n, period, extra)
 
-    def _noise_share(self, band: int, shape: tuple[int, ...]) -> float:
-        """Variance of the detail per variance of white noise of the native samples."""
-        inner = []
-        for n in shape:
-            both = self._cells(n, band)
-            ratio = self._s.ratio[band]
+    def _noise_moments(self, n: int, band: int) -> tuple[float, float, float]:
+        """Of unit noise of native samples: variance of cells, of smoothed ones, and between them.
+
+        Returns:
+            (variance of the cells, covariance of both, variance of the smoothed ones).
+        """
+        ratio = self._s.ratio[band]
+        key = n, ratio, round(self._s.sigma(band), 6)
+        if key not in self._moments:
+            cells = self._to_cells(n, band)
             if ratio > 1:
-                up = interpolation(n, ratio, self._s.upsampling)
-                both = both[0] @ up, both[1] @ up
-            cells, smooth = both
+                cells = cells @ interpolation(n, ratio, self._s.upsampling)
+            smooth = _smoothing(len(cells)) @ cells
             products = (cells * cells, cells * smooth, smooth * smooth)
-            inner.append([float(p.sum(axis=1).mean()) for p in products])
-        y, x = inner
-        return y[0] * x[0] - 2 * y[1] * x[1] + y[2] * x[2]
+            a, b, c = (float(p.sum(axis=1).mean()) for p in products)
+            self._moments[key] = a, b, c
+        return self._moments[key]
 
     def _add_outside(
         self, data: np.ndarray, hole: np.ndarray, window: Window, shape: tuple[int, int]
@@ -187,10 +190,13 @@ class BlockSums:
             keep = _clear(hole, window, shape, 4 * ratio)
             if not keep.any():
                 continue
-            out_y, out_x = (interpolation(n, ratio, s.upsampling) @ samples(n, ratio, s.upsampling)
-                            for n in hole.shape)  # fmt: skip
+            up_y, up_x = (interpolation(n, ratio, s.upsampling) for n in hole.shape)
+            to_y, to_x = (samples(n, ratio, s.upsampling) for n in hole.shape)
             known = self.sharpest if self._finest == 1 else []
-            left = {i: (data[i] - out_y @ data[i] @ out_x.T)[keep] for i in (*known, *numbers)}
+            left = {
+                i: (data[i] - up_y @ (to_y @ data[i] @ to_x.T) @ up_x.T)[keep]
+                for i in (*known, *numbers)
+            }
             for i in numbers:
                 rows = np.stack([*(left[j] for j in known), left[i]])
                 at = np.r_[: len(known), -1]
@@ -209,3 +215,27 @@ def _clear(hole: np.ndarray, window: Window, shape: tuple[int, int], reach: int)
         if ends[1][axis] < shape[axis]:
             view[len(view) - reach :] = False
     return np.asarray(keep)
+
+
+@lru_cache(maxsize=8)
+def _bins(
+    shape: tuple[int, int], highest: float
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Frequency of each coefficient of a block, its bin (BINS: none), those at LOW and at HIGH."""
+    f_y, f_x = (np.arange(n) / (2 * n) for n in shape)
+    f = np.hypot(f_y[:, None], f_x[None, :]).ravel()
+    which = np.digitize(f, BIN_EDGES) - 1
+    highest = 1.0 if highest > 0.4 else highest
+    which[(f < BIN_EDGES[0]) | (f >= highest) | (which >= BINS)] = BINS
+    low, high = (np.flatnonzero((f >= a) & (f < b)) for a, b in (LOW, HIGH))
+    return f, which, (low, high)
+
+
+@lru_cache(maxsize=8)
+def _smoothing(n: int) -> np.ndarray:
+    return np.asarray(blur_matrix(n, 1.0).toarray())
+
+
+@lru_cache(maxsize=32)
+def _dense_degradation(n: int, ratio: int, sigma: float) -> np.ndarray:
+    return np.asarray(degrade_matrix(n, ratio, sigma).toarray())
