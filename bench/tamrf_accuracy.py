@@ -26,7 +26,7 @@ from trifuse.temporal.baselines import Stack
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.metrics import date_errors, frequency_restoration
 from trifuse.temporal.model import Dates, Tamrf
-from trifuse.temporal.prior import correction_weight, prior_images
+from trifuse.temporal.prior import prior_forecast, prior_images
 from trifuse.temporal.scoring import BASELINES, as_seen, baseline_images, score_hidden
 from trifuse.temporal.strategies import hide_gaps, task
 from trifuse.temporal.weights import load_weights
@@ -64,8 +64,8 @@ def forecaster(net: Tamrf) -> Callable[..., dict[str, np.ndarray]]:
                 parts.append(net(dates, torch.from_numpy(few.astype(np.float32))[None])[0])
         out = torch.cat(parts)
         if net.config.skip == "prior":
-            out = out * torch.from_numpy(correction_weight(net.config.sensors, seen, query))
-            out = out + torch.from_numpy(prior_images(net.config.sensors, seen, query))
+            prior, weight = map(torch.from_numpy, prior_images(net.config.sensors, seen, query))
+            out = prior + weight * out
         return {k: v[0].numpy() for k, v in net.split(out[None]).items()}
 
     return forecast

@@ -29,8 +29,9 @@ import torch
 from torch.nn import functional as F
 
 from trifuse.temporal.config import LANDSAT, PUBLISHED, SENTINEL2
-from trifuse.temporal.inference import FeatureBank, decode, encode_date, reflect
+from trifuse.temporal.inference import FeatureBank, decode, encode_date
 from trifuse.temporal.model import Dates, Tamrf
+from trifuse.temporal.observation import reflect
 
 TILE, MARGIN = 165, 18
 PUBLISHED_SECONDS = {(8, 99): 6.3, (16, 99): 11.1, (32, 99): 20.8, (16, 165): 33.6, (64, 165): 137}

@@ -12,9 +12,6 @@ import numpy as np
 
 from trifuse.core import DataError, upsample
 
-TRUST = 15.0
-"""Days from a clear fine image at which half of what the coarse sensor adds is believed."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
@@ -143,30 +140,6 @@ def fine_plus_change(
     for image, index, present in zip(out, nearest_index(fine, query), now, strict=True):
         change = present - then.data[index, :, rows, cols].transpose(2, 0, 1)
         image[with_partner] += np.nan_to_num(change)
-    return out
-
-
-def interpolate_with_change(
-    fine: Stack, coarse: Stack, query: Sequence[float], ratio: int, partner: Sequence[int | None]
-) -> np.ndarray:
-    """Linear interpolation of the fine images plus what the coarse sensor saw beyond it.
-
-    ``L(F)(t) + w · (up(C(t)) − L(up(C))(t))``, where L interpolates between the clear dates of the
-    fine pixel: the coarse images say how far the change in between was from linear. Between dates
-    that are near, calibration and haze outweigh change, so ``w = d / (d + 15 days)`` with the
-    distance d to the nearest clear date.
-
-    Args, Returns, Raises: as :func:`fine_plus_change`.
-    """
-    if len(partner) != fine.data.shape[1]:
-        raise DataError(f"{len(partner)} partners for {fine.data.shape[1]} bands")
-    out = interpolate_linear(fine, query)
-    with_partner, now, then = _change(fine, coarse, query, ratio, partner)
-    if with_partner:
-        beyond = np.nan_to_num(now - interpolate_linear(then, query))
-        days = np.asarray(query, float)[:, None, None]
-        away = np.abs(fine.doy[nearest_index(fine, query)] - days)[:, None]
-        out[:, with_partner] += (beyond * (away / (away + TRUST))).astype(np.float32)
     return out
 
 

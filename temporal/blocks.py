@@ -20,7 +20,7 @@ from trifuse.temporal.baselines import Stack
 from trifuse.temporal.config import PUBLISHED, Sensor, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, context, decode, encode_date
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.prior import correction_weight, prior_images
+from trifuse.temporal.prior import prior_images
 
 MAX_CHUNK = 8192
 """Pixels at once on a GPU: attention kernels take 65535 heads times pixels at most."""
@@ -189,8 +189,8 @@ def predict_block(
     if encoded.stacks is not None:
         place = encoded.block.shift(-encoded.around.row, -encoded.around.col)
         prior, weight = (
-            make(model.config.sensors, encoded.stacks, query)[:, list(channels), *place.slices]
-            for make in (prior_images, correction_weight)
+            part[:, list(channels), *place.slices]
+            for part in prior_images(model.config.sensors, encoded.stacks, query)
         )
         mean, deviation = (
             np.concatenate([getattr(s, k) for s in model.config.sensors])[

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from trifuse.core import DataError, Window
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.observation import reflect
 
 MARGIN = 2
 """Target pixels around the area whose tokens the spatial decoder sees."""
@@ -281,21 +282,6 @@ def _hand_on(
     maps = maps[:, top + MARGIN - first :, MARGIN:-MARGIN][:, : bank.height - top]
     if maps.shape[1]:
         sink(Window(top, 0, maps.shape[1], bank.width), maps.float().cpu().numpy())
-
-
-def reflect(image: Tensor, pad: int) -> Tensor:
-    """(C, h, w) padded by reflection without repeating the edge, as far as an image allows."""
-    height, width = image.shape[-2:]
-    rows = _mirror(torch.arange(-pad, height + pad), height)
-    cols = _mirror(torch.arange(-pad, width + pad), width)
-    return image[:, rows][:, :, cols]
-
-
-def _mirror(index: Tensor, n: int) -> Tensor:
-    if n == 1:
-        return torch.zeros_like(index)
-    index = index.remainder(2 * n - 2)
-    return torch.where(index < n, index, 2 * n - 2 - index)
 
 
 def _output_statistics(model: Tamrf, channels: Tensor) -> tuple[Tensor, Tensor]:

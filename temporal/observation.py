@@ -53,8 +53,23 @@ def blur(x: Tensor, sensor: Sensor) -> Tensor:
     kernel = psf_kernels(sensor).to(x.device, x.dtype)
     pad = kernel.shape[-1] // 2
     planes = x.flatten(0, -4) if x.dim() > 3 else x[None]
-    planes = F.pad(planes, (pad, pad, pad, pad), mode="reflect")
+    planes = reflect(planes, pad)
     return F.conv2d(planes, kernel[:, None], groups=len(kernel)).view_as(x)
+
+
+def reflect(x: Tensor, pad: int) -> Tensor:
+    """(…, H, W) padded by reflection without repeating the edge, as often as a pad takes."""
+    if x.dim() == 4 and min(x.shape[-2:]) > pad:
+        return F.pad(x, (pad, pad, pad, pad), mode="reflect")
+    rows, cols = (_mirror(torch.arange(-pad, n + pad, device=x.device), n) for n in x.shape[-2:])
+    return x[..., rows, :][..., cols]
+
+
+def _mirror(index: Tensor, n: int) -> Tensor:
+    if n == 1:
+        return torch.zeros_like(index)
+    index = index.remainder(2 * n - 2)
+    return torch.where(index < n, index, 2 * n - 2 - index)
 
 
 def observe(x: Tensor, sensor: Sensor) -> Tensor:

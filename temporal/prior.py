@@ -1,38 +1,35 @@
 """What is known of a date without a network: the start that a network with a skip adds to.
 
-Every sensor is interpolated linearly between its clear dates, and finer sensors take from coarser
-ones what these saw beyond it (:func:`trifuse.temporal.baselines.interpolate_with_change`). Only
-clear pixels count, so clouds never reach the result unless a mask has missed them. The result is
-sharpened by one step of Van Cittert's iteration with the sensor's PSF, ``2P − PSF ∗ P``, so that
-it is, seen by the sensor, about what was interpolated.
+1. Each sensor's bands are estimated on its own grid, pixel by pixel, from the clear images of all
+   sensors (:func:`trifuse.temporal.kriging.krige`); another sensor's say what they saw change.
+2. The finest sensor's soft bands take their details from its sharp ones, and coarser sensors
+   theirs from the finest one's prediction of the same day (:mod:`trifuse.temporal.sharpening`).
 
-Source: Van Cittert 1931, doi:10.1007/BF01391351 (iteration).
+Only clear pixels count, so clouds never reach the result unless a mask has missed them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 
-from trifuse.temporal.baselines import (
-    TRUST,
-    Stack,
-    interpolate_linear,
-    interpolate_with_change,
-    nearest_index,
-    partners,
-    upsampled,
-)
+from trifuse.core import fill_nearest
+from trifuse.temporal.baselines import Stack, interpolate_linear
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.observation import blur
+from trifuse.temporal.kernels import Kernel, kernel_of
+from trifuse.temporal.kriging import Observations, krige
+from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
+from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
+
+GUIDES = ("B2", "B3", "B4", "B8", "B11", "B12")
+"""Bands of the finest sensor that guide coarser ones, where it has them."""
 
 
 def prior_images(
     sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float]
-) -> np.ndarray:
-    """The prior on the target grid, standardised.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The prior on the target grid, standardised, and how little is known.
 
     Args:
         sensors: of the network, in the order of its outputs.
@@ -40,47 +37,136 @@ def prior_images(
         query: (Q,) days.
 
     Returns:
-        (Q, channels, H, W) float32, finite: 0, the mean, where nothing is known.
+        (Q, channels, H, W) float32, finite: 0, the mean, where nothing is known; and the same
+        shape, 0–1: how much of the variance of the estimate is not noise of a single image. A
+        network's correction is weighted with it, for there is little to correct where the sensor
+        has just looked.
     """
-    parts = []
-    for sensor in sensors:
-        own = seen[sensor.name]
-        coarser = [s for s in sensors if s.ratio > sensor.ratio and len(seen[s.name].doy)]
-        if coarser:
-            other = min(coarser, key=lambda s: s.ratio)
-            pairs = partners(sensor.bands, other.bands)
-            ratio = other.ratio // sensor.ratio
-            images = interpolate_with_change(own, seen[other.name], query, ratio, pairs)
+    fine = min(sensors, key=lambda s: s.ratio)
+    found = {s.name: seen_by(s, sensors, seen, query) for s in sensors}
+    sharp = sharpen_soft(_filled(found[fine.name][0]), fine)
+    at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
+    guide = sharp[:, at] if np.isfinite(found[fine.name][0]).any() else None
+    parts, weights = [], []
+    for s in sensors:
+        images, spread = found[s.name]
+        if s is fine:
+            fixed = sharp
         else:
-            images = interpolate_linear(own, query)
-        if sensor.ratio > 1:
-            images = upsampled(images, sensor.ratio)
-        mean, std = (np.array(v, np.float32)[:, None, None] for v in (sensor.mean, sensor.std))
-        standard = torch.from_numpy(np.nan_to_num((images - mean) / std).astype(np.float32))
-        # The images are as blurred as the sensor sees; one step towards what it would see so.
-        parts.append((2 * standard - blur(standard, sensor)).numpy())
-    return np.concatenate(parts, axis=1)
+            fixed = sharpen_coarse(_filled(images), s, guide)
+            spread = spread.repeat(s.ratio // fine.ratio, axis=2)
+            spread = spread.repeat(s.ratio // fine.ratio, axis=3)
+            images = images.repeat(s.ratio, axis=2).repeat(s.ratio, axis=3)
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
+        parts.append(np.where(np.isfinite(images), (fixed - mean) / std, 0).astype(np.float32))
+        weights.append(spread)
+    return np.concatenate(parts, axis=1), np.concatenate(weights, axis=1)
 
 
-def correction_weight(
-    sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float]
-) -> np.ndarray:
-    """How much of the network's correction is added to the prior, 0–1.
+def prior_forecast(
+    sensors: Sequence[Sensor],
+) -> Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray]]:
+    """The prior as a function of visible images and days: sensor → (Q, band, H, W), its unit."""
 
-    ``d / (d + 15 days)`` with the distance d of a pixel to the nearest clear image of the sensor:
-    where the sensor itself has just looked, there is little to correct. 1 where it never did.
+    def forecast(seen: Mapping[str, Stack], query: Sequence[float]) -> dict[str, np.ndarray]:
+        images, out, first = prior_images(sensors, seen, query)[0], {}, 0
+        for s in sensors:
+            mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
+            out[s.name] = images[:, first : first + len(s.bands)] * std + mean
+            first += len(s.bands)
+        return out
 
-    Args, Returns: as :func:`prior_images`.
+    return forecast
+
+
+def seen_by(
+    sensor: Sensor, sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a sensor would see on some days, on its own grid.
+
+    Args:
+        sensor: whose.
+        sensors: all.
+        seen: the visible images of each.
+        query: (Q,) days.
+
+    Returns:
+        (Q, band, y, x) float32, NaN where nothing is known; and how little is known, as of
+        :func:`prior_images`.
     """
-    parts = []
-    for sensor in sensors:
-        own = seen[sensor.name]
-        shape = (len(query), *own.valid.shape[1:])
-        weight = np.ones(shape, np.float32)
-        if len(own.doy):
-            days = np.asarray(query, float)[:, None, None]
-            away = np.abs(own.doy[nearest_index(own, query)] - days)
-            weight = np.where(own.valid.any(axis=0), away / (away + TRUST), 1).astype(np.float32)
-        fine = weight.repeat(sensor.ratio, axis=1).repeat(sensor.ratio, axis=2)
-        parts.append(np.repeat(fine[:, None], len(sensor.bands), axis=1))
-    return np.concatenate(parts, axis=1)
+    own = seen[sensor.name]
+    shape = own.valid.shape[1:]
+    stacks = [own, *(brought(sensor, s, seen[s.name]) for s in others(sensor, sensors, seen))]
+    covers = [snow_cover(sensor, own.data, own.valid)]
+    valued = [(own.data, np.isfinite(own.data))]
+    for other, stack in zip(others(sensor, sensors, seen), stacks[1:], strict=True):
+        covers.append(snow_cover(other, stack.data, stack.valid))
+        share = mixture(sensor, other)
+        known = np.isfinite(share).all(axis=1)
+        made = np.einsum("tchw,bc->tbhw", np.nan_to_num(stack.data), np.nan_to_num(share))
+        there = stack.valid & _complete(stack.data, share)
+        valued.append((made, there[:, None] & known[:, None, None]))
+    doy = np.concatenate([s.doy for s in stacks])
+    source = np.concatenate([np.full(len(s.doy), i) for i, s in enumerate(stacks)])
+    valid = np.concatenate([s.valid for s in stacks])
+    snow = _whitened(np.concatenate(covers), valid, source)
+    asked = _snow_on(doy, snow, valid, query)
+    values = np.concatenate([v for v, _ in valued])
+    there = np.concatenate([t for _, t in valued])
+    out = np.full((len(query), len(sensor.bands), *shape), np.nan, np.float32)
+    weight = np.ones(out.shape, np.float32)
+    for kernel, bands, sources in _groups(sensor, there, source):
+        dates = np.isin(source, sources)
+        clear = valid[dates] & there[dates][:, bands].all(axis=1)
+        images = Observations(
+            doy[dates], source[dates], values[dates][:, bands].reshape(dates.sum(), len(bands), -1),
+            clear.reshape(dates.sum(), -1), snow[dates].reshape(dates.sum(), -1),
+        )  # fmt: skip
+        found, spread = krige(kernel, images, query, asked.reshape(len(query), -1))
+        out[:, bands] = found.reshape(len(query), len(bands), *shape)
+        less = spread / (spread + 3 * kernel.noise)
+        weight[:, bands] = less.reshape(len(query), 1, *shape)
+    return out, weight
+
+
+def _groups(
+    sensor: Sensor, there: np.ndarray, source: np.ndarray
+) -> list[tuple[Kernel, list[int], tuple[int, ...]]]:
+    """Bands that are weighed alike: of one kernel, and known to the same sensors."""
+    groups: dict[tuple[Kernel, tuple[int, ...]], list[int]] = {}
+    for i, band in enumerate(sensor.bands):
+        known = tuple(int(k) for k in np.unique(source) if there[source == k, i].any())
+        if known:
+            groups.setdefault((kernel_of(sensor.name, band, sensor.thermal), known), []).append(i)
+    return [(kernel, bands, known) for (kernel, known), bands in groups.items()]
+
+
+def _complete(data: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Where all bands have a value that are needed at all: (T, y, x)."""
+    needed = np.nan_to_num(share).any(axis=0)
+    return np.asarray(np.isfinite(data[:, needed]).all(axis=1))
+
+
+def _whitened(snow: np.ndarray, valid: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Ground that a sensor never sees free of snow has it in the images of others, too."""
+    own = source == 0
+    seen = valid[own]
+    always = (seen.sum(axis=0) > 2) & (np.where(seen, snow[own], 1) >= 0.5).all(axis=0)
+    return np.where(~own[:, None, None] & always, np.float32(1), snow)
+
+
+def _snow_on(
+    doy: np.ndarray, snow: np.ndarray, valid: np.ndarray, query: Sequence[float]
+) -> np.ndarray:
+    """Snow on the days asked for, between the images of all sensors: (Q, y, x)."""
+    if not snow.any():
+        return np.zeros((len(query), *snow.shape[1:]), np.float32)
+    order = np.argsort(doy, kind="stable")
+    stack = Stack(snow[order][:, None], valid[order], doy[order])
+    found = np.nan_to_num(interpolate_linear(stack, query)[:, 0])
+    return np.asarray(np.round(found * SNOW_STEPS) / SNOW_STEPS, np.float32)
+
+
+def _filled(images: np.ndarray) -> np.ndarray:
+    """Without holes, for what looks at neighbours."""
+    return images if np.isfinite(images).all() else fill_nearest(images)

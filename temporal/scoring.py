@@ -16,13 +16,13 @@ from trifuse.temporal.baselines import (
     Stack,
     fine_plus_change,
     interpolate_linear,
-    interpolate_with_change,
     nearest_clear,
     partners,
 )
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.metrics import date_angles, date_errors
 from trifuse.temporal.observation import GSD, observe
+from trifuse.temporal.prior import prior_forecast
 from trifuse.temporal.strategies import Selection
 
 Forecast = Callable[[Mapping[str, Stack], Sequence[float]], Mapping[str, np.ndarray]]
@@ -39,22 +39,24 @@ def baseline_images(
 
     Args:
         name: ``nearest``, ``linear`` (clear pixels of the sensor itself), ``change`` (the nearest
-            image plus the change that the coarser sensor saw), or ``prior`` (linear plus what the
-            coarser sensor saw beyond it); without a coarser sensor the last two are the first two.
+            image plus the change that the coarser sensor saw; without one the nearest), or
+            ``prior`` (:func:`trifuse.temporal.prior.prior_images`, as the sensor sees it).
         sensor: to be predicted.
         sensors: all.
         seen: the visible images of each.
         query: days.
     """
     own = seen[sensor.name]
-    alone = nearest_clear if name in ("nearest", "change") else interpolate_linear
+    if name == "prior":
+        return as_seen(prior_forecast(sensors)(seen, query)[sensor.name], sensor)
     coarser = [s for s in sensors if s.ratio > sensor.ratio and s.name in seen]
-    if name in ("nearest", "linear") or not coarser:
-        return alone(own, query)
+    if name == "linear":
+        return interpolate_linear(own, query)
+    if name == "nearest" or not coarser:
+        return nearest_clear(own, query)
     other = min(coarser, key=lambda s: s.ratio)
-    method = fine_plus_change if name == "change" else interpolate_with_change
     pairs = partners(sensor.bands, other.bands)
-    return method(own, seen[other.name], query, other.ratio // sensor.ratio, pairs)
+    return fine_plus_change(own, seen[other.name], query, other.ratio // sensor.ratio, pairs)
 
 
 def as_seen(images: np.ndarray, sensor: Sensor) -> np.ndarray:

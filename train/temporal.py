@@ -19,7 +19,7 @@ from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor, TamrfConfig
 from trifuse.temporal.losses import LossConfig, Target, series_loss
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.perceptual import MaskedPerceptual, light_layers, vgg16_layers
-from trifuse.temporal.prior import correction_weight, prior_images
+from trifuse.temporal.prior import prior_images
 from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.strategies import task
 from trifuse.temporal.weights import save_weights
@@ -375,8 +375,9 @@ class TamrfTask:
         (out,) = predict([dates], [torch.tensor([list(query)], device=device)])
         out = out.detach().float()
         if self.model.skip == "prior":
-            out = out * torch.from_numpy(correction_weight(self.sensors, seen, query)).to(device)
-            out = out + torch.from_numpy(prior_images(self.sensors, seen, query)).to(device)
+            both = prior_images(self.sensors, seen, query)
+            prior, weight = (torch.from_numpy(a).to(device) for a in both)
+            out = prior + weight * out
         return {k: v[0].cpu().numpy() for k, v in frame.split(out[None]).items()}
 
     def fingerprint(self) -> dict[str, Any]:
@@ -433,7 +434,7 @@ class TamrfTask:
                 batch[f"{s.name}/{k}"][b, :n][shown].cpu().numpy() for k in ("data", "valid", "doy")
             )
             seen[s.name] = Stack(data, valid, doy)
-        both = (make(self.sensors, seen, query) for make in (prior_images, correction_weight))
+        both = prior_images(self.sensors, seen, query)
         prior, weight = (torch.from_numpy(a).to(batch["blank"].device) for a in both)
         return prior, weight
 

@@ -10,7 +10,6 @@ from trifuse.temporal.baselines import (
     Stack,
     fine_plus_change,
     interpolate_linear,
-    interpolate_with_change,
     nearest_clear,
     partners,
     upsampled,
@@ -77,21 +76,6 @@ def test_change_follows_the_coarse_sensor():
     np.testing.assert_array_equal(out[:, 1], fine.data[[0, 0], 1])
     with pytest.raises(DataError, match="1 partners"):
         fine_plus_change(fine, coarse, [30.0], 3, [0])
-
-
-def test_change_beyond_linear_is_believed_by_distance():
-    # Fine images before and after agree; the coarse sensor sees a bump of 0.4 in between.
-    fine = Stack(np.full((2, 1, 12, 12), 0.3, np.float32), np.ones((2, 12, 12), bool),
-                 np.array([0.0, 60.0]))  # fmt: skip
-    bump = np.full((3, 1, 4, 4), 0.2, np.float32)
-    bump[1] += 0.4
-    coarse = Stack(bump, np.ones((3, 4, 4), bool), np.array([0.0, 30.0, 60.0]))
-    out = interpolate_with_change(fine, coarse, [0.0, 30.0, 60.0], 3, [0])
-    np.testing.assert_allclose(out[1], 0.3 + 0.4 * 30 / 45, atol=1e-6)
-    np.testing.assert_allclose(out[[0, 2]], 0.3, atol=1e-6)
-    steady = Stack(bump[[0, 0, 0]], coarse.valid, coarse.doy)
-    plain = interpolate_with_change(fine, steady, [20.0], 3, [0])
-    np.testing.assert_allclose(plain, interpolate_linear(fine, [20.0]), atol=1e-6)
 
 
 def test_nothing_visible_gives_nothing():

@@ -4,8 +4,9 @@ import torch
 
 from trifuse.core import DataError
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
-from trifuse.temporal.inference import FeatureBank, decode, encode_date, reflect
+from trifuse.temporal.inference import FeatureBank, decode, encode_date
 from trifuse.temporal.model import Dates, Tamrf
+from trifuse.temporal.observation import reflect
 
 HEIGHT, WIDTH = 18, 24
 DAYS = {"landsat": [3.0, 40.5, 77.0], "sentinel2": [1.0, 9.0, 33.0, 80.0]}
