@@ -30,7 +30,7 @@ from bench.fusion.scenes import TRAIN, VALIDATION, load_views
 from trifuse import metrics
 from trifuse.core import Cube, MemorySource, upsample
 from trifuse.fusformer import Card, Fusformer, FusformerConfig, build_model, save_weights
-from trifuse.simulate import PROTOCOLS, observe, procedural_scene, scene_views
+from trifuse.simulate import PROTOCOLS, Observed, observe, procedural_scene, scene_views
 
 LR, BATCH, SEED = 1e-3, 3, 1
 SIZE = 180
@@ -57,6 +57,11 @@ def rate(done: float, schedule: str) -> float:
     return float(LR * 0.1**cuts)
 
 
+def skip(seen: Observed, ratio: int) -> np.ndarray:
+    """The coarse image upsampled from where it lies: when scenes are fused, its shift is found."""
+    return upsample(seen.lrhsi.data, ratio, shift=seen.drawn.shift)
+
+
 def batches(setup: Setup) -> Iterator[Batch]:
     """Endless (HrMSI, upsampled LrHSI, truth); every scene is observed anew now and then."""
     rng = np.random.default_rng(SEED)
@@ -71,7 +76,7 @@ def batches(setup: Setup) -> Iterator[Batch]:
         for s2, s3 in views:
             draw += 1
             seen = observe(s2, s3, ratio, errors, seed=100_000 + draw)
-            pool.append((seen.hrmsi.data, upsample(seen.lrhsi.data, ratio), s3.data))
+            pool.append((seen.hrmsi.data, skip(seen, ratio), s3.data))
         # A pass takes so many patches that each scene is seen whole on average.
         for _ in range(max(1, len(pool) * (SIZE // setup.patch) ** 2 // BATCH)):
             parts = []
@@ -90,7 +95,7 @@ def validate(model: Fusformer, setup: Setup) -> dict[str, float]:
     for seed in VALIDATION[:5]:
         views = load_views(f"procedural-{seed}x60")
         seen = observe(views.s2, views.s3, setup.ratio, PROTOCOLS[setup.protocol], seed)
-        inputs = seen.hrmsi.data, upsample(seen.lrhsi.data, setup.ratio)
+        inputs = seen.hrmsi.data, skip(seen, setup.ratio)
         with torch.inference_mode():
             made = model(*(torch.from_numpy(i)[None] for i in inputs))[0].numpy()
         scores.append((metrics.psnr(seen.truth.data, made), metrics.sam(seen.truth.data, made)))
@@ -116,8 +121,8 @@ def train(setup: Setup, out: Path) -> dict[str, object]:
         begin = time.process_time()
         for group in optimiser.param_groups:
             group["lr"] = rate(spent / budget, setup.schedule)
-        hrmsi, skip, truth = batch
-        loss = (model(hrmsi, skip) - truth).abs().mean()
+        hrmsi, coarse, truth = batch
+        loss = (model(hrmsi, coarse) - truth).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
