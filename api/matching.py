@@ -53,6 +53,9 @@ class WindowSource(CubeSource):
         self._source, self._window = source, window
         self.name, self.bands, self.meta = source.name, source.bands, source.meta
         self.grid = source.grid.window(window)
+        if "native_gsd" in source.meta:
+            row, col = source.meta.get("native_origin", (0, 0))
+            self.meta = {**source.meta, "native_origin": [row - window.row, col - window.col]}
 
     def __reduce__(self) -> tuple:
         """Plain pieces: meta may be a proxy, which does not pickle."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import dctn
 from scipy.ndimage import binary_dilation
 
-from trifuse.core import Window, fill_nearest
+from trifuse.core import fill_nearest
 from trifuse.core.resample import blur_matrix, degrade_matrix
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, Sharpness
 from trifuse.fusformer.prior.spectrum import interpolation, samples
@@ -54,14 +54,8 @@ class BlockSums:
         self._freedom = np.zeros(count)
         self._moments: dict[tuple[int, int, float], tuple[float, float, float]] = {}
 
-    def add(self, data: np.ndarray, window: Window, shape: tuple[int, int]) -> None:
-        """Take a block.
-
-        Args:
-            data: (l, y, x), whole periods; NaN where missing, no band altogether.
-            window: where it lies in the scene.
-            shape: of the scene.
-        """
+    def add(self, data: np.ndarray) -> None:
+        """Take a block: (l, y, x), whole periods; NaN where missing."""
         missing = np.isnan(data)
         self.blocks += 1
         filled = (fill_nearest(data) if missing.any() else data).astype(np.float64)
@@ -71,7 +65,7 @@ class BlockSums:
         centred = filled - filled.mean(axis=(1, 2), keepdims=True)
         self._add_power(centred)
         self._add_covariance(centred, hole)
-        self._add_outside(centred, hole, window, shape)
+        self._add_outside(centred, hole)
 
     def mean(self) -> np.ndarray:
         """(l,) mean of each band."""
@@ -181,13 +175,11 @@ class BlockSums:
             self._moments[key] = a, b, c
         return self._moments[key]
 
-    def _add_outside(
-        self, data: np.ndarray, hole: np.ndarray, window: Window, shape: tuple[int, int]
-    ) -> None:
+    def _add_outside(self, data: np.ndarray, hole: np.ndarray) -> None:
         s = self._s
         for ratio in (r for r in s.ratios if r > 1):
             numbers = [i for i, r in enumerate(s.ratio) if r == ratio]
-            keep = _clear(hole, window, shape, 4 * ratio)
+            keep = _clear(hole, 4 * ratio)
             if not keep.any():
                 continue
             up_y, up_x = (interpolation(n, ratio, s.upsampling) for n in hole.shape)
@@ -204,16 +196,13 @@ class BlockSums:
                 self._freedom[i] += keep.sum() * (1 - 1 / ratio**2)
 
 
-def _clear(hole: np.ndarray, window: Window, shape: tuple[int, int], reach: int) -> np.ndarray:
-    """Pixels so far from holes and from borders that are not the scene's: (y, x) bool."""
+def _clear(hole: np.ndarray, reach: int) -> np.ndarray:
+    """Pixels far from holes, and from borders beyond which the samples are unknown: (y, x) bool."""
     keep = ~binary_dilation(hole, np.ones((3, 3)), iterations=reach) if hole.any() else ~hole
-    ends = (window.row, window.col), (window.row + window.height, window.col + window.width)
-    for axis in (0, 1):
-        view = np.moveaxis(keep, axis, 0)
-        if ends[0][axis] > 0:
-            view[:reach] = False
-        if ends[1][axis] < shape[axis]:
-            view[len(view) - reach :] = False
+    for view in (keep, keep.T):
+        border = min(reach, len(view) // 4)
+        view[:border] = False
+        view[len(view) - border :] = False
     return np.asarray(keep)
 
 

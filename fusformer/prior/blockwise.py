@@ -35,7 +35,7 @@ class Span:
     """A block along one axis.
 
     Attributes:
-        start: first pixel to read.
+        start: first pixel of the block; it may lie before the scene.
         size: pixels of the block; the last ones may lie beyond the scene.
         first: first pixel that it gives.
         stop: end of those.
@@ -46,39 +46,40 @@ class Span:
     first: int
     stop: int
 
-    @property
-    def inner(self) -> slice:
-        """What it gives, in its own pixels."""
-        return slice(self.first - self.start, self.stop - self.start)
-
     def cut(self, start: int, stop: int) -> tuple[slice, slice]:
         """What it gives to a window: (in the window, in what it gives)."""
         first, last = max(self.first, start), min(self.stop, stop)
         return slice(first - start, last - start), slice(first - self.first, last - self.first)
 
 
-def lattice(n: int, period: int, block: int = BLOCK, halo: int | None = None) -> list[Span]:
+def lattice(
+    n: int, period: int, block: int = BLOCK, halo: int | None = None, origin: int = 0
+) -> list[Span]:
     """The blocks along an axis of ``n`` pixels, all of one size and starting on whole periods.
+
+    The first may start before the scene and the last end beyond it.
 
     Args:
         n: pixels of the scene.
         period: of the sampling.
         block: pixels of a block at most.
         halo: pixels that a block is solved beyond those it gives; rounded up to whole periods.
+        origin: a pixel where a period starts.
 
     Raises:
         ConfigError: if the halo leaves nothing of a block.
     """
-    whole = n + -n % period
+    lead = -origin % period
+    whole = n + lead + -(n + lead) % period
     size = min(block - block % period, whole)
     halo = period * HALO_PERIODS if halo is None else halo + -halo % period
     if size == whole:
-        return [Span(0, whole, 0, n)]
+        return [Span(-lead, whole, 0, n)]
     if size <= 2 * halo:
         raise ConfigError(f"blocks of {size} pixels with a halo of {halo}", fix="give larger ones")
     count = -(-(whole - 2 * halo) // (size - 2 * halo))
     last = (whole - size) // period
-    starts = [round(last * i / (count - 1)) * period for i in range(count)]
+    starts = [round(last * i / (count - 1)) * period - lead for i in range(count)]
     cuts = [0, *((a + size + b) // 2 for a, b in pairwise(starts)), n]
     return [Span(s, size, a, b) for s, (a, b) in zip(starts, pairwise(cuts), strict=True)]
 
@@ -94,17 +95,23 @@ class BlockwiseSource(CubeSource):
         period: blocks start at multiples of so many pixels.
         block: pixels of a block at most.
         halo: pixels that a block is solved beyond those it gives.
+        origin: (row, column) of a pixel where a period starts.
     """
 
     def __init__(
-        self, source: CubeSource, period: int, block: int = BLOCK, halo: int | None = None
+        self,
+        source: CubeSource,
+        period: int,
+        block: int = BLOCK,
+        halo: int | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> None:
         self._source = source
         self.name, self.grid, self.bands, self.meta = (
             source.name, source.grid, source.bands, source.meta,
         )  # fmt: skip
-        self._rows = lattice(source.grid.height, period, block, halo)
-        self._cols = lattice(source.grid.width, period, block, halo)
+        self._rows = lattice(source.grid.height, period, block, halo, origin[0])
+        self._cols = lattice(source.grid.width, period, block, halo, origin[1])
         self.block_shape = self._rows[0].size, self._cols[0].size
         self._lock = threading.RLock()
         self._done: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
@@ -162,15 +169,19 @@ class BlockwiseSource(CubeSource):
                 self._done.move_to_end((i, j))
                 return self._done[i, j]
             row, col = self._rows[i], self._cols[j]
-            window = Window(row.start, col.start, row.size, col.size).clip(*self.grid.shape)
+            wanted = Window(row.start, col.start, row.size, col.size)
+            window = wanted.clip(*self.grid.shape)
             cube = self._source.read(window)
-            values = cube.data[:, row.inner, col.inner]
+            inner = np.s_[row.first - window.row : row.stop - window.row,
+                          col.first - window.col : col.stop - window.col]  # fmt: skip
+            values = cube.data[(slice(None), *inner)]
             if not np.isnan(values).all():
-                solved = solve_block(cube.data, self.block_shape, self._prepared())
-                values = solved[:, row.inner, col.inner]
+                before = window.row - wanted.row, window.col - wanted.col
+                solved = solve_block(cube.data, self.block_shape, self._prepared(), before)
+                values = solved[(slice(None), *inner)]
             done = (
                 np.ascontiguousarray(values),
-                np.ascontiguousarray(cube.valid[row.inner, col.inner]),
+                np.ascontiguousarray(cube.valid[inner]),
             )
             self._done[i, j] = done
             most = max(CACHE_BYTES // done[0].nbytes, len(self._cols) + 1)
@@ -179,13 +190,19 @@ class BlockwiseSource(CubeSource):
             return done
 
 
-def solve_block(image: np.ndarray, shape: tuple[int, int], solver: Solver) -> np.ndarray:
-    """A block with NaN, or short of its shape at its lower right: bridged, solved, cut.
+def solve_block(
+    image: np.ndarray,
+    shape: tuple[int, int],
+    solver: Solver,
+    before: tuple[int, int] = (0, 0),
+) -> np.ndarray:
+    """A block with NaN, or short of its shape at the scene's border: bridged, solved, cut.
 
     Args:
         image: (l, y, x) float32; NaN is bridged from its nearest neighbours.
         shape: that the solver expects; what is short of it is reflected.
         solver: of such blocks.
+        before: rows and columns that are missing at its upper left; the rest is at the lower right.
 
     Returns:
         (l, y, x) float32, NaN where the image is.
@@ -194,7 +211,9 @@ def solve_block(image: np.ndarray, shape: tuple[int, int], solver: Solver) -> np
     filled = fill_nearest(image) if missing.any() else image
     rows, cols = image.shape[1:]
     if (rows, cols) != shape:
-        pad = [(0, 0), (0, shape[0] - rows), (0, shape[1] - cols)]
+        after = shape[0] - rows - before[0], shape[1] - cols - before[1]
+        pad = [(0, 0), *zip(before, after, strict=True)]
         filled = np.pad(filled, pad, mode="symmetric")
-    solved = solver(filled)[:, :rows, :cols]
+    top, left = before
+    solved = solver(filled)[:, top : top + rows, left : left + cols]
     return np.where(missing, np.float32(np.nan), solved)

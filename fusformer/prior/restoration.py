@@ -16,6 +16,7 @@ Williams 2006, appendix A.2 (conditioning of Gaussians).
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from trifuse.core import DataError
-from trifuse.fusformer.prior.blockwise import solve_block
+from trifuse.fusformer.prior.blockwise import lattice, solve_block
 from trifuse.fusformer.prior.scene_statistics import Statistics
 from trifuse.fusformer.prior.sharpness import Sharpness, pixel_noise
 from trifuse.fusformer.prior.spectrum import analysis, cosines, frequencies, noise_gain, transfer
@@ -181,11 +182,12 @@ def restore(
     """
     if sharpness is None or not sharpness.blurred or statistics is None:
         return np.array(image, np.float32)
-    shape = image.shape[1], image.shape[2]
-    period = sharpness.period
-    padded = shape[0] + -shape[0] % period, shape[1] + -shape[1] % period
-    restorer = BlockRestorer(padded, sharpness, statistics, device)
-    return solve_block(np.asarray(image, np.float32), padded, restorer)
+    spans = [lattice(n, sharpness.period, sys.maxsize, 0, at)[0]
+             for n, at in zip(image.shape[1:], sharpness.origin, strict=True)]  # fmt: skip
+    shape = spans[0].size, spans[1].size
+    before = -spans[0].start, -spans[1].start
+    restorer = BlockRestorer(shape, sharpness, statistics, device)
+    return solve_block(np.asarray(image, np.float32), shape, restorer, before)
 
 
 def posterior_deviation(

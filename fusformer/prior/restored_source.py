@@ -21,7 +21,7 @@ class RestoredSource(BlockwiseSource):
     ``meta["restored"]`` tells what was done; ``meta["native_gsd"]`` is that of the pixels.
 
     Args:
-        source: the image; native pixels start at its origin.
+        source: the image.
         sharpness: of its bands.
         statistics: of the scene.
         device: ``cpu``, ``cuda`` or ``auto``.
@@ -44,7 +44,7 @@ class RestoredSource(BlockwiseSource):
         block: int = BLOCK,
         halo: int | None = None,
     ) -> None:
-        super().__init__(source, sharpness.period, block, halo)
+        super().__init__(source, sharpness.period, block, halo, sharpness.origin)
         self.sharpness, self.statistics = sharpness, statistics
         self._device = Runtime(device).torch_device
         self.meta = {**source.meta, **sharpened_meta(source, sharpness, "restoration")}

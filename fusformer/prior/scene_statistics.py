@@ -91,7 +91,7 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
             f"native pixels have {sharpness.period}", where=source.name,
             fix="give a larger image",
         )  # fmt: skip
-    windows = sample_windows(source.grid.shape, sharpness.period)
+    windows = sample_windows(source.grid.shape, sharpness.period, sharpness.origin)
     spoilt: list[tuple[float, Window]] = []
     sums = BlockSums(sharpness)
     for window in windows:
@@ -100,13 +100,13 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
         if share > MAX_MISSING:
             spoilt.append((share, window))
         else:
-            sums.add(data, window, source.grid.shape)
+            sums.add(data)
     if not sums.blocks:
         # All are holed: the least holed quarter has to do.
         spoilt.sort(key=lambda s: s[0])
         for share, window in spoilt[: max(1, len(spoilt) // 4)]:
             if share < 1:
-                sums.add(source.read(window).masked(), window, source.grid.shape)
+                sums.add(source.read(window).masked())
     if not sums.blocks:
         raise DataError("no pixel is valid in all bands", where=source.name)
     covariance = _with_universal(sums.covariance(), sums.cells, source.bands.names)
@@ -117,14 +117,20 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
     )  # fmt: skip
 
 
-def sample_windows(shape: tuple[int, int], period: int) -> list[Window]:
+def sample_windows(
+    shape: tuple[int, int], period: int, origin: tuple[int, int] = (0, 0)
+) -> list[Window]:
     """At most MOST_BLOCKS windows of BLOCK pixels, spread evenly, on multiples of the period."""
     spans = []
-    for n in shape:
+    for total, at in zip(shape, origin, strict=True):
+        first = at % period
+        n = total - first
         size = min(BLOCK - BLOCK % period, n - n % period)
         count = -(-n // size)
         last = n - n % period - size
-        starts = [round(last / period * i / max(count - 1, 1)) * period for i in range(count)]
+        starts = [
+            first + round(last / period * i / max(count - 1, 1)) * period for i in range(count)
+        ]
         spans.append([(s, size) for s in starts])
     all_ = [Window(r, c, h, w) for r, h in spans[0] for c, w in spans[1]]
     if len(all_) <= MOST_BLOCKS:

@@ -31,11 +31,12 @@ class Sharpness:
 
     Attributes:
         ratio: pixels per native pixel, one per band; 1 is sharp. Each must divide the next
-            larger one. Native pixels start at the image's origin.
+            larger one.
         mtf: modulation transfer at the native Nyquist frequency, one per band, in (0, 1]; of
             bands of ratio 1 it is not used, they are what is to be reached.
         noise: standard deviation of the noise of each band at its native sampling (reflectance).
         upsampling: how native pixels came onto the image's.
+        origin: (row, column) in pixels where some native pixel of the coarsest bands starts.
 
     >>> s = Sharpness((1, 2, 6), (0.3,) * 3, (0.003,) * 3)
     >>> s.ratios, s.period, round(s.sigma(1), 3)
@@ -46,6 +47,7 @@ class Sharpness:
     mtf: tuple[float, ...]
     noise: tuple[float, ...]
     upsampling: Upsampling = "bicubic"
+    origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if not len(self.ratio) == len(self.mtf) == len(self.noise) > 0:
@@ -110,7 +112,7 @@ def sharpness_of(
 
     ``meta["native_gsd"]`` (name → metres, or one value per band) tells the native sampling,
     ``native_mtf`` and ``noise`` (alike) the rest; ``upsampling`` says how bands came onto the
-    pixels.
+    pixels, ``native_origin`` (row, column) where native pixels start, if not at the image's origin.
 
     Args:
         source: any image.
@@ -148,7 +150,16 @@ def sharpness_of(
     return Sharpness(
         tuple(ratios), tuple(mtfs or (MTF,) * len(names)), tuple(sigmas or (NOISE,) * len(names)),
         "nearest" if how == "nearest" else "bicubic",
+        _origin(source.meta.get("native_origin", (0, 0)), source.name),
     )  # fmt: skip
+
+
+def _origin(value: Any, where: str) -> tuple[int, int]:
+    try:
+        row, col = (int(v) for v in value)
+    except (TypeError, ValueError):
+        raise MetadataError(f"native_origin is {value!r}", where=where) from None
+    return row, col
 
 
 def by_band(value: Any, names: Sequence[str], what: str, where: str) -> list[float] | None:

@@ -27,6 +27,7 @@ from trifuse.fusformer.prior.restoration import BlockRestorer
 from trifuse.fusformer.prior.scene_statistics import Statistics
 from trifuse.fusformer.prior.sharpness import pixel_noise
 from trifuse.fusformer.prior.spectrum import cosines, frequencies, samples, transfer
+from trifuse.matching import WindowSource
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, Observed, observe
 
@@ -237,12 +238,20 @@ def test_windows_and_blocks_do_not_change_a_pixel() -> None:
     assert np.sqrt((difference**2).mean()) < 3e-4
 
 
-@given(st.integers(1, 3000), st.sampled_from([2, 3, 6]), st.integers(100, 400), st.integers(0, 40))
-def test_lattice_covers_each_pixel_once(n: int, period: int, block: int, halo: int) -> None:
-    spans = lattice(n, period, block, halo)
+@given(
+    st.integers(1, 3000),
+    st.sampled_from([2, 3, 6]),
+    st.integers(100, 400),
+    st.integers(0, 40),
+    st.integers(-9, 9),
+)
+def test_lattice_covers_each_pixel_once(
+    n: int, period: int, block: int, halo: int, origin: int
+) -> None:
+    spans = lattice(n, period, block, halo, origin)
     assert spans[0].first == 0 and spans[-1].stop == n
     for span in spans:
-        assert span.start % period == 0 and span.size == spans[0].size <= block
+        assert (span.start - origin) % period == 0 and span.size == spans[0].size <= block
         assert span.start <= span.first < span.stop <= span.start + span.size
     for a, b in pairwise(spans):
         assert a.stop == b.first
@@ -294,3 +303,19 @@ def test_bands_interpolated_otherwise_are_named() -> None:
     assert told is not None
     check = learn(source, told)[2]
     assert check.otherwise == ("B9",) and not check.sharp
+
+
+def test_a_cut_out_image_keeps_its_native_pixels() -> None:
+    seen = observed("native-noise")
+    window = Window(9, 14, 101, 95)
+    cut = WindowSource(MemorySource(seen.hrmsi), window)
+    result = restored(cut, device="cpu")
+    assert isinstance(result, RestoredSource) and result.sharpness.origin == (-9, -14)
+    np.testing.assert_allclose(np.nan_to_num(result.statistics.outside), 0, atol=3e-4)
+    whole = restored_source(seen.hrmsi).read(window).data
+    inside = np.s_[:, 24:-24, 24:-24]
+    # Other statistics and other borders, but the same native pixels.
+    assert rmse(result.read().data[inside], whole[inside]).max() < 0.002
+    truth = seen.sharp.crop(window).data
+    ratio = rmse(result.read().data[inside], truth[inside]) / rmse(whole[inside], truth[inside])
+    assert ratio.max() < 1.2
