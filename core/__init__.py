@@ -32,6 +32,7 @@ from trifuse.core.grid import Grid, Window
 from trifuse.core.log import progress, progress_bar, set_verbosity
 from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
 from trifuse.core.series import Series
+from trifuse.core.streaming import ahead
 from trifuse.core.tiling import Mosaic, Tile, TilePlan
 from trifuse.core.units import Manifest, Unit, run_units
 
@@ -39,7 +40,7 @@ __all__ = [
     "Grid", "Window", "Band", "BandSet", "canonical_name",
     "Cube", "CubeSource", "MemorySource", "Series",
     "PSF", "blur", "degrade", "DegradeAccumulator", "upsample", "fill_nearest", "cell_index",
-    "Tile", "TilePlan", "Mosaic",
+    "Tile", "TilePlan", "Mosaic", "ahead",
     "Unit", "Manifest", "run_units",
     "atomic_path", "refuse_existing", "write_bytes", "write_json", "read_json", "sha256",
     "fingerprint", "progress", "progress_bar", "set_verbosity",

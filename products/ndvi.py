@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandSet, Cube, CubeSource, TilePlan, progress
+from trifuse.core import BandSet, Cube, CubeSource, TilePlan, ahead, progress
+from trifuse.core.streaming import THREADS
 from trifuse.products.ndvi_bands import DefinitionName, NdviDefinition, define_ndvi
 from trifuse.products.writer import DType, cube_writer
 
@@ -123,8 +124,8 @@ def write_ndvi(
     plan, band = TilePlan(*source.grid.shape, tile=512), BandSet.of(["NDVI"])
     with cube_writer(path, source.grid, band, dtype=dtype, meta=meta, overwrite=overwrite,
                      cog=cog, mask=True, tags=tags, band_tags=band_tags) as out:  # fmt: skip
-        for tile in progress(plan, "NDVI", len(plan)):
-            cube = source.read(tile.write, how.bands)
+        cubes = ahead(plan, lambda t: source.read(t.write, how.bands), threads=THREADS)
+        for tile, cube in progress(cubes, "NDVI", len(plan)):
             values, cut = compute_ndvi(cube, how, eps)
             there = np.isfinite(values)
             valid += int(there.sum())

@@ -8,13 +8,12 @@ Source: Chander et al. 2013, doi:10.1109/TGRS.2012.2218818 (band-averaged reflec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandError, Cube, CubeSource, Window
+from trifuse.core import BandError, Cube, CubeSource, Window, ahead
 from trifuse.srf_data import SpectralOperator, weighted_sums
 
 BLOCK_BYTES = 96 << 20
@@ -73,7 +72,7 @@ def band_product(
     data = np.empty((len(matrix), *window.shape), np.float32)
     valid = np.empty(window.shape, bool)
     blocks = row_blocks(window, len(names))
-    for block, cube in _read_ahead(source, blocks, names):
+    for block, cube in ahead(blocks, lambda b: source.read(b, names)):
         rows = slice(block.row - window.row, block.row - window.row + block.height)
         values = weighted_sums(weights, cube.data.reshape(len(names), -1))
         data[:, rows] = values.reshape(-1, *block.shape)
@@ -96,18 +95,3 @@ def plain_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     """What a derived cube keeps of its source's meta: plain values, nothing per band or file."""
     left_out = {"dtype", "sensor"}
     return {k: v for k, v in meta.items() if isinstance(v, str | int | float) and k not in left_out}
-
-
-def _read_ahead(
-    source: CubeSource, blocks: Sequence[Window], names: Sequence[str]
-) -> Iterator[tuple[Window, Cube]]:
-    if len(blocks) == 1:
-        yield blocks[0], source.read(blocks[0], names)
-        return
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(source.read, blocks[0], names)
-        for i, block in enumerate(blocks):
-            cube = coming.result()
-            if i + 1 < len(blocks):
-                coming = reader.submit(source.read, blocks[i + 1], names)
-            yield block, cube
