@@ -70,6 +70,11 @@ class DegradeAccumulator:
         else:
             self._share[at] += apply_separable(there.astype(np.float64), along_y, along_x)
 
+    @property
+    def share(self) -> np.ndarray:
+        """How much of what each cell sees was added: (band, y // ratio, x // ratio) in 0–1."""
+        return self._share
+
     def result(self, min_share: float = 2 / 3) -> np.ndarray:
         """(band, y // ratio, x // ratio) float32; NaN as in :func:`degrade`.
 

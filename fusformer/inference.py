@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,11 +30,12 @@ from trifuse.core import (
     progress,
 )
 from trifuse.core.resample import NO_SHIFT
-from trifuse.fusformer.methods import Method, get_method
+from trifuse.fusformer.consistency import Consistency, left_of_cells, measured, projection
+from trifuse.fusformer.methods import Method, Sharpening, get_method
 from trifuse.fusformer.runtime import Precision, Runtime
 from trifuse.fusformer.scene import Scene
 from trifuse.fusformer.selfcheck import MIN_SHARE, SelfCheck, compare
-from trifuse.fusformer.tiles import TileWork
+from trifuse.fusformer.tiles import TileWork, UncertainRun
 
 Sink = Callable[[Window, np.ndarray, np.ndarray], None]
 """Takes (window of the result, (L, y, x) float32 with NaN, (y, x) bool valid)."""
@@ -57,6 +58,8 @@ class FuseResult:
         plan: the tiles.
         selfcheck: agreement with the coarse image.
         timings: seconds of ``prepare``, ``tiles`` and ``total``.
+        consistency: agreement before and after the projection, if there was one.
+        about: what the method found of the scene, in plain JSON values.
     """
 
     grid: Grid
@@ -66,6 +69,8 @@ class FuseResult:
     plan: TilePlan
     selfcheck: SelfCheck
     timings: Mapping[str, float]
+    consistency: Consistency
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fuse_target(
@@ -97,6 +102,8 @@ def fuse(
     psf: PSF | None = None,
     shift: tuple[float, float] = NO_SHIFT,
     compile: bool = False,
+    consistency: Literal["noise", "exact"] = "noise",
+    uncertainty: Sink | None = None,
     compute: Compute = TileWork.tiles,
 ) -> FuseResult:
     """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
@@ -117,6 +124,12 @@ def fuse(
         shift: (rows, columns) in sharp pixels by which the coarse cells lie beside where their
             grid says; see :func:`trifuse.align.register`. No image is resampled.
         compile: send networks through ``torch.compile``.
+        consistency: ``noise`` leaves it to the method how far to believe the coarse image;
+            ``exact`` makes the result degrade to it, in a second pass; see
+            :mod:`trifuse.fusformer.consistency`.
+        uncertainty: takes the standard deviations of the L bands and, as one more plane, how
+            strange the pixels are, window by window as ``sink`` does; see
+            :class:`trifuse.fusformer.tiles.UncertainRun`.
         compute: hands on each tile of the work, in order; default: computed here, one after the
             other. See :func:`trifuse.fusformer.parallel.in_parts`.
 
@@ -132,6 +145,10 @@ def fuse(
     start = time.perf_counter()
     method = get_method(method) if isinstance(method, str) else method
     runtime = Runtime(device, precision, compile)
+    if consistency not in ("noise", "exact"):
+        raise ConfigError(f"consistency {consistency!r}", fix="give noise or exact")
+    if isinstance(method, Sharpening):
+        s2 = method.view(s2, runtime)
     psf = PSF.from_mtf() if psf is None else psf
     scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf, shift)
     height, width = scene.grid.shape
@@ -140,16 +157,49 @@ def fuse(
             raise ConfigError(f"preset {preset!r}", fix="give 'paper', without tile and overlap")
         tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
     plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
-    work = TileWork(scene, method, runtime, plan)
-    _ = work.run  # prepared here, once
+    work = TileWork(scene, method, runtime, plan, uncertainty is not None)
+    if work.uncertain and not isinstance(work.run, UncertainRun):
+        raise ConfigError(f"method {method.name} tells no uncertainty", fix="take method physics")
+    run = work.run  # prepared here, once
     prepared = time.perf_counter()
 
-    seen = DegradeAccumulator(len(scene.bands), height, width, scene.ratio, psf, shift=shift)
+    count = len(scene.bands)
+
+    def accumulator() -> DegradeAccumulator:
+        return DegradeAccumulator(count, height, width, scene.ratio, psf, shift=shift)
+
+    before = added = None
+    if consistency == "exact":
+        plain = accumulator()
+        _stream(compute, work, lambda window, data: plain.add(window, data[:count]))
+        before = left_of_cells(scene, plain)
+        added = projection(scene, before)
+    seen = accumulator()
 
     def emit(window: Window, data: np.ndarray) -> None:
-        seen.add(window, data)
-        sink(window, data, np.isfinite(data).any(axis=0))
+        values = data[:count]
+        if added is not None:
+            values = values + scene.moved(added, window)
+        seen.add(window, values)
+        there = np.isfinite(values).any(axis=0)
+        sink(window, values, there)
+        if uncertainty is not None:
+            uncertainty(window, data[count:], there)
 
+    _stream(compute, work, emit)
+    check = compare(scene.lrhsi, seen.result(MIN_SHARE))
+    after = left_of_cells(scene, seen)
+    end = time.perf_counter()
+    timings = {"prepare": prepared - start, "tiles": end - prepared, "total": end - start}
+    return FuseResult(
+        scene.grid, scene.bands, scene.ratio, method.name, plan, check, timings,
+        measured(consistency, after if before is None else before, after),
+        {k: v for k, v in s2.meta.items() if k == "restoration"} | getattr(run, "record", {}),
+    )  # fmt: skip
+
+
+def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray], None]) -> None:
+    """Compute all tiles and hand on what they add up to, in order, from one thread."""
     with ThreadPoolExecutor(1, "fuse-write") as writer:
         pending: list[Future[None]] = []
 
@@ -158,16 +208,11 @@ def fuse(
                 pending.pop(0).result()
             pending.append(writer.submit(emit, window, data))
 
-        mosaic = Mosaic(plan, later)
-        for step, values in progress(compute(work), "fuse", len(plan)):
+        mosaic = Mosaic(work.plan, later)
+        for step, values in progress(compute(work), "fuse", len(work.plan)):
             mosaic.put(step, values)
         for future in pending:
             future.result()
-
-    check = compare(scene.lrhsi, seen.result(MIN_SHARE))
-    end = time.perf_counter()
-    timings = {"prepare": prepared - start, "tiles": end - prepared, "total": end - start}
-    return FuseResult(scene.grid, scene.bands, scene.ratio, method.name, plan, check, timings)
 
 
 def fuse_cube(

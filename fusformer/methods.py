@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from trifuse.core import BandSet, ConfigError, WeightsError
+from trifuse.core import BandSet, ConfigError, CubeSource, WeightsError
 from trifuse.fusformer.card import Card, check_bands
 from trifuse.fusformer.model import Fusformer
 from trifuse.fusformer.network_run import NetworkRun
@@ -43,6 +43,21 @@ class Method(Protocol):
 
     def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
         """Do once what depends on the whole scene; the result is NaN where S3 has no value."""
+        ...
+
+
+@runtime_checkable
+class Sharpening(Protocol):
+    """A method that wants to see the sharp image otherwise than it is, and S3's PSF fitted.
+
+    Co-registration looks at this view too, because blurred bands make S3's PSF look narrower.
+    """
+
+    def view(self, s2: CubeSource, runtime: Runtime) -> CubeSource:
+        """The sharp image as the method wants it; a view is returned as it is.
+
+        ``meta["restoration"]`` of a view says what was done, in plain JSON values.
+        """
         ...
 
 
@@ -143,6 +158,7 @@ class Network:
 METHODS: dict[str, str] = {
     "bicubic": "trifuse.fusformer.methods:Bicubic",
     "regression": "trifuse.fusformer.methods:Regression",
+    "physics": "trifuse.fusformer.physics:Physics",
     "local-regression": "trifuse.fusformer.classical.local_regression:LocalRegression",
     "gsa": "trifuse.fusformer.classical.gsa:Gsa",
     "mtf-glp-hs": "trifuse.fusformer.classical.mtf_glp:MtfGlpHs",

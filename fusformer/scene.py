@@ -50,6 +50,7 @@ class Scene:
     Attributes:
         grid: sharp pixels over the shared ground, whole coarse cells.
         bands: of the result.
+        sensors: names of the response tables of both images, None where they do not tell.
         ratio: sharp pixels per coarse cell.
         lrhsi: (L, h, w) float32 coarse image, NaN where missing.
 
@@ -72,6 +73,7 @@ class Scene:
         self.psf, self.ratio, self.grid = psf, self.pair.ratio, self.pair.grid
         self.s2 = SelectedBands(s2, hr_names)
         coarse = SelectedBands(s3, lr_names).read(self.pair.s3_window)
+        self.sensors: tuple[str | None, str | None] = (s2.meta.get("sensor"), s3.meta.get("sensor"))
         self.bands = coarse.bands
         self.lrhsi = coarse.masked()
         self._missing = np.isnan(self.lrhsi)

@@ -47,6 +47,19 @@ class BatchedRun(Protocol):
         ...
 
 
+@runtime_checkable
+class UncertainRun(Protocol):
+    """A prepared method that can tell how far off its result may be."""
+
+    def deviation(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        """Standard deviations of the L bands, then how strange the pixels are.
+
+        (L + 1, y, x) float32; the last is the squared distance of the pixel's spectrum to those
+        that the method knows, in units of what is usual: strange above 1.
+        """
+        ...
+
+
 class TileWork:
     """A scene, a method and a plan: all that is needed to compute any tile, here or elsewhere.
 
@@ -58,10 +71,19 @@ class TileWork:
         method: how they are fused.
         runtime: on what.
         plan: the tiles.
+        uncertain: whether the planes of :class:`UncertainRun` follow those of the result.
+
+    Attributes:
+        planes: of a tile's values.
     """
 
-    def __init__(self, scene: Scene, method: Method, runtime: Runtime, plan: TilePlan) -> None:
+    def __init__(
+        self, scene: Scene, method: Method, runtime: Runtime, plan: TilePlan,
+        uncertain: bool = False,
+    ) -> None:  # fmt: skip
         self.scene, self.method, self.runtime, self.plan = scene, method, runtime, plan
+        self.uncertain = uncertain
+        self.planes = len(scene.bands) + uncertain * (len(scene.bands) + 1)
         self._run: TileRun | None = None
         self._lock = threading.Lock()
 
@@ -89,8 +111,8 @@ class TileWork:
             parts: of :meth:`parts`; default: all.
 
         Returns:
-            Each tile in order with its (L, *tile.write.shape) float32, NaN where S2 or S3 has no
-            value.
+            Each tile in order with its (planes, *tile.write.shape) float32, NaN where S2 or S3
+            has no value.
         """
         run = self.run
         size = run.batch(self.plan.tile**2) if isinstance(run, BatchedRun) else 1
@@ -126,7 +148,7 @@ class TileWork:
 
     def _read(self, tile: Tile, run: TileRun) -> _Read:
         hrmsi, valid = self.scene.read_filled(tile.read)
-        if not (isinstance(run, BatchedRun) and valid.any()):
+        if not (isinstance(run, BatchedRun) and valid.any()) or self.uncertain:
             return hrmsi, valid, None
         return hrmsi, valid, run.look(tile.read, hrmsi)
 
@@ -134,11 +156,21 @@ class TileWork:
         self, run: TileRun, tiles: Sequence[Tile], read: Sequence[_Read]
     ) -> Callable[[], list[np.ndarray]]:
         seen = [(t.read, r) for t, r in zip(tiles, read, strict=True) if r[1].any()]
-        if isinstance(run, BatchedRun) and seen:
+        if isinstance(run, BatchedRun) and seen and not self.uncertain:
             return run.submit([w for w, _ in seen], [r[0] for _, r in seen],
                               [r[2] for _, r in seen])  # fmt: skip
-        done = [run(window, r[0]) for window, r in seen]
+        done = [self._values(run, window, r[0]) for window, r in seen]
         return lambda: done
+
+    def _values(self, run: TileRun, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        values = run(window, hrmsi)
+        if not self.uncertain:
+            return values
+        assert isinstance(run, UncertainRun)
+        off = run.deviation(window, hrmsi)
+        # What has no value has no deviation.
+        there = np.concatenate([np.isfinite(values), np.isfinite(values).any(axis=0)[None]])
+        return np.concatenate([values, np.where(there, off, np.float32(np.nan))])
 
     def _finish(
         self, tiles: Sequence[Tile], read: Sequence[_Read], result: Callable[[], list[np.ndarray]]
@@ -147,7 +179,7 @@ class TileWork:
         for tile, (_, valid, _) in zip(tiles, read, strict=True):
             rows, cols = tile.inner.slices
             if not valid.any():
-                empty = (len(self.scene.bands), *tile.write.shape)
+                empty = (self.planes, *tile.write.shape)
                 yield tile, np.full(empty, np.nan, np.float32)
                 continue
             values = next(done)[:, rows, cols]
@@ -156,7 +188,7 @@ class TileWork:
             yield tile, values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        base = (self.scene, self.method, self.runtime, self.plan)
+        base = (self.scene, self.method, self.runtime, self.plan, self.uncertain)
         try:
             packed = pickle.dumps((*base, self._run))
         except (pickle.PicklingError, AttributeError, TypeError):  # a closure, mostly

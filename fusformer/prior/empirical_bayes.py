@@ -44,6 +44,7 @@ class BayesMap:
         covariance: (L, l + 1, l + 1) posterior covariance of the coefficients and the offset.
         noise: (L,) σ: standard deviation of what the map leaves of S3's cells, reflectance.
         spread: (L,) τ.
+        cells: (L,) cells behind it, as a sum of weights.
         evidence: logarithm of the evidence, summed over the bands.
     """
 
@@ -51,6 +52,7 @@ class BayesMap:
     covariance: np.ndarray
     noise: np.ndarray
     spread: np.ndarray
+    cells: np.ndarray
     evidence: float
 
     def variance(self, s2: np.ndarray) -> np.ndarray:
@@ -98,13 +100,15 @@ def fit_bayes(
     features = np.column_stack([x, np.ones(len(x))])
     before = np.column_stack([prior.matrix, prior.offset])
     after, covariance = before.copy(), np.empty((len(before), x.shape[1] + 1, x.shape[1] + 1))
-    noise, spread, evidence = np.empty(len(before)), np.empty(len(before)), 0.0
+    noise, spread, cells = np.empty((3, len(before)))
+    evidence = 0.0
     for rows, bands in patterns(np.isfinite(y) & usable[:, None]):
         weight, a = weights[rows, None], features[rows]
         gram = (a * weight).T @ a
         left = y[np.ix_(rows, bands)] - a @ before[bands].T
         cross, squares = (a * weight).T @ left, (weight * left**2).sum(axis=0)
         fixed = 0.5 * np.log(weight).sum()
+        cells[bands] = weight.sum()
         for k, b, s in zip(bands, cross.T, squares, strict=True):
             solved = _posterior(before[k], gram, b, s, len(a))
             after[k] += solved.step
@@ -112,7 +116,7 @@ def fit_bayes(
             noise[k], spread[k] = solved.noise, solved.spread
             evidence += solved.evidence + fixed
     spectral = SpectralMap(after[:, :-1], after[:, -1], np.full(len(after), np.nan))
-    return BayesMap(spectral, covariance, noise, spread, evidence)
+    return BayesMap(spectral, covariance, noise, spread, cells, evidence)
 
 
 def fit_bayes_cells(

@@ -1,0 +1,1 @@
+"""Coverage of the standard deviations that fusion tells of itself."""
