@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,8 +22,14 @@ from trifuse.fusformer.scene import Scene
 BLOCK = 180
 """Edge in pixels of the blocks that are solved, on a lattice from the scene's upper left corner."""
 
+BLOCK_CELLS = 36
+"""The same in cells at most: a matrix between the cells solves a block, of 30 MB at this size."""
+
 HALO_CELLS = 4
-"""Cells around a block that are solved with it and thrown away, at most ``BLOCK`` pixels."""
+"""Cells around a block that are solved with it and thrown away."""
+
+KEPT = 256 << 20
+"""Bytes of solved blocks that are kept for the tiles that share them."""
 
 INSIDE = 1 - 1e-3
 """Share of a cell's PSF that must lie in what is solved for the cell to count there."""
@@ -44,10 +52,10 @@ class HySure:
     Beside the paper: the data are centred, the coupling is affine and fitted, and what the
     subspace leaves of S3 is added by cubic convolution.
 
-    The planes are solved in blocks of a fixed lattice, each with what lies around it, from a
-    start that depends on the cells alone. Exact tiles hold whole blocks, so how a scene is cut
-    into them does not change the result; what changes it is the lattice, by little. Memory is
-    that of a tile and a block.
+    The planes are solved in blocks of a fixed lattice, each with what lies around it (which is read
+    for that), from a start that depends on the cells alone. So no tile changes the result; what
+    does is the lattice, by little. Each block is solved once and kept while others need it:
+    memory is bounded whatever the scene.
 
     Source: Simões et al. 2015, doi:10.1109/TGRS.2014.2375320.
 
@@ -68,8 +76,8 @@ class HySure:
     penalty: float = 0.05
     iterations: int = 100
     name: str = field(default="hysure", init=False)
-    halo: int | None = field(default=BLOCK, init=False)
-    alignment: int = field(default=BLOCK, init=False)
+    halo: int | None = field(default=0, init=False)
+    alignment: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.iterations < 1:
@@ -89,45 +97,78 @@ class HySure:
         Raises:
             DataError: if too few cells are seen by both images.
         """
-        space = _subspace(scene, self)
-        there = np.isfinite(scene.lrhsi).all(axis=0)
-        sigma = scene.psf.pixels(scene.ratio)
-        along = [
-            degrade_matrix(n, scene.ratio, sigma, move)
-            for n, move in zip(scene.grid.shape, scene.pair.shift, strict=True)
-        ]
-        reach = min(BLOCK, HALO_CELLS * scene.ratio)
-
-        def solve(block: Window, around: Window, hrmsi: np.ndarray) -> np.ndarray:
-            """(L, y, x) of a block, from S2 around it."""
-            rows, cols = around.slices
-            along_y, i = _cells_inside(along[0], rows)
-            along_x, j = _cells_inside(along[1], cols)
-            planes = solve_block(
-                scene.moved(space.cells, around),
-                space.cells[:, i[:, None], j],
-                CellSolve(along_y, along_x, there[i[:, None], j], self.penalty),
-                np.tensordot(space.pull, hrmsi - space.offset, axes=1),
-                space.matrix,
-                penalty=self.penalty, variation=self.variation, iterations=self.iterations,
-            )  # fmt: skip
-            y, x = block.shift(-around.row, -around.col).slices
-            out: np.ndarray = np.tensordot(space.lift, planes[:, y, x], axes=1)
-            out += scene.moved(space.rest, block)
-            return out
+        blocks = _Blocks(scene, self)
 
         def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
-            fused = np.empty((len(scene.bands), *window.shape), np.float32)
-            for block in lattice(window):
-                around = _grown(block, reach, window)
-                y, x = around.shift(-window.row, -window.col).slices
-                to_y, to_x = block.shift(-window.row, -window.col).slices
-                fused[:, to_y, to_x] = solve(block, around, hrmsi[:, y, x])
+            fused = scene.moved(blocks.space.rest, window)
+            for block, planes in blocks.over(window):
+                rows, cols = block.shift(-window.row, -window.col).slices
+                fused[:, rows, cols] += np.tensordot(blocks.space.lift, planes, axes=1)
             # The subspace mixes bands: a cell without one of them is missing in all.
             fused[:, scene.missing(window).any(axis=0)] = np.nan
             return fused
 
         return run
+
+
+class _Blocks:
+    """The planes of a scene, solved block by block when they are asked for.
+
+    Args:
+        scene: the two images.
+        options: of the method.
+
+    Attributes:
+        space: where the planes live.
+    """
+
+    def __init__(self, scene: Scene, options: HySure) -> None:
+        self.space = _subspace(scene, options)
+        self._scene, self._options = scene, options
+        self._there = np.isfinite(scene.lrhsi).all(axis=0)
+        sigma = scene.psf.pixels(scene.ratio)
+        self._along = [
+            degrade_matrix(n, scene.ratio, sigma, move)
+            for n, move in zip(scene.grid.shape, scene.pair.shift, strict=True)
+        ]
+        self._solved: OrderedDict[Window, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def over(self, window: Window) -> Iterator[tuple[Window, np.ndarray]]:
+        """The parts of a window that lie in one block each, with their planes (K, y, x)."""
+        edge = min(BLOCK, BLOCK_CELLS * self._scene.ratio)
+        for block in lattice(window, edge, self._scene.grid.shape):
+            part = _shared(block, window)
+            rows, cols = part.shift(-block.row, -block.col).slices
+            yield part, self._planes(block)[:, rows, cols]
+
+    def _planes(self, block: Window) -> np.ndarray:
+        with self._lock:
+            if block not in self._solved:
+                self._solved[block] = self._solve(block)
+                most = max(1, KEPT // self._solved[block].nbytes)
+                while len(self._solved) > most:
+                    self._solved.popitem(last=False)
+            self._solved.move_to_end(block)
+            return self._solved[block]
+
+    def _solve(self, block: Window) -> np.ndarray:
+        scene, space, options = self._scene, self.space, self._options
+        around = block.pad(HALO_CELLS * scene.ratio).clip(*scene.grid.shape)
+        hrmsi, _ = scene.read_filled(around)
+        rows, cols = around.slices
+        along_y, i = _cells_inside(self._along[0], rows)
+        along_x, j = _cells_inside(self._along[1], cols)
+        planes = solve_block(
+            scene.moved(space.cells, around),
+            space.cells[:, i[:, None], j],
+            CellSolve(along_y, along_x, self._there[i[:, None], j], options.penalty),
+            np.tensordot(space.pull, hrmsi - space.offset, axes=1),
+            space.matrix,
+            penalty=options.penalty, variation=options.variation, iterations=options.iterations,
+        )  # fmt: skip
+        rows, cols = block.shift(-around.row, -around.col).slices
+        return planes[:, rows, cols].copy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,21 +220,17 @@ def _subspace(scene: Scene, options: HySure) -> _Subspace:
     )
 
 
-def lattice(window: Window) -> Iterator[Window]:
-    """The blocks of the scene's lattice, as far as they lie in a window."""
-    bottom, right = window.row + window.height, window.col + window.width
-    for row in range(window.row // BLOCK * BLOCK, bottom, BLOCK):
-        for col in range(window.col // BLOCK * BLOCK, right, BLOCK):
-            y, x = max(row, window.row), max(col, window.col)
-            yield Window(y, x, min(row + BLOCK, bottom) - y, min(col + BLOCK, right) - x)
+def lattice(window: Window, edge: int, shape: tuple[int, int]) -> Iterator[Window]:
+    """The blocks of so many pixels of a scene of some shape that touch a window."""
+    for row in range(window.row // edge * edge, window.row + window.height, edge):
+        for col in range(window.col // edge * edge, window.col + window.width, edge):
+            yield Window(row, col, edge, edge).clip(*shape)
 
 
-def _grown(block: Window, reach: int, window: Window) -> Window:
-    """A block with its surroundings, as far as they lie in a window."""
-    top, left = max(block.row - reach, window.row), max(block.col - reach, window.col)
-    bottom = min(block.row + block.height + reach, window.row + window.height)
-    right = min(block.col + block.width + reach, window.col + window.width)
-    return Window(top, left, bottom - top, right - left)
+def _shared(block: Window, window: Window) -> Window:
+    """What a block and a window share."""
+    inner = block.shift(-window.row, -window.col).clip(*window.shape)
+    return inner.shift(window.row, window.col)
 
 
 def _cells_inside(along: sparse.csr_matrix, pixels: slice) -> tuple[sparse.csr_matrix, np.ndarray]:

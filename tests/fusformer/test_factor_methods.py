@@ -124,16 +124,14 @@ def test_order_of_bands(name):
 @pytest.mark.parametrize("name", SHORT)
 def test_tiles_equal_the_whole(name, monkeypatch):
     monkeypatch.setattr(hysure, "BLOCK", 30)
-    method = HySure(iterations=15) if name == "hysure" else SHORT[name]
-    if name == "hysure":  # fields without an argument are set for good
-        object.__setattr__(method, "halo", 30)
-        object.__setattr__(method, "alignment", 30)
+    method = SHORT[name]
     s2, s3, _ = scene(60, 100, 5)
     s2 = holes(s2, Window(30, 33, 9, 14))
     s3 = holes(s3, Window(2, 13, 2, 2))
     whole = run(method, s2, s3, tile=10_000)
-    for tile in (37, 90):
-        part = run(method, s2, s3, tile=tile)
+    for tile in (23, 37, 90):
+        part, result = fuse_cube(s2, s3, method=method, device="cpu", tile=tile)
+        assert len(result.plan) > 1
         np.testing.assert_array_equal(part.valid, whole.valid)
         np.testing.assert_allclose(part.data, whole.data, rtol=0, atol=1e-5, equal_nan=True)
 
@@ -337,6 +335,24 @@ def test_divergence_is_the_transpose_of_the_gradient(shape, seed):
     gradients = gradient(image)
     forward = (gradients[0] * down + gradients[1] * right).sum()
     assert forward == pytest.approx((image * divergence(down, right)).sum(), abs=1e-9)
+
+
+def test_each_block_is_solved_once_and_few_are_kept(monkeypatch):
+    solved = []
+
+    def counted(start, *rest, **options):
+        solved.append(start.shape)
+        return solve_block(start, *rest, **options)
+
+    monkeypatch.setattr(hysure, "solve_block", counted)
+    monkeypatch.setattr(hysure, "BLOCK", 40)
+    s2, s3, _ = scene(80, 120, 5)
+    whole = run(SHORT["hysure"], s2, s3, tile=25).data
+    assert len(solved) == 6
+    monkeypatch.setattr(hysure, "KEPT", 1)  # a single block
+    solved.clear()
+    np.testing.assert_allclose(run(SHORT["hysure"], s2, s3, tile=25).data, whole, atol=1e-6)
+    assert len(solved) > 6
 
 
 def test_the_lattice_hardly_changes_the_solution(monkeypatch):
