@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trifuse.mapping import ndvi, ndvi_series
     from trifuse.matching import match
     from trifuse.products import build_series, open_cube, open_sensors, open_series, write_cube
+    from trifuse.sharpening import sharpen
     from trifuse.simulate import TripletStore
     from trifuse.srf_data import load as load_srf
     from trifuse.train import TripletDataset
@@ -37,6 +38,7 @@ _HOME = {
     "train": "trifuse.train",
     "fuse": "trifuse.fusing",
     "match": "trifuse.matching",
+    "sharpen": "trifuse.sharpening",
     "interpolate": "trifuse.interpolating",
     "ndvi": "trifuse.mapping",
     "ndvi_series": "trifuse.mapping",
@@ -54,7 +56,7 @@ _HOME = {
 __all__ = [
     "__version__",
     "open_cube", "open_series", "write_cube", "simulate", "train", "match", "fuse", "ndvi",
-    "ndvi_series", "evaluate", "check_fidelity", "load_srf",
+    "sharpen", "ndvi_series", "evaluate", "check_fidelity", "load_srf",
     "open_sensors", "build_series", "interpolate", "TripletStore", "TripletDataset",
     "Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError",
 ]  # fmt: skip

@@ -246,6 +246,21 @@ def _checked(bbox: Box) -> Box:
     return (west, south, east + 360 if east < west else east, north)
 
 
+def window_of(source: CubeSource, bbox: Box) -> Window:
+    """The pixels of a source that an area touches.
+
+    Args:
+        source: any image.
+        bbox: (west, south, east, north) in degrees.
+
+    Raises:
+        OverlapError: if the area lies outside the image.
+        ConfigError: if it makes no sense.
+        GridError: if the image has no coordinate system.
+    """
+    return _window(source, "EPSG:4326", _checked(bbox))
+
+
 def _ground(image: Image | None) -> tuple[str, Box]:
     assert image is not None
     with as_source(image) as source:

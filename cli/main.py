@@ -21,6 +21,7 @@ from trifuse.cli.ndvi import ndvi
 from trifuse.cli.report import report
 from trifuse.cli.scene import scene
 from trifuse.cli.series import series
+from trifuse.cli.sharpen import sharpen
 from trifuse.cli.simulate import simulate
 from trifuse.cli.srf import srf
 from trifuse.cli.train import train
@@ -61,14 +62,15 @@ def cli() -> None:
     trifuse simulate ENMAP... -o STORE                    EnMAP cubes to training triplets
     trifuse train fusformer STORE -o RUN                  a fusion network
     trifuse fuse --s2 A.tif --s3 B.tif -o FUSED.tif       a whole scene
+    trifuse sharpen S2.SAFE -o SHARP.tif                  Sentinel-2 with all bands at 10 m
     trifuse ndvi FUSED.tif -o NDVI.tif                    the map
     trifuse series build --s2 DIR --landsat DIR -o SERIES one area, all dates
     trifuse interpolate SERIES --dates ... -o DIR         any date, free of clouds
     """
 
 
-for _command in (srf, inspect, scene, simulate, train, fuse, ndvi, series, interpolate, evaluate,
-                 report, fidelity, experiment, demo):  # fmt: skip
+for _command in (srf, inspect, scene, simulate, train, fuse, sharpen, ndvi, series, interpolate,
+                 evaluate, report, fidelity, experiment, demo):  # fmt: skip
     cli.add_command(_command)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from trifuse.fusformer.prior.base import Masked, TileRun, Upsampled
 from trifuse.fusformer.prior.chain import ChainRun, chain_prior
+from trifuse.fusformer.prior.injection import InjectedSource
 from trifuse.fusformer.prior.regression import regression_prior
 from trifuse.fusformer.prior.restoration import posterior_deviation, restore
 from trifuse.fusformer.prior.restored_source import RestoredSource, restored
@@ -23,6 +24,6 @@ PRIORS: dict[str, Callable[..., TileRun]] = {
 __all__ = [
     "PRIORS", "TileRun", "Masked", "Upsampled", "regression_prior", "chain_prior", "ChainRun",
     "Sharpness", "sharpness_of", "Statistics", "scene_statistics", "restore",
-    "posterior_deviation", "RestoredSource", "restored",
+    "posterior_deviation", "RestoredSource", "restored", "InjectedSource",
     "SharpnessCheck", "check_sharpness", "learn",
 ]  # fmt: skip

@@ -106,7 +106,11 @@ class Sharpness:
 
 
 def sharpness_of(
-    source: CubeSource, *, mtf: float | None = None, noise: float | None = None
+    source: CubeSource,
+    *,
+    mtf: float | None = None,
+    noise: float | None = None,
+    native: Mapping[str, float] | None = None,
 ) -> Sharpness | None:
     """What a source's metadata say of its sharpness.
 
@@ -118,6 +122,7 @@ def sharpness_of(
         source: any image.
         mtf: of all bands that are not sharp, in place of the metadata's or of 0.3.
         noise: standard deviation in all bands, in place of the metadata's or of 0.003.
+        native: native sampling by band in map units, in place of the metadata's.
 
     Returns:
         None where nothing is told of the native sampling, or all bands are sharp: such an image
@@ -129,12 +134,13 @@ def sharpness_of(
         ConfigError: if ``mtf`` or ``noise`` is out of range.
     """
     names = source.bands.names
-    native = by_band(source.meta.get("native_gsd"), names, "native_gsd", source.name)
-    if native is None:
+    told = source.meta.get("native_gsd") if native is None else native
+    samplings = by_band(told, names, "native_gsd", source.name)
+    if samplings is None:
         return None
     pixel = source.grid.gsd[1]
     ratios = []
-    for name, gsd in zip(names, native, strict=True):
+    for name, gsd in zip(names, samplings, strict=True):
         share = max(gsd / pixel, 1.0)
         if not math.isfinite(share) or abs(share - round(share)) > _WHOLE * share:
             raise GridError(f"{name} is sampled at {gsd:g} m, no whole number of pixels of "
