@@ -24,10 +24,10 @@ from trifuse.align.spectral_map import patterns
 from trifuse.core import DataError
 from trifuse.fusformer.prior.universal import UniversalMap
 
-SPREADS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+SPREADS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Candidates of τ, per unit of reflectance."""
 
-NOISES = np.geomspace(1e-5, 1e-1, 33)
+NOISES = np.geomspace(1e-6, 1e-1, 41)
 """Candidates of σ, reflectance. Down to what float32 images of no noise leave: a floor of 1e-4
 costs 0.3–1.2 dB where S3 has none."""
 
