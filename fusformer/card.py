@@ -24,7 +24,8 @@ LIMITS = (
 """What is true of every network trained here."""
 
 
-def _software() -> str:
+def software() -> str:
+    """The installed version of TriFuse."""
     try:
         return version("trifuse")
     except PackageNotFoundError:
@@ -58,7 +59,7 @@ class Card:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = LIMITS
-    software: str = field(default_factory=_software)
+    software: str = field(default_factory=software)
 
     def __post_init__(self) -> None:
         named = (len(self.hr_bands), len(self.lr_bands))
@@ -70,7 +71,7 @@ class Card:
         """Plain values; numbers that are not finite become null."""
         model = self.config.to_json()
         normalisation = {name: model.pop(name) for name in NORMALISATION}
-        plain: dict[str, Any] = _finite(
+        plain: dict[str, Any] = finite(
             {
                 "format": FORMAT,
                 "network": "fusformer",
@@ -171,10 +172,10 @@ def _find(wanted: BandSet, there: BandSet, which: str) -> list[str]:
     return [f.name for f in found]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN: a metric that does not exist is null."""
     if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -159,6 +159,7 @@ METHODS: dict[str, str] = {
     "bicubic": "trifuse.fusformer.methods:Bicubic",
     "regression": "trifuse.fusformer.methods:Regression",
     "physics": "trifuse.fusformer.physics:Physics",
+    "refined": "trifuse.fusformer.refined:Refined",
     "local-regression": "trifuse.fusformer.classical.local_regression:LocalRegression",
     "gsa": "trifuse.fusformer.classical.gsa:Gsa",
     "mtf-glp-hs": "trifuse.fusformer.classical.mtf_glp:MtfGlpHs",

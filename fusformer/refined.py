@@ -1,0 +1,232 @@
+"""Fusion by physics with bands restored place by place, and refined by a small network.
+
+The chain of :mod:`trifuse.fusformer.physics` with two steps more between the restoration and the
+spectral map: the restoration is solved again with the statistics of each place
+(:mod:`trifuse.fusformer.prior.local`), and a network that has learnt what such fields look like
+corrects what is left (:mod:`trifuse.fusformer.refiner`). Where the restoration is off, because the
+bands are sharp, so are both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from trifuse.core import BandSet, Cube, CubeSource, DataError, Window, canonical_name
+from trifuse.fusformer.physics import Physics, PhysicsRun
+from trifuse.fusformer.prior.local import LocallyRestoredSource
+from trifuse.fusformer.prior.restored_source import RestoredSource
+from trifuse.fusformer.refiner import BANDS, Refiner
+from trifuse.fusformer.refiner_weights import load_refiner
+from trifuse.fusformer.runtime import Runtime
+from trifuse.fusformer.scene import Scene
+
+MOST = 512
+"""Pixels along a side that the network sees at once, halo included, if its reach is finite."""
+
+
+class RefinedSource(CubeSource):
+    """Restored bands, refined as they are read; other bands than Sentinel-2's stay as restored.
+
+    Windows are computed with the network's halo, so no window changes a pixel by more than
+    rounding. Pixels without value are shown to the network as the scene's mean.
+
+    Args:
+        restored: the restored image.
+        raw: what was restored.
+        network: in any mode.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        flips: also see the image turned and mirrored, 8 ways, and take the mean.
+
+    Raises:
+        DataError: if the network's reach is not finite, or no band is one of Sentinel-2's.
+    """
+
+    def __init__(
+        self,
+        restored: RestoredSource,
+        raw: CubeSource,
+        network: Refiner,
+        *,
+        device: str = "auto",
+        flips: bool = False,
+    ) -> None:
+        self._restored, self._raw = restored, raw
+        self.name, self.grid, self.bands, self.meta = (
+            restored.name, restored.grid, restored.bands, restored.meta,
+        )  # fmt: skip
+        slots = {n: i for i, n in enumerate(BANDS)}
+        at = [slots.get(canonical_name(n), -1) for n in self.bands.names]
+        self._numbers = [i for i, slot in enumerate(at) if slot >= 0]
+        self._slots = [at[i] for i in self._numbers]
+        if network.halo is None or not self._numbers:
+            raise DataError("bands that no network of finite reach can refine", where=self.name)
+        self._halo, self._step = network.halo, network.alignment
+        self._flips = flips
+        self._runtime = Runtime(device)
+        place = self._runtime.torch_device
+        self._network = network.to(place).eval()
+        deviation = torch.zeros(1, len(BANDS))
+        deviation[0, self._slots] = torch.as_tensor(
+            restored.deviation[self._numbers], dtype=torch.float32
+        )
+        present = torch.zeros(1, len(BANDS))
+        present[0, self._slots] = 1.0
+        self._deviation, self._present = deviation.to(place), present.to(place)
+        self._mean = restored.statistics.mean.astype(np.float32)[:, None, None]
+        row, col = restored.sharpness.origin
+        self._origin = row % self._step, col % self._step
+
+    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
+        """See :meth:`CubeSource.read`."""
+        window = self.grid.whole if window is None else window
+        names = self.bands.names if bands is None else tuple(bands)
+        cube = self._restored.read(window, names)
+        data = np.empty((len(self.bands), *window.shape), np.float32)
+        step = max(self._step, MOST - 2 * self._halo - self._step)
+        for row in range(0, window.height, step):
+            for col in range(0, window.width, step):
+                size = min(step, window.height - row), min(step, window.width - col)
+                part = Window(window.row + row, window.col + col, *size)
+                data[:, row : row + step, col : col + step] = self._part(part)
+        return Cube(data[self.bands.indices(names)], cube.valid, cube.bands, cube.grid, self.meta)
+
+    def close(self) -> None:
+        """See :meth:`CubeSource.close`."""
+        self._restored.close()
+        self._raw.close()
+
+    def _part(self, window: Window) -> np.ndarray:
+        """All bands of a small window, refined."""
+        spans = []
+        for start, size, total, origin in zip(
+            (window.row, window.col), window.shape, self.grid.shape, self._origin, strict=True
+        ):
+            first = start - self._halo
+            first -= (first - origin) % self._step
+            if first < 0:
+                # The scene's border lies where a token starts, or is filled up to it.
+                first = origin - self._step if origin else 0
+            spans.append((first, min(start + size + self._halo, total)))
+        (top, bottom), (left, right) = spans
+        seen = Window(max(top, 0), max(left, 0), bottom - max(top, 0), right - max(left, 0))
+        restored = self._restored.read(seen).data
+        raw = self._raw.read(seen, self.bands.names).data
+        missing = np.isnan(restored) | np.isnan(raw)
+        out = restored.copy()
+        restored, raw = (np.where(missing, self._mean, v) for v in (restored, raw))
+        pad = ((0, 0), (seen.row - top, 0), (seen.col - left, 0))
+        planes = [np.zeros((len(BANDS), bottom - top, right - left), np.float32) for _ in range(2)]
+        for plane, values in zip(planes, (restored, raw), strict=True):
+            plane[self._slots] = np.pad(values[self._numbers], pad, mode="edge")
+        refined = self._refine(*planes)[self._slots]
+        refined = refined[:, seen.row - top :, seen.col - left :]
+        out[self._numbers] = np.where(missing[self._numbers], out[self._numbers], refined)
+        inner = np.s_[:, window.row - seen.row : window.row - seen.row + window.height,
+                      window.col - seen.col : window.col - seen.col + window.width]  # fmt: skip
+        result: np.ndarray = out[inner]
+        return result
+
+    def _refine(self, restored: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        """(12, y, x) twice → (12, y, x)."""
+        place = self._runtime.torch_device
+        z, x = (torch.from_numpy(v)[None].to(place) for v in (restored, raw))
+        with self._runtime.computing():
+            if not self._flips:
+                out = self._network(z, x, self._deviation, self._present)
+            else:
+                out = refine_turned(self._network, z, x, self._deviation, self._present)
+        refined: np.ndarray = out[0].float().cpu().numpy()
+        return refined
+
+
+def refine_turned(
+    network: Refiner,
+    restored: torch.Tensor,
+    raw: torch.Tensor,
+    deviation: torch.Tensor,
+    present: torch.Tensor,
+) -> torch.Tensor:
+    """Mean over the eight ways to turn and mirror an image; arguments of :class:`Refiner`.
+
+    Images whose size is no multiple of the network's alignment are filled up by their edges.
+    """
+    height, width = restored.shape[2:]
+    step = network.alignment
+    pad = (0, -width % step, 0, -height % step)
+    z, x = (torch.nn.functional.pad(v, pad, mode="replicate") for v in (restored, raw))
+    total = torch.zeros_like(z)
+    for turns in range(4):
+        for mirror in (False, True):
+            seen = [torch.rot90(v, turns, (2, 3)) for v in (z, x)]
+            seen = [v.flip(3) for v in seen] if mirror else seen
+            out = network(*seen, deviation, present)
+            out = out.flip(3) if mirror else out
+            total += torch.rot90(out, -turns, (2, 3))
+    return total[:, :, :height, :width] / 8
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """The chain with refined bands.
+
+    Attributes:
+        sharpness: see :class:`trifuse.fusformer.physics.Physics`.
+        s2_mtf: likewise.
+        s2_noise: likewise.
+        s3_noise: likewise.
+        residual: likewise.
+        network: ``shipped`` for the weights that come with the package, ``none`` for the local
+            restoration alone, or the path of other weights.
+        flips: see :class:`RefinedSource`.
+    """
+
+    sharpness: str = "auto"
+    s2_mtf: float | None = None
+    s2_noise: float | None = None
+    s3_noise: float | None = None
+    residual: bool = True
+    network: str = "none"
+    flips: bool = True
+    name: str = field(default="refined", init=False)
+    halo: int | None = field(default=0, init=False)
+    alignment: int = field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        _ = self.physics
+
+    @property
+    def physics(self) -> Physics:
+        """The chain that this one extends."""
+        return Physics(self.sharpness, self.s2_mtf, self.s2_noise, self.s3_noise, self.residual)
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """All bands."""
+        return self.physics.bands(hr, lr)
+
+    def view(self, s2: CubeSource, runtime: Runtime) -> CubeSource:
+        """The refined image; see :class:`trifuse.fusformer.methods.Sharpening`.
+
+        Raises:
+            WeightsError: if the weights cannot be used.
+            ConfigError: if bands that are no Sentinel-2 bands are given ratios.
+        """
+        if "restoration" in s2.meta:
+            return s2
+        view = self.physics.view(s2, runtime)
+        if not isinstance(view, RestoredSource):
+            return view
+        local = LocallyRestoredSource(s2, view.sharpness, view.statistics, device=runtime.device)
+        local.meta = {**view.meta, "restored": local.meta["restored"]}
+        if self.network == "none":
+            return local
+        path = None if self.network == "shipped" else self.network
+        network, _ = load_refiner(path)
+        return RefinedSource(local, s2, network, device=runtime.device, flips=self.flips)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:
+        """Fit the scene's map and weigh its residual."""
+        return self.physics.prepare(scene, runtime)
