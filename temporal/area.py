@@ -86,8 +86,8 @@ class Area:
             (y, x) bool, True where clear, without them.
         """
         series, window = self.series[sensor.name], self.window(sensor, block)
-        rows = _mirrored(window.row, window.height, around, series.grid.height)
-        cols = _mirrored(window.col, window.width, around, series.grid.width)
+        rows = mirrored(window.row, window.height, around, series.grid.height)
+        cols = mirrored(window.col, window.width, around, series.grid.width)
         top, left = int(rows.min()), int(cols.min())
         part = Window(top, left, int(rows.max()) + 1 - top, int(cols.max()) + 1 - left)
         cube = series.read(day, part, sensor.bands)
@@ -196,7 +196,7 @@ def _whole_cells(low: int, high: int, cells: Sequence[tuple[int, int]]) -> tuple
     return start, start + max(0, (high - start) // step * step)
 
 
-def _mirrored(start: int, size: int, around: int, n: int) -> np.ndarray:
+def mirrored(start: int, size: int, around: int, n: int) -> np.ndarray:
     """Numbers of pixels start − around … start + size + around, reflected into 0 … n − 1."""
     index = np.arange(start - around, start + size + around)
     if n == 1:

@@ -82,18 +82,10 @@ def interpolate_linear(seen: Stack, query: Sequence[float]) -> np.ndarray:
     if not count:
         return out
     rows, cols = _places(seen)
-    order = np.arange(count)[:, None, None]
-    # Position of the last clear date up to each date, and of the first from it on.
-    before = np.maximum.accumulate(np.where(seen.valid, order, -1), axis=0)
-    after = np.minimum.accumulate(np.where(seen.valid, order, count)[::-1], axis=0)[::-1]
     ever = seen.valid.any(axis=0)
-    none = np.full(ever.shape, -1), np.full(ever.shape, count)
-    for image, day in zip(out, np.asarray(query, float), strict=True):
-        place = int(np.searchsorted(seen.doy, day, side="right"))
-        low = before[place - 1] if place > 0 else none[0]
-        exact = place > 0 and seen.doy[place - 1] == day
-        at = place - 1 if exact else place
-        high = after[at] if at < count else none[1]
+    for image, day, low, high in zip(
+        out, np.asarray(query, float), *around(seen, query), strict=True
+    ):
         low, high = np.where(low < 0, high, low), np.where(high >= count, low, high)
         low, high = low.clip(0, count - 1), high.clip(0, count - 1)
         span = seen.doy[high] - seen.doy[low]
@@ -101,6 +93,28 @@ def interpolate_linear(seen: Stack, query: Sequence[float]) -> np.ndarray:
         a, b = (seen.data[i, :, rows, cols].transpose(2, 0, 1) for i in (low, high))
         image[:] = np.where(ever, a + share * (b - a), np.nan)
     return out
+
+
+def around(seen: Stack, query: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the last clear date up to each day and of the first from it on, by pixel.
+
+    Returns:
+        Two (Q, y, x) of whole numbers; −1 and the number of dates where there is none.
+    """
+    count, shape = len(seen.doy), seen.valid.shape[1:]
+    low = np.full((len(query), *shape), -1)
+    high = np.full((len(query), *shape), count)
+    order = np.arange(count)[:, None, None]
+    before = np.maximum.accumulate(np.where(seen.valid, order, -1), axis=0)
+    after = np.minimum.accumulate(np.where(seen.valid, order, count)[::-1], axis=0)[::-1]
+    for i, day in enumerate(np.asarray(query, float)):
+        place = int(np.searchsorted(seen.doy, day, side="right"))
+        at = place - 1 if place > 0 and seen.doy[place - 1] == day else place
+        if place > 0:
+            low[i] = before[place - 1]
+        if at < count:
+            high[i] = after[at]
+    return low, high
 
 
 def upsampled(coarse: np.ndarray, ratio: int) -> np.ndarray:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from trifuse.core import DataError, Window, progress
-from trifuse.temporal.area import KELVIN, Area
+from trifuse.temporal.area import KELVIN, Area, mirrored
 from trifuse.temporal.baselines import Stack
 from trifuse.temporal.config import PUBLISHED, Sensor, TamrfConfig
-from trifuse.temporal.inference import FeatureBank, context, decode, encode_date
+from trifuse.temporal.inference import MARGIN, FeatureBank, context, decode, encode_date
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import prior_images
 
@@ -177,20 +177,25 @@ def predict_block(
         assert paid is not None
         paid[:, *window.slices] = values
 
+    start = None
+    if encoded.stacks is not None:
+        start = prior_images(
+            model.config.sensors, encoded.stacks, query, context=isinstance(model, Tamrf)
+        )
     if isinstance(model, Tamrf):
         decode(
             model, encoded.bank, query, channels, take, **_pace(model, encoded),
             clear=encoded.clear if mass else None, mass=take_mass if mass else None,
+            context=None if start is None else _with_margin(start.context, encoded),
         )  # fmt: skip
     else:
         mean = np.concatenate([s.mean for s in model.config.sensors])[list(channels)]
         out[:] = mean[:, None, None]
         paid = None
-    if encoded.stacks is not None:
+    if start is not None:
         place = encoded.block.shift(-encoded.around.row, -encoded.around.col)
         prior, weight = (
-            part[:, list(channels), *place.slices]
-            for part in prior_images(model.config.sensors, encoded.stacks, query)
+            part[:, list(channels), *place.slices] for part in (start.images, start.weight)
         )
         mean, deviation = (
             np.concatenate([getattr(s, k) for s in model.config.sensors])[
@@ -215,6 +220,14 @@ def predict_block(
     if paid is not None:
         paid[:, ~encoded.seen] = np.nan
     return out, paid
+
+
+def _with_margin(context: np.ndarray, encoded: Encoded) -> np.ndarray:
+    """What lies around a block is that of the area; beyond the area it is mirrored."""
+    block, around = encoded.block, encoded.around
+    rows = mirrored(block.row - around.row, block.height, MARGIN, around.height)
+    cols = mirrored(block.col - around.col, block.width, MARGIN, around.width)
+    return np.ascontiguousarray(context[:, :, rows[:, None], cols])
 
 
 def block_side(
@@ -242,6 +255,7 @@ def block_side(
         per_pixel += sum(
             (3 * len(area.series[s.name]) + 2 * queries) * len(s.bands) * 4 for s in area.sensors
         )
+        per_pixel += 3 * queries * c.context * 4
     strip = 12 * (3 * dates * c.features * 4 + 4 * queries * c.width * 4)
     side = max(area.grid.shape)
     while side > MIN_SIDE and OVERHEAD + side * side * per_pixel + side * strip > budget:

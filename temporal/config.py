@@ -70,7 +70,7 @@ class TamrfConfig:
         dropout: in the temporal layers.
         skip: ``none``: the network gives the images, as published; ``prior``: it gives what is to
             be added to :func:`trifuse.temporal.prior.prior_images`, which must then be added by
-            whoever calls it.
+            whoever calls it, and is also shown what the prior was made of.
 
     Raises:
         ConfigError: if a value is out of range or a sensor occurs twice.
@@ -105,6 +105,17 @@ class TamrfConfig:
     def width(self) -> int:
         """Length of a token: features, time encoding, sensor token."""
         return 2 * self.features + self.sensor_token
+
+    @property
+    def context(self) -> int:
+        """Channels of what a network with a skip is shown beside the images of its tokens.
+
+        For each output the prior, and how far from it the last and the next clear image and the
+        mean of all are; for each sensor the days to these two; and the season in four numbers.
+        """
+        if self.skip != "prior":
+            return 0
+        return 4 * len(self.outputs) + 2 * len(self.sensors) + 4
 
     @property
     def outputs(self) -> tuple[tuple[str, str], ...]:

@@ -139,6 +139,7 @@ def decode(
     model: Tamrf, bank: FeatureBank, query: Sequence[float], channels: Sequence[int],
     sink: Callable[[Window, np.ndarray], None], *, strip: int = 8, chunk: int = 64,
     clear: np.ndarray | None = None, mass: Callable[[Window, np.ndarray], None] | None = None,
+    context: np.ndarray | None = None,
 ) -> None:  # fmt: skip
     """Predict dates from a bank, strip by strip from top to bottom.
 
@@ -153,6 +154,8 @@ def decode(
         clear: (N, height, width) bool, where each date of the bank is clear.
         mass: if ``clear`` is given, called with (window, (dates, rows, width) float32): the share
             of its attention, 0–1 and averaged over heads, that each prediction pays to clear dates.
+        context: for networks with a skip: (dates, ``config.context``, height + 2·MARGIN,
+            width + 2·MARGIN) float32.
 
     Raises:
         DataError: if the bank or the query is empty.
@@ -182,6 +185,8 @@ def decode(
             new = torch.cat([tokens for tokens, _ in pairs])
             _hand_on(torch.cat([m for _, m in pairs]), first, bank, mass)
         new = new.unflatten(0, (-1, padded_cols)).permute(2, 3, 0, 1)  # (Q, C, rows, cols)
+        if context is not None:
+            new = new + model.context(torch.from_numpy(context[:, :, first:done]).to(device))
         tokens = torch.cat([kept, new], dim=2) if kept.numel() else new
         out = model.decoder(tokens, wanted)
         # Inside the padded area the two convolutions spoil MARGIN pixels at each edge.

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from trifuse.core import DataError
 from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.encoding import encode_time
-from trifuse.temporal.spatial import SpatialDecoder, SpatialEncoder
+from trifuse.temporal.spatial import SLOPE, SpatialDecoder, SpatialEncoder
 
 
 class Dates(NamedTuple):
@@ -89,6 +89,12 @@ class Tamrf(nn.Module):
         self.query_sensor_token = nn.Parameter(torch.rand(c.sensor_token))
         self.cross = CrossAttention(c.width, c.heads, c.hidden, c.dropout)
         self.decoder = SpatialDecoder(c.width, len(c.outputs))
+        if c.context:
+            self.context = nn.Sequential(
+                nn.Conv2d(c.context, c.hidden, 1),
+                nn.LeakyReLU(SLOPE),
+                nn.Conv2d(c.hidden, c.width, 1),
+            )
         for s in c.sensors:
             self.register_buffer(f"{s.name}_mean", torch.tensor(s.mean))
             self.register_buffer(f"{s.name}_std", torch.tensor(s.std))
@@ -145,12 +151,15 @@ class Tamrf(nn.Module):
             raise DataError(f"sensors cover {shapes} target pixels", fix="crop to the same ground")
         return torch.cat(parts, dim=1)
 
-    def forward(self, series: Mapping[str, Dates], query: Tensor) -> Tensor:
+    def forward(
+        self, series: Mapping[str, Dates], query: Tensor, context: Tensor | None = None
+    ) -> Tensor:
         """Predict.
 
         Args:
             series: dates of each sensor by name; sensors may be absent or empty.
             query: (B, Q) days since the same origin.
+            context: (B, Q, ``config.context``, H, W), for networks with a skip.
 
         Returns:
             (B, Q, channels, H, W) standardised, channels as in ``config.outputs``.
@@ -163,7 +172,10 @@ class Tamrf(nn.Module):
         asked = asked[:, None].expand(-1, height * width, -1, -1).flatten(0, 1)
         decoded = self.cross(asked, encoded)
         maps = decoded.unflatten(0, (b, height, width)).permute(0, 3, 4, 1, 2)
-        out: Tensor = self.decoder(maps.flatten(0, 1)).unflatten(0, (b, query.shape[1]))
+        maps = maps.flatten(0, 1)
+        if context is not None:
+            maps = maps + self.context(context.flatten(0, 1))
+        out: Tensor = self.decoder(maps).unflatten(0, (b, query.shape[1]))
         return out
 
     def split(self, out: Tensor) -> dict[str, Tensor]:

@@ -11,11 +11,12 @@ Only clear pixels count, so clouds never reach the result unless a mask has miss
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from trifuse.core import fill_nearest
-from trifuse.temporal.baselines import Stack, interpolate_linear
+from trifuse.temporal.baselines import Stack, around, interpolate_linear
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.kernels import Kernel, kernel_of
 from trifuse.temporal.kriging import Observations, krige
@@ -26,28 +27,47 @@ GUIDES = ("B2", "B3", "B4", "B8", "B11", "B12")
 """Bands of the finest sensor that guide coarser ones, where it has them."""
 
 
+NOISE = 10.0
+"""An estimate this many times as uncertain as an image is corrected by half."""
+
+YEAR = 365.0
+
+
+class PriorImages(NamedTuple):
+    """What is known of some days; (Q, channels, H, W) float32 on the target grid, finite.
+
+    Attributes:
+        images: standardised; 0, the mean, where nothing is known.
+        weight: 0–1, how little of the variance of the estimate is noise as that of an image. A
+            network's correction is weighted with it: there is little to correct where the sensor
+            has just looked.
+        context: (Q, ``TamrfConfig.context``, H, W), what a network is shown; empty unless asked
+            for.
+    """
+
+    images: np.ndarray
+    weight: np.ndarray
+    context: np.ndarray
+
+
 def prior_images(
-    sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The prior on the target grid, standardised, and how little is known.
+    sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float], *,
+    context: bool = False,
+) -> PriorImages:  # fmt: skip
+    """The prior on the target grid.
 
     Args:
         sensors: of the network, in the order of its outputs.
         seen: the visible images of each sensor over the same ground, in the network's unit.
         query: (Q,) days.
-
-    Returns:
-        (Q, channels, H, W) float32, finite: 0, the mean, where nothing is known; and the same
-        shape, 0–1: how much of the variance of the estimate is not noise of a single image. A
-        network's correction is weighted with it, for there is little to correct where the sensor
-        has just looked.
+        context: whether to gather what a network is shown.
     """
     fine = min(sensors, key=lambda s: s.ratio)
     found = {s.name: seen_by(s, sensors, seen, query) for s in sensors}
     sharp = sharpen_soft(_filled(found[fine.name][0]), fine)
     at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
     guide = sharp[:, at] if np.isfinite(found[fine.name][0]).any() else None
-    parts, weights = [], []
+    parts, weights, shown = [], [], []
     for s in sensors:
         images, spread = found[s.name]
         if s is fine:
@@ -60,7 +80,46 @@ def prior_images(
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
         parts.append(np.where(np.isfinite(images), (fixed - mean) / std, 0).astype(np.float32))
         weights.append(spread)
-    return np.concatenate(parts, axis=1), np.concatenate(weights, axis=1)
+        if context:
+            shown.append(_neighbours(s, seen[s.name], found[s.name][0], query))
+    prior = np.concatenate(parts, axis=1)
+    if context:
+        angle = 2 * np.pi * np.asarray(query, np.float32)[:, None, None, None] / YEAR
+        season = np.concatenate([f(k * angle) for k in (1, 2) for f in (np.sin, np.cos)], axis=1)
+        wide = np.broadcast_to(season, (*season.shape[:2], *prior.shape[2:]))
+        shown = [prior, *shown, wide.astype(np.float32)]
+    gathered = np.concatenate(shown, axis=1) if context else prior[:, :0]
+    return PriorImages(prior, np.concatenate(weights, axis=1), gathered)
+
+
+def _neighbours(
+    sensor: Sensor, own: Stack, images: np.ndarray, query: Sequence[float]
+) -> np.ndarray:
+    """How far from an estimate the last and the next clear image and the mean are, and the days.
+
+    Returns:
+        (Q, 3·bands + 2, H, W) float32, of about 1 in size.
+    """
+    std = np.array(sensor.std, np.float32)[:, None, None]
+    count = len(own.doy)
+    rows, cols = (np.arange(n) for n in own.valid.shape[1:])
+    there = own.valid[:, None] & np.isfinite(own.data)
+    total = np.where(there, own.data, 0).sum(axis=0)
+    with np.errstate(invalid="ignore"):  # never clear: NaN
+        parts = [total / there.sum(axis=0) - images]
+    days = []
+    for at in around(own, query):
+        known = (at >= 0) & (at < count)
+        gap, found = np.zeros(at.shape), images
+        if count:
+            place = at.clip(0, count - 1)
+            found = own.data[place, :, rows[:, None], cols].transpose(0, 3, 1, 2)
+            gap = np.abs(own.doy[place] - np.asarray(query, float)[:, None, None])
+        parts.append(np.where(known[:, None], found - images, 0))
+        days.append(np.log1p(np.where(known, np.minimum(gap, YEAR), YEAR))[:, None] / 4)
+    changes = [np.clip(np.nan_to_num(p / std * 3), -8, 8) for p in parts]
+    gathered = np.concatenate([*changes, *days], axis=1).astype(np.float32)
+    return gathered.repeat(sensor.ratio, axis=2).repeat(sensor.ratio, axis=3)
 
 
 def prior_forecast(
@@ -69,7 +128,7 @@ def prior_forecast(
     """The prior as a function of visible images and days: sensor → (Q, band, H, W), its unit."""
 
     def forecast(seen: Mapping[str, Stack], query: Sequence[float]) -> dict[str, np.ndarray]:
-        images, out, first = prior_images(sensors, seen, query)[0], {}, 0
+        images, out, first = prior_images(sensors, seen, query).images, {}, 0
         for s in sensors:
             mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
             out[s.name] = images[:, first : first + len(s.bands)] * std + mean
@@ -124,7 +183,7 @@ def seen_by(
         )  # fmt: skip
         found, spread = krige(kernel, images, query, asked.reshape(len(query), -1))
         out[:, bands] = found.reshape(len(query), len(bands), *shape)
-        less = spread / (spread + 3 * kernel.noise)
+        less = spread / (spread + NOISE * kernel.noise)
         weight[:, bands] = less.reshape(len(query), 1, *shape)
     return out, weight
 

@@ -53,9 +53,14 @@ def hide_random(days: Days, rate: float, rng: np.random.Generator) -> Selection:
     return Selection(seen, everything(days))
 
 
-def hide_gaps(days: Days, size: float, span: float = 365.0) -> Selection:
-    """Hide what lies strictly inside gaps of ``size`` days, from ``size`` on, every 2·size."""
-    starts = np.arange(size, span, 2 * size)
+def hide_gaps(
+    days: Days, size: float, span: float = 365.0, first: float | None = None
+) -> Selection:
+    """Hide what lies strictly inside gaps of ``size`` days, from ``first`` on, every 2·size.
+
+    The first gap starts on day ``size`` unless told otherwise.
+    """
+    starts = np.arange(size if first is None else first, span, 2 * size)
 
     def visible(_: str, day: float) -> bool:
         return not any(start < day < start + size for start in starts)
@@ -121,6 +126,21 @@ def draw_training(days: Days, rng: np.random.Generator, span: float = 365.0) -> 
         return hide_sensor(days, names[int(rng.integers(len(names)))])
     pivot = float(rng.integers(65, 301))
     return hide_after(days, pivot) if draw % 2 == 0 else hide_before(days, pivot)
+
+
+def draw_tasks(days: Days, rng: np.random.Generator, coarse: str, fine: str) -> Selection:
+    """A mixture for networks that fill gaps and fuse: gaps 9/20, random dates 6/20, fusion 5/20.
+
+    Gaps last 20 to 60 days and start anywhere; 20–70 % of random dates are hidden; what fusion
+    sees of the coarse sensor is its shared days or, as often, all.
+    """
+    draw = rng.random()
+    if draw < 0.45:
+        size = float(rng.integers(20, 61))
+        return hide_gaps(days, size, first=float(rng.uniform(0, 2 * size)))
+    if draw < 0.75 or coarse == fine or not conjunctions({k: days[k] for k in (coarse, fine)}):
+        return hide_random(days, float(rng.uniform(0.2, 0.7)), rng)
+    return fusion_task(days, coarse, fine, see_all_coarse=bool(rng.random() < 0.5))
 
 
 def task(name: str, days: Days, coarse: str, fine: str) -> Selection:

@@ -81,7 +81,8 @@ class TamrfDataConfig:
         blank: share of the samples in which clouds are withheld from the network; see
             :class:`trifuse.train.temporal_data.SampleConfig`.
         hide: ``published``: the six strategies of hiding; ``dates``: random dates and gaps only,
-            for networks that will not have to forecast or do without a sensor.
+            for networks that will not have to forecast or do without a sensor; ``tasks``: gaps,
+            random dates and fusion.
         statistics: mean and deviation of the bands: from the training scenes, or as published.
         val_crop: edge of the validation crops; 0: as in training.
     """
@@ -91,7 +92,7 @@ class TamrfDataConfig:
     per_scene: int = 36
     flips: bool = True
     blank: float = 0.5
-    hide: Literal["published", "dates"] = "published"
+    hide: Literal["published", "dates", "tasks"] = "published"
     statistics: Literal["scenes", "published"] = "scenes"
     val_crop: int = 0
 
@@ -190,13 +191,15 @@ class SeriesBatch(nn.Module):
         self.net = net
 
     def forward(
-        self, series: Sequence[Mapping[str, Dates]], queries: Sequence[Tensor]
-    ) -> list[Tensor]:
+        self, series: Sequence[Mapping[str, Dates]], queries: Sequence[Tensor],
+        contexts: Sequence[Tensor | None],
+    ) -> list[Tensor]:  # fmt: skip
         """Predict each series at its own days.
 
         Args:
             series: per series the dates of each sensor, standardised, each of a batch of one.
             queries: per series (1, Q) days.
+            contexts: per series what a network with a skip is shown, of a batch of one.
 
         Returns:
             Per series (Q, channels, H, W) standardised.
@@ -204,8 +207,8 @@ class SeriesBatch(nn.Module):
         # A hidden sensor's encoder has no part in the result; data-parallel training wants every
         # parameter to have a gradient, if only of zero.
         nothing = torch.stack([p.sum() for p in self.net.parameters()]).sum() * 0
-        pairs = zip(series, queries, strict=True)
-        return [self.net(dates, query)[0] + nothing for dates, query in pairs]
+        items = zip(series, queries, contexts, strict=True)
+        return [self.net(dates, query, shown)[0] + nothing for dates, query, shown in items]
 
 
 class TamrfTask:
@@ -285,10 +288,12 @@ class TamrfTask:
             series.append(dates)
             targets.append(target)
             queries.append(torch.tensor([days], device=device))
-        predictions = model(series, queries)
         if self.model.skip == "prior":
-            priors = [self._prior(batch, b, q[0].tolist()) for b, q in enumerate(queries)]
-            predictions = [w * p + q for p, (q, w) in zip(predictions, priors, strict=True)]
+            starts = [self._prior(batch, b, q[0].tolist()) for b, q in enumerate(queries)]
+            found = model(series, queries, [shown[None] for *_, shown in starts])
+            predictions = [p + w * c for c, (p, w, _) in zip(found, starts, strict=True)]
+        else:
+            predictions = model(series, queries, [None] * len(series))
         totals, parts = [], dict.fromkeys(PARTS, 0.0)
         for b, prediction in enumerate(predictions):
             config = self._loss
@@ -311,13 +316,15 @@ class TamrfTask:
         """RMSE on hidden dates of scenes that are not trained on, beside the baselines.
 
         ``<task>/<sensor>/<method>`` is a mean over scenes, dates and bands of the RMSE on clear
-        pixels in units of each band's standard deviation; ``score`` is the network's mean over
-        tasks and sensors, and ``gain`` is by how much (in per cent) it is below linear
-        interpolation.
+        pixels in units of each band's standard deviation; ``score`` is the geometric mean over
+        tasks, sensors and scenes of the network's error relative to that of linear interpolation,
+        so that a scene with snow, where all err a lot, does not decide alone; ``gain`` is by how
+        much (in per cent) it is below 1.
         """
         if not self.val:
             return {}
         gathered: dict[str, list[float]] = {}
+        ratios: list[float] = []
         methods = BASELINES
         for scene in self.val:
             images = self.images(scene)
@@ -331,18 +338,18 @@ class TamrfTask:
                     margin=10.0 * self._loss.border, baselines=methods,
                 )  # fmt: skip
                 for sensor in self.sensors:
+                    found = {}
                     for method in ("network", *methods) if sensor.name in scores else ():
                         rmse = scores[sensor.name][f"{method}/rmse"] / np.array(sensor.std)
                         if np.isfinite(rmse).any():
+                            found[method] = float(np.nanmean(rmse))
                             key = f"{name}/{sensor.name}/{method}"
-                            gathered.setdefault(key, []).append(float(np.nanmean(rmse)))
+                            gathered.setdefault(key, []).append(found[method])
+                    if found.get("network", 0) > 0 and found.get("linear", 0) > 0:
+                        ratios.append(found["network"] / found["linear"])
         means = {k: float(np.mean(v)) for k, v in gathered.items()}
-        ours, theirs = (
-            [v for k, v in means.items() if k.endswith(f"/{m}")] for m in ("network", "linear")
-        )
-        score = float(np.mean(ours)) if ours else math.nan
-        gain = 100 * (1 - score / float(np.mean(theirs))) if theirs else math.nan
-        return {"score": score, "gain": gain, **means}
+        score = float(np.exp(np.mean(np.log(ratios)))) if ratios else math.nan
+        return {"score": score, "gain": 100 * (1 - score), **means}
 
     def images(self, scene: Scene) -> dict[str, Stack]:
         """The middle of a validation scene, all dates."""
@@ -372,12 +379,15 @@ class TamrfTask:
             dates[s.name] = Dates(frame.standardise(s, value)[None], doy[None])
         if not any(d.data.shape[1] for d in dates.values()):
             return {}
-        (out,) = predict([dates], [torch.tensor([list(query)], device=device)])
-        out = out.detach().float()
+        days = torch.tensor([list(query)], device=device)
         if self.model.skip == "prior":
-            both = prior_images(self.sensors, seen, query)
-            prior, weight = (torch.from_numpy(a).to(device) for a in both)
-            out = prior + weight * out
+            start = prior_images(self.sensors, seen, query, context=True)
+            prior, weight, shown = (torch.from_numpy(a).to(device) for a in start)
+            (out,) = predict([dates], [days], [shown[None]])
+            out = prior + weight * out.detach().float()
+        else:
+            (out,) = predict([dates], [days], [None])
+            out = out.detach().float()
         return {k: v[0].cpu().numpy() for k, v in frame.split(out[None]).items()}
 
     def fingerprint(self) -> dict[str, Any]:
@@ -424,8 +434,8 @@ class TamrfTask:
 
     def _prior(
         self, batch: Mapping[str, Tensor], b: int, query: Sequence[float]
-    ) -> tuple[Tensor, Tensor]:
-        """The prior of one series of a batch, and the weight of what is added to it."""
+    ) -> tuple[Tensor, ...]:
+        """The prior of one series of a batch, the weight of what is added, and the context."""
         seen = {}
         for s in self.sensors:
             n = int(batch[f"{s.name}/count"][b])
@@ -434,9 +444,8 @@ class TamrfTask:
                 batch[f"{s.name}/{k}"][b, :n][shown].cpu().numpy() for k in ("data", "valid", "doy")
             )
             seen[s.name] = Stack(data, valid, doy)
-        both = prior_images(self.sensors, seen, query)
-        prior, weight = (torch.from_numpy(a).to(batch["blank"].device) for a in both)
-        return prior, weight
+        start = prior_images(self.sensors, seen, query, context=True)
+        return tuple(torch.from_numpy(a).to(batch["blank"].device) for a in start)
 
     def _unpacked(
         self, frame: Tamrf, batch: Mapping[str, Tensor], b: int

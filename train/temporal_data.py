@@ -15,7 +15,13 @@ from torch.utils.data import Dataset
 
 from trifuse.core import BandSet, DataError, GridError, Series, StoreError, Window
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.strategies import Selection, draw_training, hide_gaps, hide_random
+from trifuse.temporal.strategies import (
+    Selection,
+    draw_tasks,
+    draw_training,
+    hide_gaps,
+    hide_random,
+)
 from trifuse.train.batches import Draw
 
 if TYPE_CHECKING:
@@ -228,7 +234,7 @@ class SeriesDataset(Dataset[dict[str, Tensor]]):
                        crop, crop)  # fmt: skip
         chosen = self._dates(scene, rng)
         days = {s: tuple(scene.days[s][i].tolist()) for s, i in chosen.items()}
-        selection = _seeing(days, rng, self.config.hide)
+        selection = _seeing(days, rng, self.config.hide, self.sensors)
         turn = int(rng.integers(8)) if self.config.flips else 0
         out: dict[str, Tensor] = {
             "blank": torch.tensor(bool(rng.random() < self.config.blank)),
@@ -353,12 +359,17 @@ def band_statistics(
 
 
 def _seeing(
-    days: Mapping[str, tuple[float, ...]], rng: np.random.Generator, hide: str
-) -> Selection:
+    days: Mapping[str, tuple[float, ...]], rng: np.random.Generator, hide: str,
+    sensors: Sequence[Sensor],
+) -> Selection:  # fmt: skip
     """A drawn strategy that leaves the network something to see."""
     for _ in range(16):
         if hide == "published":
             selection = draw_training(days, rng)
+        elif hide == "tasks":
+            coarse = max(sensors, key=lambda s: s.ratio)
+            fine = min(sensors, key=lambda s: s.ratio)
+            selection = draw_tasks(days, rng, coarse.name, fine.name)
         elif rng.random() < 2 / 3:
             selection = hide_random(days, float(rng.uniform(0.2, 0.7)), rng)
         else:

@@ -127,7 +127,7 @@ def test_a_network_that_adds_to_the_prior(series, tmp_path):
         data[:, [b in s.thermal for b in s.bands]] /= 1000
         stacks[s.name] = Stack(data, np.stack([c.valid for c in cubes]),
                                np.array(area.days[s.name]))  # fmt: skip
-    prior, _ = prior_images(config.sensors, stacks, query)
+    prior = prior_images(config.sensors, stacks, query).images
     alone, paid = predict_block(Prior(), encode_block(Prior(), area, GRID.whole), query, ALL)
     known = np.isfinite(alone)
     assert paid is None and known.mean() > 0.95

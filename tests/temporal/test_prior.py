@@ -151,7 +151,7 @@ def test_bands_that_are_missing_are_the_mean_and_others_do_not_suffer(images):
     a, b = (seen_by(SENTINEL2, (SENTINEL2,), seen, [100.0])[0] for seen in (alone, part))
     np.testing.assert_allclose(a[:, [2, 6]], b[:, [2, 6]], atol=1e-3)  # snow cannot be told
     assert np.isnan(b[:, [0, 1, 3, 4, 5, 7, 8, 9]]).all()
-    standard, weight = prior_images((SENTINEL2,), part, [100.0])
+    standard, weight, _ = prior_images((SENTINEL2,), part, [100.0])
     assert not standard[:, [0, 1, 3, 4, 5, 7, 8, 9]].any() and np.isfinite(standard).all()
     assert (weight[:, 0] == 1).all()
 
@@ -165,7 +165,7 @@ def test_areas_smaller_than_a_blur(images, size):
                          images["landsat"].valid[:, : size // 3, : size // 3],
                          images["landsat"].doy),
     }  # fmt: skip
-    out, _ = prior_images(PAIR, small, [50.0, 180.0])
+    out = prior_images(PAIR, small, [50.0, 180.0]).images
     assert out.shape == (2, 18, size, size) and np.isfinite(out).all() and np.abs(out).max() < 20
 
 
@@ -216,7 +216,7 @@ def test_every_band_has_a_kernel_and_its_own_partner():
 
 
 def test_the_forecast_is_the_prior_in_its_unit(images):
-    standard, _ = prior_images(PAIR, images, [100.0])
+    standard = prior_images(PAIR, images, [100.0]).images
     made = prior_forecast(PAIR)(images, [100.0])
     mean, std = (np.array(v)[:, None, None] for v in (SENTINEL2.mean, SENTINEL2.std))
     np.testing.assert_allclose(made["sentinel2"], standard[:, 8:] * std + mean, rtol=1e-5)

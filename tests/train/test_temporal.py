@@ -203,7 +203,7 @@ def test_a_fresh_network_with_a_skip_is_its_prior(scene):
         assert ours == pytest.approx(plain, rel=0.05), "sharpened, then seen by the sensor"
     images = task.images(scene)
     out = task.forecast(net, torch.device("cpu"), images, [100.0, 200.5])
-    prior, _ = prior_images(task.sensors, images, [100.0, 200.5])
+    prior = prior_images(task.sensors, images, [100.0, 200.5]).images
     s2 = task.sensors[1]
     wanted = prior[:, 8:] * np.array(s2.std)[:, None, None] + np.array(s2.mean)[:, None, None]
     np.testing.assert_allclose(out["sentinel2"], wanted, atol=1e-5)
@@ -227,7 +227,7 @@ def test_areas_add_the_same_correction_as_training(made, scene):
     found = forecast_of(net.net, area, Window(0, 0, 24, 24))(images, query)
     for name in wanted:
         np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
-    _, weight = prior_images(task.sensors, images, query)
+    weight = prior_images(task.sensors, images, query).weight
     clear = made.images["sentinel2"].valid[4]
     assert weight[1, 8:][:, clear].max() < 0.3, "little to correct where it was clear"
     assert 0 <= weight.min() and weight.max() <= 1 and weight[0, 8:].mean() > 0.3
@@ -238,9 +238,9 @@ def test_only_hidden_dates_are_asked_for_if_only_they_count(scene):
     net = task.build_model()
     asked = []
 
-    def spy(series, queries):
+    def spy(series, queries, contexts):
         asked.extend(queries)
-        return net(series, queries)
+        return net(series, queries, contexts)
 
     sample = task.dataset()[Draw(0, 0, 0)]
     batch = default_collate([sample])
