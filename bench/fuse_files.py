@@ -34,7 +34,7 @@ def make(folder: Path, size: int, ratio: int) -> None:
     write_cube(folder / "s3.tif", coarse(scene, ratio).read(), dtype="float32")
 
 
-def untrained(folder: Path) -> Path:
+def untrained(folder: Path, **changes: int) -> Path:
     """Weights of the depth-wise network over all bands, as fresh as they are drawn."""
     import torch
     from _scenes import HR, LR
@@ -42,7 +42,7 @@ def untrained(folder: Path) -> Path:
     from trifuse.fusformer import Card, FusformerConfig, build_model, save_weights
 
     torch.manual_seed(0)
-    config = FusformerConfig(len(HR), len(LR))
+    config = FusformerConfig(len(HR), len(LR), **changes)
     path = folder / "w.safetensors"
     if not path.exists():
         save_weights(path, build_model(config), Card(config, HR, LR))

@@ -55,8 +55,12 @@ UNPLACED = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 FAILURES = (RasterioError, ValueError, SystemError, OverflowError)
 """What rasterio raises on damaged files; its own errors are OSErrors, tags may not be UTF-8."""
 
+CACHE = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": 512 << 20}
+"""Bytes of blocks that GDAL keeps; its own default is a share of the machine's memory. A row of
+tiles of a whole Sentinel-2 tile, read and written, takes half of it. The user's own wish counts."""
+
 # Sidecars (.aux.xml) carry users' wavelengths and stay on; what they point to on the web does not.
-_ENV = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_NUM_THREADS": "1"}
+_ENV = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_NUM_THREADS": "1", **CACHE}
 
 
 @dataclass(frozen=True, slots=True)

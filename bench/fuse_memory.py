@@ -1,0 +1,120 @@
+"""Peak memory of a fusion against the size of the scene: it must be flat.
+
+    python bench/fuse_memory.py                                    # 1k², 2k², 4k², regression
+    python bench/fuse_memory.py --sizes 1000 2000 4000 8000 --method regression network
+    python bench/fuse_memory.py --plot memory.png
+
+The scene is made window by window and the product is written, cloud-optimised, so that the peak
+is that of the fusion from end to end. Each size runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+NETWORKS = {"network": {}, "small-network": {"width": 15, "encoder": 1, "decoder": 1}}
+"""The default network, and one of a tenth of its cost for the largest scenes."""
+
+
+def child(options: argparse.Namespace) -> None:
+    from _scenes import Landscape, coarse
+    from fuse_files import untrained
+
+    from trifuse.fusing import fuse
+
+    size, method = options.sizes[0], options.method[0]
+    scene = Landscape(size)
+    cells = coarse(scene)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        weights = None
+        if method in NETWORKS:
+            weights = untrained(Path(folder), **NETWORKS[method])
+        idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        start, before = time.perf_counter(), os.times()
+        done = fuse(
+            scene, cells, Path(folder) / "out.tif", method=None if weights else method,
+            weights=weights, device=options.device, precision=options.precision,
+            tile=options.tile, jobs=options.jobs,
+        )  # fmt: skip
+        after = os.times()
+        print(json.dumps({
+            "size": size, "method": method, "idle_mb": idle, "device": options.device,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": sum(after[:4]) - sum(before[:4]),
+            "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
+            "output_mb": (Path(folder) / "out.tif").stat().st_size / 2**20,
+        }))  # fmt: skip
+
+
+def plot(found: list[dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+    for method in dict.fromkeys(f["method"] for f in found):
+        mine = [f for f in found if f["method"] == method]
+        axes.plot([f["size"] ** 2 / 1e6 for f in mine], [f["peak_mb"] / 1024 for f in mine],
+                  "o-", label=method)  # fmt: skip
+    output = [f["size"] ** 2 * 19 * 4 / 2**30 for f in found]
+    sizes = [f["size"] ** 2 / 1e6 for f in found]
+    pairs = sorted(set(zip(sizes, output, strict=True)))
+    axes.plot(*zip(*pairs, strict=True), ":", color="grey", label="the result in memory")
+    axes.set(xscale="log", xlabel="megapixels of the scene", ylabel="peak memory, GiB", ylim=(0, 6))
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000, 4000])
+    parser.add_argument("--method", nargs="+", default=["regression"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="32")
+    parser.add_argument("--tile", type=int)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where products are written; then removed")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--json", action="store_true", help="only JSON, one line")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options)
+        return
+    found = []
+    passed = ["--device", options.device, "--precision", options.precision,
+              "--jobs", str(options.jobs)]  # fmt: skip
+    passed += ["--tile", str(options.tile)] if options.tile else []
+    passed += ["--folder", str(options.folder)] if options.folder else []
+    for method in options.method:
+        for size in options.sizes:
+            command = [sys.executable, __file__, "--child", "--sizes", str(size),
+                       "--method", method, *passed]  # fmt: skip
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+            f = found[-1]
+            if not options.json:
+                print(f"{method:12} {size:6}²  peak {f['peak_mb']:6.0f} MB (before "
+                      f"{f['idle_mb']:.0f})  {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s",
+                      flush=True)  # fmt: skip
+    if options.json:
+        print(json.dumps(found))
+    if options.plot:
+        plot(found, options.plot)
+
+
+if __name__ == "__main__":
+    main()

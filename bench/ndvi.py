@@ -1,0 +1,119 @@
+"""NDVI map of a large fused cube against reading the bands that it needs.
+
+    python bench/ndvi.py                 # 10980², the four bands of a fused cube that it needs
+    python bench/ndvi.py --size 4000
+
+The cube is a cloud-optimised GeoTIFF of int16, made window by window. Reading is what the map does
+to get its pixels: decompress, calibrate, mask. Each runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+BANDS = ("S2", "Oa09", "Oa10", "Oa17")
+
+
+def make(folder: Path, size: int) -> None:
+    from _scenes import LR, Landscape
+
+    from trifuse.core import BandSet, Cube, CubeSource, Window
+    from trifuse.products.writer import copy_source
+
+    class Fused(CubeSource):
+        """Some bands of a landscape by the names of Sentinel-3's."""
+
+        def __init__(self) -> None:
+            self.scene = Landscape(size)
+            self.name, self.grid, self.meta = "fused", self.scene.grid, {"quantity": "reflectance"}
+            self.bands: BandSet = LR.select(LR.indices(BANDS))
+
+        def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
+            cube = self.scene.read(window, ["B4", "B3", "B2", "B8A"])
+            return Cube(cube.data, cube.valid, self.bands, cube.grid)
+
+    copy_source(folder / "fused.tif", Fused())
+
+
+def reading(folder: Path) -> object:
+    from trifuse.core import TilePlan
+    from trifuse.products import open_cube
+    from trifuse.products.ndvi_bands import define_ndvi
+
+    with open_cube(folder / "fused.tif") as source:
+        bands = define_ndvi(source.bands, "s2").bands
+        for tile in TilePlan(*source.grid.shape, tile=512):
+            source.read(tile.write, bands)
+    return bands
+
+
+def mapping(folder: Path) -> object:
+    from trifuse.products import open_cube, write_ndvi
+
+    with open_cube(folder / "fused.tif") as source:
+        return write_ndvi(source, folder / "ndvi.tif", overwrite=True)["mean"]
+
+
+def child(name: str, folder: Path) -> None:
+    import rasterio  # noqa: F401 - loaded before the clock starts
+
+    import trifuse.products  # noqa: F401
+
+    work = {"reading": reading, "mapping": mapping}[name]
+    start, before = time.perf_counter(), os.times()
+    said = work(folder)
+    seconds, after = time.perf_counter() - start, os.times()
+    print(json.dumps({
+        "seconds": seconds, "cpu_seconds": sum(after[:2]) - sum(before[:2]),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "said": said,
+    }))  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=10980)
+    parser.add_argument("--folder", type=Path, help="keep files here; a cube there is used")
+    parser.add_argument("--json", action="store_true", help="only JSON, one line")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child, options.folder)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(exist_ok=True, parents=True)
+        if not (folder / "fused.tif").exists():
+            make(folder, options.size)
+        found = {}
+        for name in ("reading", "mapping"):
+            command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found[name] = json.loads(done.stdout.splitlines()[-1])
+        found["cube_mb"] = (folder / "fused.tif").stat().st_size / 2**20
+        found["map_mb"] = (folder / "ndvi.tif").stat().st_size / 2**20
+    ratio = {k: found["mapping"][k] / found["reading"][k] for k in ("seconds", "cpu_seconds")}
+    found["size"], found["ratio"] = options.size, ratio
+    if options.json:
+        print(json.dumps(found))
+        return
+    for name in ("reading", "mapping"):
+        f = found[name]
+        print(f"{name:8} {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s  "
+              f"peak {f['peak_mb']:5.0f} MB")  # fmt: skip
+    print(f"cube {found['cube_mb']:.0f} MB, map {found['map_mb']:.0f} MB; mapping / reading: "
+          f"{ratio['seconds']:.2f} ({ratio['cpu_seconds']:.2f} of CPU time)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
