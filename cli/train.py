@@ -80,12 +80,12 @@ def tamrf(
     \b
     trifuse train tamrf areas/*/ --val test/a --val test/b -o run --set optim.steps=20000
     """
-    from trifuse.series_training import open_scene
     from trifuse.train import load_config, to_mapping
     from trifuse.train.temporal import TamrfTrainConfig, temporal_table, train_tamrf
+    from trifuse.train.temporal_data import SeriesScene
 
     settings = load_config(TamrfTrainConfig, config, overrides)
-    scenes, held_out = ([open_scene(p) for p in paths] for paths in (series, val))
+    scenes, held_out = ([SeriesScene.open(p) for p in paths] for paths in (series, val))
     if dry_run:
         import yaml
 
@@ -97,6 +97,48 @@ def tamrf(
              temporal_table(done.metrics)]  # fmt: skip
     if done.weights is not None:
         lines.append(f"wrote {done.weights}")
+    value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
+             "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
+    return Result("\n".join(lines), plain(value))
+
+
+@train.command()
+@click.argument("images", nargs=-1, type=PATH)
+@output(text="Folder of the run; the scenes lie in it, too.")
+@click.option("--config", type=PATH, help="YAML file; missing keys keep their defaults.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Set one key, e.g. --set optim.steps=20000; repeatable.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+              help="Processes that make the scenes.")  # fmt: skip
+@click.option("--resume/--no-resume", default=True, show_default=True,
+              help="Go on with the run in the folder.")  # fmt: skip
+@command
+def refiner(
+    images: tuple[Path, ...], output: Path, config: Path | None, overrides: tuple[str, ...],
+    jobs: int, resume: bool, overwrite: bool, dry_run: bool,
+) -> Result:  # fmt: skip
+    """Train the network that refines restored Sentinel-2 bands, on scenes made for it.
+
+    IMAGES are real ones to take scenes from too: reflectance in bands named as Sentinel-2's, all
+    equally sharp, such as a scene averaged to 60 m. No Sentinel-3 is needed.
+
+    \b
+    trifuse train refiner -o run --config bench/refiner.yaml
+    """
+    from trifuse.products import open_cube
+    from trifuse.train import load_config, to_mapping
+    from trifuse.train.refining import RefinerTrainConfig, refiner_table, train_refiner
+
+    settings = load_config(RefinerTrainConfig, config, overrides)
+    real = [open_cube(p) for p in images]
+    if dry_run:
+        import yaml
+
+        text = yaml.safe_dump(to_mapping(settings), sort_keys=False)
+        return Result(f"{len(real)} real images\n{text}", plain(to_mapping(settings)))
+    done = train_refiner(settings, output, real, jobs=jobs, resume=resume, overwrite=overwrite)
+    lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}",
+             refiner_table(done.metrics), f"wrote {done.weights}"]  # fmt: skip
     value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
              "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
     return Result("\n".join(lines), plain(value))
