@@ -23,11 +23,12 @@ class FusformerConfig:
         hr_bands: bands of the sharp image (HrMSI), l.
         lr_bands: bands of the coarse image (LrHSI) and of the result, L.
         width: channels of a token.
-        heads: attention heads; must divide ``width`` (mixers ``global``, ``channel``, ``window``).
+        heads: attention heads; must divide ``width`` (mixers ``global``, ``channel``, ``window``;
+            of ``spectral`` the tokens of a pixel).
         encoder: encoder layers, each one mixer and one feed-forward.
         decoder: decoder layers, each two mixers and one feed-forward.
-        mixer: ``conv``, ``dwconv``, ``window``, ``none`` (finite reach: exact tiles), ``global``,
-            ``channel`` (statistics of the whole tile: blended tiles).
+        mixer: ``conv``, ``dwconv``, ``spectral``, ``window``, ``none`` (finite reach: exact
+            tiles), ``global``, ``channel`` (statistics of the whole tile: blended tiles).
         mlp_ratio: hidden width of the feed-forward over ``width``.
         kernel: edge of the depth-wise kernels in pixels, odd.
         window: edge of the attention windows in pixels, even.

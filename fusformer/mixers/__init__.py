@@ -9,9 +9,11 @@ from trifuse.fusformer.mixers.conv import ConvMixer
 from trifuse.fusformer.mixers.dwconv import DepthwiseMixer
 from trifuse.fusformer.mixers.global_attention import GlobalMixer
 from trifuse.fusformer.mixers.registry import MIXERS, make_mixer
+from trifuse.fusformer.mixers.spectral import SpectralMixer
 from trifuse.fusformer.mixers.window import WindowMixer
 
 __all__ = [
     "Mixer", "GlobalMixer", "ChannelMixer", "WindowMixer", "DepthwiseMixer", "ConvMixer",
+    "SpectralMixer",
     "MIXERS", "make_mixer",
 ]  # fmt: skip

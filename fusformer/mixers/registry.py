@@ -9,11 +9,13 @@ from trifuse.fusformer.mixers.channel import ChannelMixer
 from trifuse.fusformer.mixers.conv import ConvMixer
 from trifuse.fusformer.mixers.dwconv import DepthwiseMixer
 from trifuse.fusformer.mixers.global_attention import GlobalMixer
+from trifuse.fusformer.mixers.spectral import SpectralMixer
 from trifuse.fusformer.mixers.window import WindowMixer
 
 MIXERS: dict[str, type[Mixer] | None] = {
     "conv": ConvMixer,
     "dwconv": DepthwiseMixer,
+    "spectral": SpectralMixer,
     "window": WindowMixer,
     "channel": ChannelMixer,
     "global": GlobalMixer,

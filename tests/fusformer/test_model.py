@@ -12,7 +12,7 @@ SMALL = FusformerConfig(
     hr_bands=2, lr_bands=3, width=12, heads=3, encoder=1, decoder=1, kernel=5, window=4,
     input_scale=1.0, output_scale=1.0,
 )  # fmt: skip
-FINITE = ["conv", "dwconv", "window", "none"]
+FINITE = ["conv", "dwconv", "spectral", "window", "none"]
 UNLIMITED = ["global", "channel"]
 
 

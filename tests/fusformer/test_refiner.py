@@ -25,7 +25,7 @@ from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 
 SMALL = RefinerConfig(width=16, blocks=2, kernel=3, heads=4, window=4)
-FINITE = ["conv", "dwconv", "window", "none"]
+FINITE = ["conv", "dwconv", "spectral", "window", "none"]
 
 
 def network(mixer="conv", **changes):
