@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from trifuse.align import register
+import numpy as np
+
 from trifuse.core import (
-    PSF,
+    Band,
+    BandSet,
     ConfigError,
     Cube,
     CubeSource,
     DataError,
+    Grid,
     MetadataError,
+    Window,
     refuse_existing,
-    sha256,
 )
-from trifuse.core.resample import NO_SHIFT
+from trifuse.coregistering import coregister as place_s3
+from trifuse.coregistering import registration_text
 from trifuse.fusformer import (
     Method,
-    Network,
+    Runtime,
     SelfCheck,
+    Sharpening,
     fuse_cube,
     fuse_target,
     get_method,
@@ -33,9 +37,17 @@ from trifuse.fusformer import (
 from trifuse.fusformer import fuse as fuse_stream
 from trifuse.fusformer.ranks import on_ranks
 from trifuse.fusformer.scene import SelectedBands
+from trifuse.fusing_record import (
+    about_record,
+    model_record,
+    pairing_record,
+    restoration_text,
+    selfcheck_text,
+    settings_record,
+)
 from trifuse.fusing_units import identity_of, place_of_work
 from trifuse.inputs import Image, provenance
-from trifuse.matching import Box, Match, match, other_instrument
+from trifuse.matching import Box, match
 from trifuse.products import (
     cube_writer,
     open_cube,
@@ -43,12 +55,9 @@ from trifuse.products import (
     write_sidecar,
     write_stac_item,
 )
-from trifuse.srf_data import load, names
 
-MAX_GIVEN = 5
-"""Sentinel-3 cells that a shift given by hand may have."""
-
-_log = logging.getLogger(__name__)
+STRANGE = "strange"
+"""Band of the uncertainty file: above 1, a pixel's spectrum is unlike all that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Fused:
         record: what the sidecar says: inputs, pairing, shift found, method, self-check, timings.
         files: everything that was written.
         pairing: how the two images go together, in words.
+        deviation: standard deviations, if asked for and kept in memory; see :func:`fuse`.
     """
 
     path: Path | None
@@ -70,6 +80,7 @@ class Fused:
     record: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     pairing: str = ""
+    deviation: Cube | None = None
 
     @property
     def text(self) -> str:
@@ -80,9 +91,13 @@ class Fused:
             f"ratio {r['ratio']}",
             self.pairing,
             registration_text(r["registration"]),
+            *restoration_text(r.get("about", {}).get("restoration")),
         ]
         if self.selfcheck is None:
             return "\n".join([*lines, "dry run: nothing was written"])
+        if r["consistency"]["mode"] == "exact":
+            before, after = (r["consistency"][f"rmse_{when}"] for when in ("before", "after"))
+            lines.append(f"projected onto Sentinel-3: RMSE {before:.5f} before, {after:.1e} after")
         lines += [selfcheck_text(self.selfcheck), f"took {r['timings']['total']:.1f} s"]
         return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
 
@@ -96,6 +111,11 @@ def fuse(
     method: Method | str | None = None,
     weights: Path | str | None = None,
     mtf: float = 0.3,
+    sharpness: str | None = None,
+    s2_noise: float | None = None,
+    s3_noise: float | None = None,
+    consistency: Literal["noise", "exact"] = "noise",
+    uncertainty: bool = False,
     coregister: Literal["auto", "off"] | tuple[float, float] = "auto",
     bbox: Box | None = None,
     like: Image | None = None,
@@ -125,9 +145,20 @@ def fuse(
             default: ``network`` if weights are given, else ``regression``.
         weights: safetensors of a trained network.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
+        sharpness: of S2's bands, for methods that restore them: ``auto`` (the default) goes by
+            the metadata, checked against the pixels; ``sharp`` restores nothing; ``1:2:6`` are
+            pixels per native pixel of the 10 m, 20 m and 60 m bands.
+        s2_noise: standard deviation of S2's noise (reflectance), for such methods.
+        s3_noise: of S3's; default: told by what S2 does not explain.
+        consistency: ``noise`` leaves it to the method how far to believe S3; ``exact`` makes the
+            result degrade to S3 (keep it exact in the file by ``dtype="float32"``).
+        uncertainty: also make the standard deviation of each band at each pixel, and a band
+            ``strange`` that exceeds 1 where a spectrum is unlike all that the method knows;
+            written as ``<out>_std.tif``.
         coregister: ``auto`` looks for a shift of S3 against S2 and heeds it if it is reliable,
             at least 0.05 S3 cells and at least three times its standard error, and else changes
-            nothing; ``off`` does not look; (east, north) in metres by which S3 has to be moved.
+            nothing; methods that restore S2 heed less, and the width of the PSF too;
+            ``off`` does not look; (east, north) in metres by which S3 has to be moved.
         bbox: area to fuse, (west, south, east, north) in degrees; default: what both show.
         like: an image whose ground is fused, in place of ``bbox``.
         bands: of S3 to make; default: all it has, or those of the network.
@@ -165,14 +196,15 @@ def fuse(
 
     Source: Cristille et al. 2024, doi:10.3390/rs16163107.
     """
-    how = choose_method(method, weights)
+    how = choose_method(method, weights, sharpness=sharpness, s2_noise=s2_noise, s3_noise=s3_noise)
     path = None if out is None else Path(out)
     if path is not None:
         picture = [path.with_suffix(".png")] if quicklook else []
-        refuse_existing(path, *picture, overwrite=overwrite)
+        beside = [std_path(path)] if uncertainty else []
+        refuse_existing(path, *picture, *beside, overwrite=overwrite)
     options: dict[str, Any] = {
         "method": how, "tile": tile, "overlap": overlap, "preset": preset, "device": device,
-        "precision": precision, "compile": compile,
+        "precision": precision, "compile": compile, "consistency": consistency,
     }  # fmt: skip
     with match(s2, s3, bbox=bbox, like=like) as matched:
         sharp, coarse = matched.s2, matched.s3
@@ -181,46 +213,85 @@ def fuse(
             coarse = SelectedBands(coarse, bands)
         grid, made, ratio = fuse_target(sharp, coarse, method=how)
         psf = matched.psf(mtf)
-        pairing = _pairing(matched, how)
+        pairing = pairing_record(matched, how)
         record: dict[str, Any] = {
             "kind": "fused", "method": how.name, "ratio": ratio, "mtf_at_nyquist": mtf,
-            "psf_sigma_cells": psf.sigma, "pair": pairing,
+            "psf_sigma_cells": psf.sigma, "pair": pairing, "uncertainty": uncertainty,
+            "settings": settings_record(how),
             "height": grid.height, "width": grid.width, "crs": grid.crs, "bands": made.to_json(),
-            "inputs": {"s2": {**provenance(s2, content=not dry_run), **_about(sharp)},
-                       "s3": {**provenance(s3, content=not dry_run), **_about(coarse)}},
-            "model": _model(how, weights), "registration": {"mode": "not run"},
+            "inputs": {"s2": {**provenance(s2, content=not dry_run), **about_record(sharp)},
+                       "s3": {**provenance(s3, content=not dry_run), **about_record(coarse)}},
+            "model": model_record(how, weights), "registration": {"mode": "not run"},
         }  # fmt: skip
         text = "\n".join([matched.text, *(f"warning: {w}" for w in pairing["instrument"])])
         if dry_run:
             return Fused(path, None, None, record, pairing=text)
         start = time.perf_counter()
-        shift, record["registration"] = _register(matched, how, psf, coregister)
+        if isinstance(how, Sharpening):
+            sharp = how.view(sharp, Runtime(device, precision))
+        place = place_s3(sharp, coarse, how, psf, coregister)
+        record["registration"], record["psf_sigma_cells"] = place.record, place.psf.sigma
         registered = time.perf_counter() - start
-        options |= {"psf": psf, "shift": shift}
+        options |= {"psf": place.psf, "shift": place.shift}
         identity = identity_of(s2, s3, method, grid, record, options)
         meta = {
             "method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name,
-            "registration": record["registration"], "psf_sigma_cells": psf.sigma,
+            "registration": record["registration"], "psf_sigma_cells": place.psf.sigma,
         }  # fmt: skip
         if when := sharp.meta.get("start_time"):
             meta["start_time"] = when
-        cube = None
-        with place_of_work(path, identity, jobs=jobs, scheduler=scheduler) as place:
-            options |= place
+        cube = deviation = None
+        with ExitStack() as stack:
+            options |= stack.enter_context(
+                place_of_work(path, identity, jobs=jobs, scheduler=scheduler)
+            )
+            if uncertainty:
+                planes = BandSet((*made, Band(STRANGE)))
+                if path is None:
+                    deviation, options["uncertainty"] = _memory(planes, grid)
+                else:
+                    options["uncertainty"] = stack.enter_context(
+                        cube_writer(std_path(path), grid, planes, dtype="float32",
+                                    meta={**meta, "quantity": "standard deviation"},
+                                    overwrite=overwrite)
+                    ).write  # fmt: skip
             if path is None:
                 cube, result = fuse_cube(sharp, coarse, **options)
             else:
-                with cube_writer(
-                    path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite
-                ) as writer:
-                    result = fuse_stream(sharp, coarse, writer.write, **options)
+                writer = stack.enter_context(
+                    cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite)
+                )
+                result = fuse_stream(sharp, coarse, writer.write, **options)
     timings = {"registration": registered, **result.timings}
     timings["total"] += registered
-    record |= {"selfcheck": result.selfcheck.to_json(), "timings": timings}
+    record |= {
+        "selfcheck": result.selfcheck.to_json(), "timings": timings,
+        "consistency": result.consistency.to_json(), "about": dict(result.about),
+    }  # fmt: skip
     files: tuple[Path, ...] = ()
     if path is not None:
-        files = (path, *_companions(path, record, quicklook))
-    return Fused(path, cube, result.selfcheck, record, files, text)
+        beside = [std_path(path)] if uncertainty else []
+        files = (path, *beside, *_companions(path, record, quicklook))
+    return Fused(path, cube, result.selfcheck, record, files, text, deviation)
+
+
+def std_path(path: Path) -> Path:
+    """File of the standard deviations beside a fused image."""
+    return path.with_name(f"{path.stem}_std{path.suffix}")
+
+
+def _memory(bands: BandSet, grid: Grid) -> tuple[Cube, Callable[..., None]]:
+    """A cube, and what fills it window by window."""
+    cube = Cube(
+        np.full((len(bands), *grid.shape), np.nan, np.float32), np.zeros(grid.shape, np.bool_),
+        bands, grid, {"quantity": "standard deviation"},
+    )  # fmt: skip
+
+    def keep(window: Window, values: np.ndarray, valid: np.ndarray) -> None:
+        rows, cols = window.slices
+        cube.data[:, rows, cols], cube.valid[rows, cols] = values, valid
+
+    return cube, keep
 
 
 def _require_reflectance(*sources: CubeSource) -> None:
@@ -232,98 +303,29 @@ def _require_reflectance(*sources: CubeSource) -> None:
             )
 
 
-def choose_method(method: Method | str | None, weights: Path | str | None) -> Method:
-    """The method that the arguments of :func:`fuse` stand for."""
+def choose_method(
+    method: Method | str | None, weights: Path | str | None, **options: Any
+) -> Method:
+    """The method that the arguments of :func:`fuse` stand for.
+
+    Args:
+        method: a name or a method.
+        weights: of a network.
+        options: fields of the method; those that are None are left as they are.
+
+    Raises:
+        ConfigError: if the method has no such field.
+    """
     if method is None:
         method = "network" if weights is not None else "regression"
-    if isinstance(method, str):
-        return get_method(method, weights)
-    if weights is not None:
+    if not isinstance(method, str) and weights is not None:
         raise DataError("both a method and weights are given", fix="leave out one of them")
-    return method
-
-
-def selfcheck_text(check: SelfCheck) -> str:
-    """The self-check in one line."""
-    ssim = "" if math.isnan(check.ssim) else f", SSIM {check.ssim:.4f}"
-    return (
-        f"seen by Sentinel-3 again: RMSE {check.rmse:.5f}, Euclidean {check.euclidean:.5f}, "
-        f"cosine {check.cosine:.6f}{ssim} over {check.cells} of {check.of} cells"
-    )
-
-
-def registration_text(record: Mapping[str, Any]) -> str:
-    """What was done about a shift of Sentinel-3, in one line."""
-    if record["mode"] in ("off", "not run"):
-        return f"co-registration: {record['mode']}"
-    east, north = (record["shift_metres"][k] or 0.0 for k in ("east", "north"))
-    if record["mode"] == "given":
-        return f"co-registration: as given, Sentinel-3 moved {east:g} m east, {north:g} m north"
-    if not record["reliable"]:
-        return f"co-registration: none found to rely on ({record['reason']}); nothing moved"
-    found = f"{east:.0f} m east, {north:.0f} m north ({record['shift_cells']:.3f} cells)"
-    if not record["significant"]:
-        return f"co-registration: {found} is no significant shift; nothing moved"
-    return f"co-registration: Sentinel-3 moved {found}"
-
-
-def _register(
-    matched: Match, how: Method, psf: PSF, coregister: str | tuple[float, float]
-) -> tuple[tuple[float, float], dict[str, Any]]:
-    """The shift (rows, columns) to fuse with, and what to say of it."""
-    if coregister == "off":
-        return NO_SHIFT, {"mode": "off", "shift_pixels": [0.0, 0.0]}
-    (high, wide), ratio = matched.s2.grid.gsd, matched.pair.ratio
-    if not isinstance(coregister, str):
-        east, north = map(float, coregister)
-        shift = (-north / high, east / wide)
-        if not math.hypot(*shift) <= MAX_GIVEN * ratio:  # also refuses NaN
-            raise ConfigError(f"a shift of {east:g} m east and {north:g} m north",
-                              fix=f"give at most {MAX_GIVEN} Sentinel-3 cells")  # fmt: skip
-        return shift, {
-            "mode": "given", "shift_metres": {"east": east, "north": north},
-            "shift_pixels": list(shift),
-        }  # fmt: skip
-    if coregister != "auto":
-        raise ConfigError(f"coregister {coregister!r}", fix="give auto, off or east,north metres")
-    hr, lr = how.bands(matched.s2.bands, matched.s3.bands)
-    found = register(SelectedBands(matched.s2, hr), SelectedBands(matched.s3, lr), psf=psf)
-    found_json = found.to_json()
-    applied = found.applied
-    return applied, {
-        "mode": "auto", **found_json, "found_pixels": found_json["shift_pixels"],
-        "shift_pixels": list(applied),
-    }  # fmt: skip
-
-
-def _pairing(matched: Match, how: Method) -> dict[str, Any]:
-    """What is known of the pair, with bands that are not those the network was made for."""
-    instrument = []
-    if isinstance(how, Network):
-        for image, source, bands in (("Sentinel-2", matched.s2, how.card.hr_bands),
-                                     ("Sentinel-3", matched.s3, how.card.lr_bands)):  # fmt: skip
-            if text := other_instrument(source.bands, bands, f"{image}: the network expects"):
-                instrument.append(text)
-                _log.warning("%s", text)
-    return {**matched.to_json(), "instrument": instrument}
-
-
-def _about(source: CubeSource) -> dict[str, Any]:
-    """What a record says of an opened input."""
-    sensor = str(source.meta.get("sensor", ""))
-    facts = {k: source.meta.get(k) for k in ("start_time", "baseline", "calibration", "mask")}
-    return {
-        "product": source.name, "sensor": sensor or None,
-        "srf_issue": load(sensor).issue if sensor in names() else None,
-        **{k: v for k, v in facts.items() if v is not None},
-    }  # fmt: skip
-
-
-def _model(how: Method, weights: Path | str | None) -> dict[str, Any] | None:
-    if not isinstance(how, Network):
-        return None
-    digest = {"sha256": sha256(weights)} if weights is not None else {}
-    return {**how.card.to_json(), **digest}
+    how = get_method(method, weights) if isinstance(method, str) else method
+    given = {k: v for k, v in options.items() if v is not None}
+    known: set[str] = {f.name for f in fields(how) if f.init} if is_dataclass(how) else set()
+    if unknown := sorted(set(given) - known):
+        raise ConfigError(f"method {how.name} has no {', '.join(unknown)}", fix="take physics")
+    return replace(how, **given) if given else how  # type: ignore[type-var]
 
 
 def _companions(path: Path, record: Mapping[str, Any], quicklook: bool) -> list[Path]:

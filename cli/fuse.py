@@ -46,6 +46,13 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
 @click.option("--weights", type=PATH, help="Weights of a trained network (safetensors).")
 @click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
               help="Modulation transfer of the coarse sensor at Nyquist.")  # fmt: skip
+@click.option("--sharpness", metavar="HOW",
+              help="Of S2's bands: auto (by metadata), sharp, or such as 1:2:6.")  # fmt: skip
+@click.option("--s2-noise", type=click.FloatRange(0, 1), help="S2's noise, for physics.")
+@click.option("--s3-noise", type=click.FloatRange(0, 1), help="S3's noise; default: found.")
+@click.option("--consistency", type=click.Choice(["noise", "exact"]), default="noise",
+              show_default=True, help="exact: the result degrades to S3 itself.")  # fmt: skip
+@click.option("--uncertainty", is_flag=True, help="Also write standard deviations, <out>_std.tif.")
 @click.option("--tile", type=click.IntRange(8), help="Edge of a tile in pixels.")
 @click.option("--overlap", type=click.IntRange(0), help="Blend tiles over so many pixels.")
 @click.option("--preset", type=click.Choice(["paper"]), help="Tiles of 150 blended over 20.")

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -155,6 +156,16 @@ class BlockwiseSource(CubeSource):
         with self._lock:
             self._done.clear()
         self._source.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is computed: where it arrives, it is computed again."""
+        return {
+            **self.__dict__, "meta": dict(self.meta), "_lock": None, "_done": None, "_made": None,
+        }  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._done = threading.RLock(), OrderedDict()
 
     def _prepared(self) -> Solver:
         with self._lock:

@@ -16,7 +16,6 @@ from trifuse.core import (
     MemorySource,
     Window,
     degrade,
-    upsample,
 )
 from trifuse.core.resample import blur
 from trifuse.fusformer import Runtime, fuse_cube, get_method
@@ -147,6 +146,14 @@ class TestChain:
                                    method="bicubic", device="cpu")  # fmt: skip
             assert quality(cube, pair) > quality(bicubic, pair) + 3
 
+    def test_goes_to_other_processes(self):
+        pair = seen("real-world")
+        view = Physics().view(MemorySource(pair.hrmsi), Runtime("cpu"))
+        window = Window(30, 40, 50, 60)
+        here, there = view.read(window), pickle.loads(pickle.dumps(view)).read(window)
+        np.testing.assert_array_equal(here.data, there.data)
+        assert there.meta["restoration"] == view.meta["restoration"]
+
     def test_is_a_prior_and_a_method_by_name(self):
         assert get_method("physics", s3_noise=0.001) == Physics(s3_noise=0.001)
         with pytest.raises(ConfigError, match="s3_noise"):
@@ -258,8 +265,3 @@ class TestConsistency:
     def test_unknown_mode_is_refused(self):
         with pytest.raises(ConfigError, match="consistency 'full'"):
             fuse_cube(MemorySource(SHARP), MemorySource(TRUTH), consistency="full")
-
-
-def test_bicubic_helper_is_unbiased():
-    """The field of the residual keeps constants, wherever the cells lie."""
-    np.testing.assert_allclose(upsample(np.ones((1, 5, 6)), 10, shift=(3.0, -2.0)), 1)

@@ -1,0 +1,1 @@
+../../api/fusing_record.py
