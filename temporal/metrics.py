@@ -5,11 +5,17 @@ Source: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159 (metrics of the e
 
 from __future__ import annotations
 
+import pickle
 from functools import lru_cache
 
 import numpy as np
 
-from trifuse.core import DataError, MissingExtraError
+from trifuse.core import DataError, MissingExtraError, WeightsError
+
+BRISQUE_WEIGHTS = (
+    "https://github.com/photosynthesis-team/piq/releases/download/v0.4.0/brisque_svm_weights.pt"
+)
+"""What piq fetches at first use."""
 
 PATCH = 990
 """Frequency profiles of larger images are means over patches of this size."""
@@ -130,7 +136,8 @@ def brisque(image: np.ndarray) -> float:
         The score; NaN where piq cannot compute one.
 
     Raises:
-        MissingExtraError: if piq is not installed. It fetches its weights at first use.
+        MissingExtraError: if piq is not installed.
+        WeightsError: if its weights are not there and cannot be fetched.
 
     Source:
         Mittal, Moorthy, Bovik 2012, doi:10.1109/TIP.2012.2214050.
@@ -143,6 +150,15 @@ def brisque(image: np.ndarray) -> float:
         ) from None
     import torch
 
+    try:
+        # Before piq reads the file: fetched if need be, and free of code.
+        torch.hub.load_state_dict_from_url(BRISQUE_WEIGHTS, progress=False, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as e:
+        raise WeightsError(
+            f"the weights of BRISQUE cannot be had ({e})",
+            where=BRISQUE_WEIGHTS,
+            fix=f"fetch them once into {torch.hub.get_dir()}/checkpoints",
+        ) from None
     plane = torch.from_numpy(np.clip(image, 0, 1).astype(np.float32))[None, None]
     try:
         return float(piq.brisque(plane, kernel_size=7, kernel_sigma=7 / 6, data_range=1.0))

@@ -14,9 +14,11 @@ Time Series", doi:10.1016/j.rse.2025.115159.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -186,3 +188,28 @@ class Tamrf(nn.Module):
             mean, std = self.statistics(sensor)
             result[sensor.name] = part * std + mean
         return result
+
+
+@torch.no_grad()
+def attend_nearby(net: Tamrf) -> None:
+    """Let the cross-attention of a fresh network look at dates near the one asked for.
+
+    Queries and keys of each head read some frequencies of the time encoding, so their product is
+    a sum of cosines of the distance in time; the heads differ in how fast it falls.
+    """
+    c = net.config
+    head = c.width // c.heads
+    # Periods from about twelve days to a year: pairs of sine and cosine.
+    periods = 2 * math.pi * 365.0 ** (2 * np.arange(c.features // 2) / c.features)
+    useful = np.flatnonzero((periods > 12) & (periods < 400))
+    if not len(useful):
+        return
+    pairs = useful[np.linspace(0, len(useful) - 1, max(head // 2, 1)).astype(int)]
+    columns = c.features + np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()[:head]
+    weight = net.cross.attention.in_proj_weight
+    for h in range(c.heads):
+        sharp = (1.0 + h) / math.sqrt(len(pairs) / 4)
+        rows = torch.arange(h * head, h * head + len(columns))
+        for offset in (0, c.width):
+            weight[offset + h * head : offset + (h + 1) * head] *= 0.3
+            weight[offset + rows, torch.from_numpy(columns)] += math.sqrt(sharp)

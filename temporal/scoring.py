@@ -7,7 +7,7 @@ Source: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159 (tasks of the eva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,13 +20,11 @@ from trifuse.temporal.baselines import (
     partners,
 )
 from trifuse.temporal.config import Sensor
+from trifuse.temporal.forecast import Forecast
 from trifuse.temporal.metrics import date_angles, date_errors
 from trifuse.temporal.observation import GSD, observe
 from trifuse.temporal.prior import prior_forecast
 from trifuse.temporal.strategies import Selection
-
-Forecast = Callable[[Mapping[str, Stack], Sequence[float]], Mapping[str, np.ndarray]]
-"""(sensor → visible images, days) → sensor → (Q, band, H, W) on the target grid."""
 
 BASELINES = ("nearest", "linear", "change", "prior")
 

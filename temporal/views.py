@@ -43,13 +43,14 @@ SNOW_STEPS = 4
 
 
 def mixture(target: Sensor, other: Sensor) -> np.ndarray:
-    """What bands of another sensor make of a sensor's own.
+    """What bands of another sensor make of a sensor's own; unknown pairs share bands by name.
 
     Returns:
         (target bands, other bands) float32; NaN rows where the other sensor knows nothing.
     """
     out = np.full((len(target.bands), len(other.bands)), np.nan, np.float32)
-    table = _MIXTURES.get((target.name, other.name), {})
+    same = {b: {b: 1.0} for b in target.bands if b not in (*target.thermal, *other.thermal)}
+    table = _MIXTURES.get((target.name, other.name), same)
     for i, band in enumerate(target.bands):
         parts = table.get(band, {})
         if parts and set(parts) <= set(other.bands):

@@ -35,6 +35,9 @@ KELVIN = 1000.0
 
 THERMAL = ("LST",)
 
+LOOK = 512
+"""Pixels along each side of a series that tell whether clouds were kept."""
+
 
 class Scene(Protocol):
     """Series of several sensors over one ground.
@@ -122,27 +125,25 @@ class SeriesScene:
     ) -> None:  # fmt: skip
         self.name, self.clouded, self._series = name, clouded, dict(series)
         start = origin or date(min(s.dates[0] for s in series.values()).year, 1, 1)
-        self.days = {k: np.array([float((d - start).days) for d in s.dates])
-                     for k, s in series.items()}  # fmt: skip
-        self.shapes = {k: s.grid.shape for k, s in series.items()}
-        self.bands = {k: s.bands for k, s in series.items()}
+        self.days: Mapping[str, np.ndarray] = {
+            k: np.array([float((d - start).days) for d in s.dates]) for k, s in series.items()
+        }
+        self.shapes: Mapping[str, tuple[int, int]] = {k: s.grid.shape for k, s in series.items()}
+        self.bands: Mapping[str, BandSet] = {k: s.bands for k, s in series.items()}
 
     @classmethod
     def open(cls, folder: Path | str) -> SeriesScene:
-        """A folder with one folder of dated GeoTIFFs per sensor.
+        """A folder with one folder of dated GeoTIFFs per sensor, or an area of LS2S2.
+
+        Whether clouds were kept is told by the first pixels that are not clear.
 
         Raises:
-            ProductError: if one of them cannot be read.
-            StoreError: if there is none.
+            ProductError: if there is none, or one of them cannot be read.
         """
-        from trifuse.products import is_series, open_series
+        from trifuse.products.series_find import open_sensors
 
-        folder = Path(folder)
-        found = {p.name: open_series(p) for p in sorted(folder.glob("*")) if is_series(p)}
-        if not found:
-            raise StoreError("holds no series", where=folder,
-                             fix="give a folder with one series folder a sensor")  # fmt: skip
-        return cls(folder.name, found)
+        found = open_sensors(folder)
+        return cls(Path(folder).name, found, clouded=any(map(_keeps_clouds, found.values())))
 
     def read(
         self, sensor: str, dates: Sequence[int], window: Window
@@ -153,6 +154,16 @@ class SeriesScene:
         data = np.stack([c.data for c in cubes])
         valid = np.stack([c.valid & np.isfinite(c.data).all(axis=0) for c in cubes])
         return to_network(data, series.bands), valid
+
+
+def _keeps_clouds(series: Series) -> bool:
+    """Whether pixels that are not clear have values."""
+    window = Window(0, 0, *(min(n, LOOK) for n in series.grid.shape))
+    for _, source in series:
+        cube = source.read(window)
+        if not cube.valid.all():
+            return bool(np.isfinite(cube.data[:, ~cube.valid]).any())
+    return False
 
 
 def to_network(data: np.ndarray, bands: BandSet) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Metrics of series: recorded values, and what they must mean."""
 
 import sys
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from trifuse import metrics as plain
-from trifuse.core import DataError, MissingExtraError
+from trifuse.core import DataError, MissingExtraError, WeightsError
 from trifuse.temporal.metrics import (
     brisque,
     date_angles,
@@ -110,6 +111,31 @@ def test_bad_input(pair):
         frequency_restoration(reference, np.where(estimate > 0.5, np.nan, estimate))
     with pytest.raises(DataError, match="no frequency profile"):
         frequency_profile(np.zeros((4, 4)))
+
+
+def test_brisque_tells_noise_from_a_picture():
+    pytest.importorskip("piq", reason="the extra `quality` is not installed")
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.random((96, 96)), 3)
+    picture = (smooth - smooth.min()) / np.ptp(smooth)
+    try:
+        clean = brisque(picture)
+    except WeightsError as e:
+        pytest.skip(f"BRISQUE's weights are not here: {e.what}")
+    assert np.isfinite(clean)
+    assert brisque(np.clip(picture + 0.2 * rng.standard_normal((96, 96)), 0, 1)) > clean
+
+
+def test_brisque_without_its_weights(monkeypatch):
+    pytest.importorskip("piq", reason="the extra `quality` is not installed")
+
+    def offline(*_, **options):
+        assert options["weights_only"]
+        raise URLError("no network")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
+    with pytest.raises(WeightsError, match="no network"):
+        brisque(np.zeros((32, 32)))
 
 
 def test_brisque_without_piq(monkeypatch):

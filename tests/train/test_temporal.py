@@ -9,14 +9,25 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from trifuse.core import BandSet, ConfigError, GridError, StoreError, Window
+from trifuse.core import (
+    BandSet,
+    ConfigError,
+    Cube,
+    GridError,
+    MemorySource,
+    ProductError,
+    Series,
+    StoreError,
+    Window,
+)
+from trifuse.products import write_series
 from trifuse.simulate import procedural_series
 from trifuse.temporal.area import open_area
 from trifuse.temporal.baselines import Stack
 from trifuse.temporal.blocks import forecast_of
 from trifuse.temporal.config import LANDSAT, SENTINEL2
 from trifuse.temporal.encoding import encode_time
-from trifuse.temporal.model import Tamrf
+from trifuse.temporal.model import Tamrf, attend_nearby
 from trifuse.temporal.prior import prior_images
 from trifuse.temporal.weights import load_weights
 from trifuse.train.batches import Draw
@@ -27,7 +38,6 @@ from trifuse.train.settings import OptimConfig
 from trifuse.train.temporal import (
     TamrfTask,
     TamrfTrainConfig,
-    attend_nearby,
     temporal_table,
     train_tamrf,
 )
@@ -318,8 +328,22 @@ def test_series_on_disk_are_read_alike(made, scene, tmp_path):
         for a, b in zip(other.read(name, [0, 3], window), scene.read(name, [0, 3], window),
                         strict=True):  # fmt: skip
             np.testing.assert_array_equal(a, b)
-    with pytest.raises(StoreError, match="holds no series"):
+    with pytest.raises(ProductError):
         SeriesScene.open(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_folder_tells_whether_clouds_were_kept(made, tmp_path, keep):
+    for name in made.images:
+        cubes = []
+        for day, source in list(made.series(name))[:6]:
+            cube = source.read()
+            data = cube.data if keep else np.where(cube.valid, cube.data, np.nan)
+            cubes.append((day, MemorySource(Cube(data, cube.valid, cube.bands, cube.grid))))
+        assert not all(c.read().valid.all() for _, c in cubes), "there are clouds"
+        write_series(tmp_path / name, Series.of(name, cubes), dtype="float32", cog=False)
+    found = SeriesScene.open(tmp_path)
+    assert found.clouded is keep and set(found.days) == set(made.images)
 
 
 class TestBadInput:

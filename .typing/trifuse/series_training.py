@@ -1,1 +1,0 @@
-../../api/series_training.py
