@@ -33,11 +33,13 @@ from trifuse.core import (
     MemorySource,
     TilePlan,
     Window,
+    ahead,
     cell_index,
     fill_nearest,
     upsample,
 )
 from trifuse.core.resample import NO_SHIFT, TRUNCATE
+from trifuse.core.streaming import THREADS
 
 MIRROR_FAILS = 4.0
 """Residual of outer cells over that of inner ones above which S3 did see beyond S2's edge. On data
@@ -241,8 +243,9 @@ def coarse_view(
     height, width = ground.shape
     view = DegradeAccumulator(len(s2.bands), height, width, shared.ratio, psf, shift=shared.shift)
     share = DegradeAccumulator(1, height, width, shared.ratio, psf, shift=shared.shift)
-    for part in TilePlan(height, width, tile):
-        pixels = read_masked(s2, ground, part.write)
+    tiles = TilePlan(height, width, tile)
+    read = ahead(tiles, lambda t: read_masked(s2, ground, t.write), threads=THREADS)
+    for part, pixels in read:
         view.add(part.write, pixels)
         share.add(part.write, np.isfinite(pixels).all(axis=0, keepdims=True).astype(np.float32))
     there = np.nan_to_num(share.result(min_share=0.0)[0]) * share.reach

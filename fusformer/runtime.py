@@ -61,7 +61,7 @@ class Runtime:
 
     @property
     def readers(self) -> int:
-        """Threads that read ahead: a GPU is waited for by none, so more of them keep it busy."""
+        """Threads that read ahead: on a CPU the network needs the cores, a GPU wants feeding."""
         return 1 if self.torch_device.type == "cpu" else min(8, os.cpu_count() or 1)
 
     def batch(self, pixels: int) -> int:
