@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,8 @@ from trifuse.core import (
 from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer.prior.chain import ChainRun, chain_prior
 from trifuse.fusformer.prior.restored_source import RestoredSource
-from trifuse.fusformer.prior.sharpness import Sharpness, sharpness_of
+from trifuse.fusformer.prior.scene_statistics import Statistics
+from trifuse.fusformer.prior.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness, sharpness_of
 from trifuse.fusformer.prior.sharpness_check import learn
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
@@ -44,6 +45,9 @@ from trifuse.fusformer.scene import Scene
 SHIFT_FROM, WIDTH_FROM = 0.01, 0.02
 """Shifts in cells, and relative changes of the PSF's width, below which what is told is better than
 what is found: on data without errors both come out at a third of this at most."""
+
+NOISE_DIFFERS = 1.25
+"""Factor by which the noise that is found must differ from the one told to count in its place."""
 
 _NATIVE = {
     **dict.fromkeys(("B2", "B3", "B4", "B8"), 0),
@@ -66,7 +70,7 @@ class Physics:
         s2_mtf: modulation transfer of blurred bands at their native Nyquist frequency; default:
             the metadata's, or 0.3.
         s2_noise: standard deviation of Sentinel-2's noise, reflectance; default: the metadata's,
-            or 0.003.
+            or 0.003, held against the pixels.
         s3_noise: of Sentinel-3's; default: told by what the map leaves.
         residual: whether what the map leaves of Sentinel-3 is added back, as far as no noise.
     """
@@ -106,11 +110,19 @@ class Physics:
             return _Told(s2, {"restored": False, "deviation": _deviations(s2, noise)})
         try:
             sharpness, statistics, check = learn(s2, told)
+            factor = noise_factor(sharpness, statistics)
+            if self.s2_noise is None and factor != 1:
+                noise = tuple(factor * n for n in told.noise)
+                sharpness, statistics, check = learn(s2, replace(told, noise=noise))
         except DataError as e:
             _log.warning("%s: not restored: %s", s2.name, e.what)
             return _Told(s2, {"restored": False, "why": e.what,
                               "deviation": _deviations(s2, told.noise)})  # fmt: skip
-        about: dict[str, Any] = {"check": check.to_json(), "warnings": check.warnings()}
+        names = s2.bands.names
+        about: dict[str, Any] = {
+            "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},
+        }  # fmt: skip
+        about |= {"check": check.to_json(), "warnings": check.warnings()}
         if not sharpness.blurred:
             return _Told(s2, {"restored": False, **about,
                               "deviation": _deviations(s2, sharpness.noise)})  # fmt: skip
@@ -165,6 +177,26 @@ class PhysicsRun:
     def record(self) -> dict[str, Any]:
         """What was found of the scene."""
         return self.chain.record
+
+
+def noise_factor(sharpness: Sharpness, statistics: Statistics) -> float:
+    """By how much the noise that is found differs from the one that is told.
+
+    What interpolated bands have outside the range of the interpolation is noise; where it is
+    there, it tells of the sharp bands' noise too, which cannot be told from their detail.
+
+    Args:
+        sharpness: with the noise told.
+        statistics: found under it.
+
+    Returns:
+        The factor; 1 where nothing is found, or what is found differs by less than a quarter.
+    """
+    told = np.maximum(sharpness.noise, LEAST_NOISE)
+    ratio = statistics.outside / told
+    found = [v for v, r in zip(ratio, sharpness.ratio, strict=True) if r > 1 and v > ON_PIXELS]
+    factor = float(np.median(found)) if found else 1.0
+    return factor if abs(math.log(factor)) > math.log(NOISE_DIFFERS) else 1.0
 
 
 def placed(found: Registration, told: PSF) -> tuple[tuple[float, float], PSF]:
