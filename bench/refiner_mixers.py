@@ -1,0 +1,142 @@
+"""Which token mixer refines restored bands best for the same time on one core.
+
+    python -m bench refiner_mixers -- scenes validation --minutes 4 --out bench/refiner_mixers.json
+
+``scenes`` and ``validation`` are pools of :func:`trifuse.train.refining_data.make_pool` (the
+folders of the same names in a run of ``trifuse train refiner``). Every network gets the same
+processor time, the same crops and losses, and a learning rate that falls to zero within it; gains
+are over the locally restored bands, as Sentinel-3 sees them, on the validation pool and on Jasper
+Ridge (real, never trained on) where the real samples are found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from trifuse.core import write_json
+from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
+from trifuse.train.batches import Draw
+from trifuse.train.refining import RefinerTask, RefinerTrainConfig
+from trifuse.train.refining_data import (
+    PLANES,
+    VALIDATION,
+    RefiningDataset,
+    RefiningPool,
+    observe_restored,
+)
+
+NETWORKS: dict[str, tuple[RefinerConfig, float]] = {
+    "dense convolution 3×3, 64 × 6, 2×2 pixels a token": (RefinerConfig(), 1e-3),
+    "gated depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
+        RefinerConfig(mixer="dwconv", norm=True), 2e-3),
+    "gated depth-wise convolution 7×7, 40 × 6, 1 pixel": (
+        RefinerConfig(mixer="dwconv", norm=True, width=40, shuffle=1), 2e-3),
+    "window attention 8×8, 64 × 6, 2×2 pixels": (
+        RefinerConfig(mixer="window", norm=True), 1e-3),
+    "channel attention + depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
+        RefinerConfig(mixer="channel", norm=True), 1e-3),
+    "spectral tokens (8 a pixel) + depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
+        RefinerConfig(mixer="spectral", norm=True, heads=8), 1e-3),
+}  # fmt: skip
+"""Networks and their learning rates."""
+
+BATCH, DECAY, WARMUP = 8, 0.995, 100
+
+
+def train(
+    task: RefinerTask, config: RefinerConfig, rate: float, seconds: float
+) -> tuple[Refiner, int]:
+    """As many updates as the processor time allows; the moving average of the weights."""
+    torch.manual_seed(0)
+    model = Refiner(config)
+    mean = copy.deepcopy(model)
+    data = RefiningDataset(task.pool, 48)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-3)
+    rng = np.random.default_rng(0)
+    start, step = time.process_time(), 0
+    while (done := (time.process_time() - start) / seconds) < 1:
+        warm = min(1.0, (step + 1) / WARMUP)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+        crops = [data[Draw(int(i), step, step)] for i in rng.integers(0, len(data), BATCH)]
+        batch = {k: torch.stack([c[k] for c in crops]) for k in crops[0]}
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = task.loss(model, batch)["loss"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        keep = min(DECAY, step / (step + 10))
+        with torch.no_grad():
+            for a, b in zip(mean.parameters(), model.parameters(), strict=True):
+                a.lerp_(b, 1 - keep)
+    return mean.eval(), step
+
+
+class Jasper:
+    """Four draws of the protocol on the real scene, as a pool."""
+
+    def __init__(self) -> None:
+        from bench.fusion.scenes import load_views
+
+        image = load_views("jasper-whole").s2.select(BANDS).data[:, :96, :96]
+        made = [observe_restored(image, VALIDATION, np.random.default_rng(s)) for s in range(4)]
+        self._planes = [planes for planes, _ in made]
+        self._about = [about for _, about in made]
+
+    def __len__(self) -> int:
+        return len(self._planes)
+
+    def planes(self, index: int) -> np.ndarray:
+        return self._planes[index]
+
+    def tensors(self, index: int, planes: np.ndarray) -> dict[str, torch.Tensor]:
+        about = {k: torch.tensor(v) for k, v in self._about[index].items()}
+        return dict(zip(PLANES, torch.from_numpy(planes), strict=True)) | about
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("validation", type=Path)
+    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    pool, held_back = RefiningPool(options.pool), RefiningPool(options.validation)
+    task = RefinerTask(RefinerTrainConfig(), pool, held_back)
+    real = RefinerTask(RefinerTrainConfig(), pool, Jasper())  # type: ignore[arg-type]
+    rows = []
+    for name, (config, rate) in NETWORKS.items():
+        model, steps = train(task, config, rate, 60 * options.minutes)
+        start = time.process_time()
+        scores = {}
+        for where, judge in (("procedural", task), ("jasper", real)):
+            with torch.inference_mode():
+                scores[where] = judge.validate(model, torch.device("cpu"))
+        rows.append({
+            "network": name, "parameters": sum(p.numel() for p in model.parameters()),
+            "halo": model.halo, "steps": steps, "minutes": options.minutes, "rate": rate,
+            "seconds_to_score": round(time.process_time() - start, 2),
+            **{k: {b: round(v, 3) for b, v in s.items()} for k, s in scores.items()},
+        })  # fmt: skip
+        gains = ", ".join(f"{k} {s['gain']:+.3f} dB" for k, s in scores.items())
+        print(f"{name}: {rows[-1]['parameters'] / 1e3:.0f} k, {steps} updates, {gains}", flush=True)
+    if options.out:
+        write_json(options.out, {"scenes": len(pool), "networks": rows}, overwrite=True)
+    else:
+        print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
