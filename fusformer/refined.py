@@ -9,6 +9,7 @@ bands are sharp, so are both.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -41,6 +42,11 @@ class RefinedSource(CubeSource):
         device: ``cpu``, ``cuda`` or ``auto``.
         flips: also see the image turned and mirrored, 8 ways, and take the mean.
 
+    Attributes:
+        restored: the restored image.
+        network: in evaluation mode.
+        slots: number of a band → its plane in the network.
+
     Raises:
         DataError: if the network's reach is not finite, or no band is one of Sentinel-2's.
     """
@@ -54,21 +60,21 @@ class RefinedSource(CubeSource):
         device: str = "auto",
         flips: bool = False,
     ) -> None:
-        self._restored, self._raw = restored, raw
+        self.restored, self._raw = restored, raw
         self.name, self.grid, self.bands, self.meta = (
             restored.name, restored.grid, restored.bands, restored.meta,
         )  # fmt: skip
-        slots = {n: i for i, n in enumerate(BANDS)}
-        at = [slots.get(canonical_name(n), -1) for n in self.bands.names]
-        self._numbers = [i for i, slot in enumerate(at) if slot >= 0]
-        self._slots = [at[i] for i in self._numbers]
+        planes = {n: i for i, n in enumerate(BANDS)}
+        at = [planes.get(canonical_name(n), -1) for n in self.bands.names]
+        self.slots = {i: slot for i, slot in enumerate(at) if slot >= 0}
+        self._numbers, self._slots = list(self.slots), list(self.slots.values())
         if network.halo is None or not self._numbers:
             raise DataError("bands that no network of finite reach can refine", where=self.name)
         self._halo, self._step = network.halo, network.alignment
         self._flips = flips
         self._runtime = Runtime(device)
         place = self._runtime.torch_device
-        self._network = network.to(place).eval()
+        self.network = network.to(place).eval()
         deviation = torch.zeros(1, len(BANDS))
         deviation[0, self._slots] = torch.as_tensor(
             restored.deviation[self._numbers], dtype=torch.float32
@@ -84,7 +90,7 @@ class RefinedSource(CubeSource):
         """See :meth:`CubeSource.read`."""
         window = self.grid.whole if window is None else window
         names = self.bands.names if bands is None else tuple(bands)
-        cube = self._restored.read(window, names)
+        cube = self.restored.read(window, names)
         data = np.empty((len(self.bands), *window.shape), np.float32)
         step = max(self._step, MOST - 2 * self._halo - self._step)
         for row in range(0, window.height, step):
@@ -94,9 +100,17 @@ class RefinedSource(CubeSource):
                 data[:, row : row + step, col : col + step] = self._part(part)
         return Cube(data[self.bands.indices(names)], cube.valid, cube.bands, cube.grid, self.meta)
 
+    def with_network(self, network: Refiner) -> RefinedSource:
+        """The same view with another network; what is restored is shared."""
+        other = copy.copy(self)
+        other.network = network.to(self._runtime.torch_device).eval()
+        if (network.halo, network.alignment) != (self._halo, self._step):
+            raise DataError("the other network has another reach", where=self.name)
+        return other
+
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
-        self._restored.close()
+        self.restored.close()
         self._raw.close()
 
     def _part(self, window: Window) -> np.ndarray:
@@ -113,7 +127,7 @@ class RefinedSource(CubeSource):
             spans.append((first, min(start + size + self._halo, total)))
         (top, bottom), (left, right) = spans
         seen = Window(max(top, 0), max(left, 0), bottom - max(top, 0), right - max(left, 0))
-        restored = self._restored.read(seen).data
+        restored = self.restored.read(seen).data
         raw = self._raw.read(seen, self.bands.names).data
         missing = np.isnan(restored) | np.isnan(raw)
         out = restored.copy()
@@ -136,9 +150,9 @@ class RefinedSource(CubeSource):
         z, x = (torch.from_numpy(v)[None].to(place) for v in (restored, raw))
         with self._runtime.computing():
             if not self._flips:
-                out = self._network(z, x, self._deviation, self._present)
+                out = self.network(z, x, self._deviation, self._present)
             else:
-                out = refine_turned(self._network, z, x, self._deviation, self._present)
+                out = refine_turned(self.network, z, x, self._deviation, self._present)
         refined: np.ndarray = out[0].float().cpu().numpy()
         return refined
 

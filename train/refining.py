@@ -29,6 +29,9 @@ from trifuse.train.task import Predict
 SCENES, HELD_BACK = "scenes", "validation"
 """Folders of a run that hold the pools."""
 
+INPUTS = ("restored", "raw", "deviation", "present")
+"""What the network is shown of a sample."""
+
 LEAST = 1e-10
 """Added to mean squares: errors of 1e-5 reflectance are as good as none."""
 
@@ -126,16 +129,8 @@ class RefinerTask:
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Relative mean square errors: ``bands`` and ``mapped``, 1 before training."""
-        refined = model(batch["restored"], batch["raw"], batch["deviation"], batch["present"])
-        square, mapped = self._squares(refined - batch["sharp"])
-        present = batch["present"]
-        share = (square / (batch["square"] + LEAST) * present).sum(dim=1) / present.sum(dim=1)
-        losses = {
-            "bands": share.mean(),
-            "mapped": (mapped / (batch["mapped"] + LEAST)).mean(),
-        }
-        losses["loss"] = losses["bands"] + self.config.mapped * losses["mapped"]
-        return losses
+        refined = model(*(batch[k] for k in INPUTS))
+        return relative_losses(refined, batch, self._to_s3, self.config.mapped)
 
     def validate(self, predict: Predict, device: torch.device) -> dict[str, float]:
         """Gains over the restoration in dB: ``gain`` as Sentinel-3 sees it, and by band."""
@@ -143,9 +138,10 @@ class RefinerTask:
         for index in range(len(self.held_back)):
             sample = self.held_back.tensors(index, self.held_back.planes(index))
             batch = {k: v[None].to(device) for k, v in sample.items()}
-            inputs = [batch[k] for k in ("restored", "raw", "deviation", "present")]
-            before = torch.cat(self._squares(batch["restored"] - batch["sharp"]), dim=1)
-            after = torch.cat(self._squares(predict(*inputs) - batch["sharp"]), dim=1)
+            estimates = batch["restored"], predict(*(batch[k] for k in INPUTS))
+            before, after = (
+                torch.cat(squares(e - batch["sharp"], self._to_s3), dim=1) for e in estimates
+            )
             gains.append(10 * torch.log10((before[0] + LEAST) / (after[0] + LEAST)))
         mean = torch.stack(gains).mean(dim=0).tolist()
         by_band = {f"gain_{n}": mean[i] for i, n in enumerate(BANDS)}
@@ -172,11 +168,32 @@ class RefinerTask:
         )
         save_refiner(path, model, card, overwrite=True)
 
-    def _squares(self, error: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squares of an error (B, 12, H, W): (B, 12), and (B, 21) as Sentinel-3 sees it."""
-        to_s3 = self._to_s3.to(error.device)
-        mapped = torch.einsum("kb,nbyx->nkyx", to_s3, error)
-        return error.square().mean(dim=(2, 3)), mapped.square().mean(dim=(2, 3))
+
+def relative_losses(
+    refined: Tensor, batch: Mapping[str, Tensor], to_s3: Tensor, weight: float
+) -> dict[str, Tensor]:
+    """Mean square errors over those of the restoration in the same scene.
+
+    Args:
+        refined: (B, 12, H, W) what the network returns.
+        batch: samples as :meth:`RefiningPool.tensors` gives them.
+        to_s3: (L, 12) how bands become Sentinel-3's.
+        weight: of the error as Sentinel-3 sees it.
+
+    Returns:
+        ``bands`` and ``mapped``, 1 for the restoration, and ``loss``.
+    """
+    square, mapped = squares(refined - batch["sharp"], to_s3)
+    present = batch["present"]
+    share = (square / (batch["square"] + LEAST) * present).sum(dim=1) / present.sum(dim=1)
+    losses = {"bands": share.mean(), "mapped": (mapped / (batch["mapped"] + LEAST)).mean()}
+    return {**losses, "loss": losses["bands"] + weight * losses["mapped"]}
+
+
+def squares(error: Tensor, to_s3: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean squares of an error (B, 12, H, W): (B, 12), and (B, L) as Sentinel-3 sees it."""
+    mapped = torch.einsum("kb,nbyx->nkyx", to_s3.to(error.device), error)
+    return error.square().mean(dim=(2, 3)), mapped.square().mean(dim=(2, 3))
 
 
 def refiner_table(metrics: Mapping[str, float]) -> str:

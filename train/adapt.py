@@ -1,0 +1,285 @@
+"""A refiner adapted to one scene, without any truth: one scale down, the scene is its own.
+
+The refined image, averaged over blocks of two pixels, is a sharp image of the same ground whose
+bands are almost free of noise. Seen again with the sensor's blur and noise, it makes training
+pairs in the scene's own materials and textures (Wald's protocol). What is learnt there need not
+hold one scale up, so the adapted network is kept only if it is better on ground that it was not
+adapted on, and no worse on coarse cells of Sentinel-3 that were held back from the spectral map.
+
+Sources: Wald, Ranchin and Mangolini 1997, PE&RS 63(6), 691–699 (one scale down); Shocher, Cohen
+and Irani 2018, doi:10.1109/CVPR.2018.00329 (training on the image itself).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trifuse.align import cells_inside
+from trifuse.core import PSF, Cube, CubeSource, DataError, Grid, MemorySource, Window
+from trifuse.core.resample import NO_SHIFT
+from trifuse.fusformer.prior.empirical_bayes import fit_bayes_cells
+from trifuse.fusformer.prior.local import LocalRestorer
+from trifuse.fusformer.prior.scene_statistics import scene_statistics
+from trifuse.fusformer.prior.sharpness import pixel_noise
+from trifuse.fusformer.prior.universal import universal_map
+from trifuse.fusformer.refined import RefinedSource
+from trifuse.fusformer.refiner import BANDS, Refiner
+from trifuse.fusformer.scene import Scene
+from trifuse.simulate.observation import native_field, native_view
+from trifuse.train.refining import INPUTS, relative_losses
+from trifuse.train.refining_data import to_s3
+
+SIZE, MOST = 240, 6
+"""Pixels of a window of the scene (one scale down: half), and windows at most."""
+
+LEAST_SIZE = 72
+"""Windows below this many pixels teach nothing."""
+
+DRAWS = 3
+"""Of the noise, for each window."""
+
+CROP, BATCH, RATE = 48, 4, 2e-4
+
+HELD_BACK = 4
+"""One coarse cell of so many judges the adapted network."""
+
+FEWEST_CELLS = 40
+"""Fewer coarse cells than this cannot judge."""
+
+WORSE = 1.005
+"""By this factor the error on cells held back may grow: their own noise makes no less."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapted:
+    """A refined view and how it came about.
+
+    Attributes:
+        view: with the adapted network if that is better, else the view given.
+        kept: whether it is the adapted one.
+        why: in words.
+        steps: updates done.
+        gain: on ground held back, one scale down: dB of the adapted network over the given one.
+        cells: root mean square error on coarse cells held back, with the network given and with
+            the adapted one; NaN if there are too few.
+    """
+
+    view: CubeSource
+    kept: bool
+    why: str
+    steps: int
+    gain: float
+    cells: tuple[float, float]
+
+
+def adapt(
+    view: RefinedSource,
+    s3: CubeSource,
+    *,
+    psf: PSF,
+    shift: tuple[float, float] = NO_SHIFT,
+    seconds: float = 60.0,
+    steps: int | None = None,
+    seed: int = 0,
+) -> Adapted:
+    """Adapt the network of a view to its scene, and keep the better of the two.
+
+    Args:
+        view: the refined image.
+        s3: the coarse image, for the judgement.
+        psf: of it.
+        shift: (rows, columns) in sharp pixels by which its cells lie beside their grid.
+        seconds: of wall time for the updates.
+        steps: number of updates, in place of the time: then the result does not depend on the
+            machine.
+        seed: of noise and crops.
+
+    Raises:
+        DataError: if the scene has no window without gaps that is large enough.
+    """
+    rng = np.random.default_rng([seed, 3])
+    windows = _windows(view)
+    if not windows:
+        raise DataError(
+            f"no window of {LEAST_SIZE}×{LEAST_SIZE} pixels without gaps to adapt to",
+            where=view.name, fix="leave adaptation out",
+        )  # fmt: skip
+    train, judge = [], []
+    for window in windows:
+        sharp = view.read(window).data
+        sharp = sharp.reshape(len(sharp), window.height // 2, 2, window.width // 2, 2)
+        sharp = sharp.mean(axis=(2, 4))
+        for _ in range(DRAWS):
+            sample = _one_scale_down(view, sharp, rng)
+            parts = _split(sample, last=len(windows) == 1 or window == windows[-1],
+                           only=len(windows) == 1)  # fmt: skip
+            train += parts[0]
+            judge += parts[1]
+    network, done = _train(view.network, train, rng, seconds, steps)
+    before, after = (_error(n, judge) for n in (view.network, network))
+    gain = 10 * float(np.log10(before / after))
+    other = view.with_network(network)
+    cells = _cells(view, other, s3, psf, shift)
+    if gain <= 0:
+        kept, why = False, "no better on ground held back"
+    elif cells[1] > WORSE * cells[0]:
+        kept, why = False, "worse on coarse cells held back"
+    else:
+        kept, why = True, "better on ground held back"
+    return Adapted(other if kept else view, kept, why, done, gain, cells)
+
+
+def _windows(view: CubeSource) -> list[Window]:
+    """Windows without gaps, spread over the scene, of whole periods one scale down."""
+    size = [min(SIZE, n) - min(SIZE, n) % 12 for n in view.grid.shape]
+    if min(size) < LEAST_SIZE:
+        return []
+    counts = [max(1, n // s) for n, s in zip(view.grid.shape, size, strict=True)]
+    starts = [
+        [round(i * (n - s) / max(c - 1, 1)) for i in range(c)]
+        for n, s, c in zip(view.grid.shape, size, counts, strict=True)
+    ]
+    every = [Window(r, c, *size) for r in starts[0] for c in starts[1]]
+    order = np.linspace(0, len(every) - 1, min(len(every), 4 * MOST)).round().astype(int)
+    chosen: list[Window] = []
+    for i in order:
+        if len(chosen) < MOST and np.isfinite(view.read(every[i]).masked()).all():
+            chosen.append(every[i])
+    return chosen
+
+
+def _one_scale_down(
+    view: RefinedSource, sharp: np.ndarray, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """A sharp image seen as the scene was, and restored: a sample as a pool gives it."""
+    sharpness = view.restored.sharpness
+    on_pixels, on_samples = pixel_noise(sharpness, view.restored.statistics.outside)
+    raw = native_view(sharp, sharpness.ratio, list(sharpness.mtf))
+    for i, ratio in enumerate(sharpness.ratio):
+        raw[i] += native_field((1, *raw.shape[1:]), [ratio], float(on_samples[i]), rng)[0]
+        raw[i] += on_pixels[i] * rng.standard_normal(raw.shape[1:], np.float32)
+    shape = raw.shape[1], raw.shape[2]
+    grid = Grid.from_origin(view.grid.crs, 0.0, 0.0, view.grid.gsd[0], *shape)
+    cube = Cube(raw.astype(np.float32), np.ones(shape, np.bool_), view.bands, grid)
+    statistics = scene_statistics(MemorySource(cube), sharpness)
+    restorer = LocalRestorer(shape, sharpness, statistics)
+    restored = restorer(cube.data)
+    at = view.slots
+    planes = np.zeros((3, len(BANDS), *shape), np.float32)
+    about = np.zeros((2, len(BANDS)), np.float32)
+    for plane, values in zip(planes, (restored, cube.data, sharp), strict=True):
+        plane[list(at.values())] = values[list(at)]
+    about[0, list(at.values())] = restorer.deviation[list(at)]
+    about[1, list(at.values())] = 1
+    names = ("restored", "raw", "sharp")
+    sample = dict(zip(names, map(torch.from_numpy, planes), strict=True))
+    error = sample["restored"] - sample["sharp"]
+    mapped = torch.einsum("kb,byx->kyx", torch.from_numpy(to_s3()), error)
+    return sample | {
+        "deviation": torch.from_numpy(about[0]), "present": torch.from_numpy(about[1]),
+        "square": error.square().mean(dim=(1, 2)), "mapped": mapped.square().mean(dim=(1, 2)),
+    }  # fmt: skip
+
+
+def _split(
+    sample: dict[str, Tensor], *, last: bool, only: bool
+) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
+    """Samples to train on and to judge by: the last window judges, or a third of the only one."""
+    if not last:
+        return [sample], []
+    if not only:
+        return [], [sample]
+    width = sample["sharp"].shape[2]
+    cut = 2 * (width // 3)
+
+    def part(columns: slice) -> dict[str, Tensor]:
+        return {k: v[:, :, columns] if v.ndim == 3 else v for k, v in sample.items()}
+
+    return [part(slice(0, cut))], [part(slice(cut, width))]
+
+
+def _train(
+    network: Refiner,
+    samples: Sequence[dict[str, Tensor]],
+    rng: np.random.Generator,
+    seconds: float,
+    steps: int | None,
+) -> tuple[Refiner, int]:
+    """A copy of the network, trained on the samples; and the number of updates."""
+    place = next(network.parameters()).device
+    adapted = copy.deepcopy(network).train()
+    optimizer = torch.optim.AdamW(adapted.parameters(), lr=RATE, weight_decay=0.0)
+    mapping = torch.from_numpy(to_s3())
+    start, done = time.monotonic(), 0
+    while True:
+        share = (time.monotonic() - start) / seconds if steps is None else done / max(steps, 1)
+        if share >= 1 or steps == 0:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1 - share)
+        crops = [_crop(samples[int(rng.integers(len(samples)))], rng) for _ in range(BATCH)]
+        batch = {k: torch.stack([c[k] for c in crops]).to(place) for k in crops[0]}
+        loss = relative_losses(adapted(*(batch[k] for k in INPUTS)), batch, mapping, 2.0)["loss"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(adapted.parameters(), 1.0)
+        optimizer.step()
+        done += 1
+    return adapted.eval(), done
+
+
+def _crop(sample: dict[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+    """A part of a sample, turned and mirrored."""
+    height, width = sample["sharp"].shape[1:]
+    size = min(CROP, height - height % 2, width - width % 2)
+    row, col = (2 * int(rng.integers((n - size) // 2 + 1)) for n in (height, width))
+    turns, mirror = int(rng.integers(4)), bool(rng.random() < 0.5)
+
+    def cut(v: Tensor) -> Tensor:
+        v = torch.rot90(v[:, row : row + size, col : col + size], turns, (1, 2))
+        return v.flip(2) if mirror else v
+
+    return {k: cut(v) if v.ndim == 3 else v for k, v in sample.items()}
+
+
+def _error(network: Refiner, samples: Sequence[dict[str, Tensor]]) -> float:
+    """Relative error as Sentinel-3 sees it, mean over the samples."""
+    place = next(network.parameters()).device
+    mapping = torch.from_numpy(to_s3())
+    found = []
+    with torch.inference_mode():
+        for sample in samples:
+            batch = {k: v[None].to(place) for k, v in sample.items()}
+            refined = network(*(batch[k] for k in INPUTS))
+            found.append(float(relative_losses(refined, batch, mapping, 1.0)["mapped"]))
+    return float(np.mean(found))
+
+
+def _cells(
+    first: CubeSource, second: CubeSource, s3: CubeSource, psf: PSF, shift: tuple[float, float]
+) -> tuple[float, float]:
+    """Root mean square error of both views' spectral maps on cells that they were not fitted to."""
+    found = []
+    for view in (first, second):
+        scene = Scene(view, s3, view.bands.names, s3.bands.names, psf, shift)
+        observed = scene.lrhsi
+        number = np.arange(observed[0].size).reshape(observed[0].shape)
+        back = number % HELD_BACK == number // observed.shape[2] % HELD_BACK
+        if back.sum() * HELD_BACK < FEWEST_CELLS:
+            return float("nan"), float("nan")
+        names = scene.sensors
+        universal = universal_map(view.bands, scene.bands, s2=names[0], s3=names[1])
+        inside = cells_inside(scene.s2.grid, scene.pair, psf)
+        seen, share = scene.hr_coarse
+        shown = np.where(back, np.float32(np.nan), observed)
+        fit, _, _ = fit_bayes_cells(seen, share, shown, universal, inside=inside)
+        off = (fit.spectral.apply(seen) - observed)[:, back]
+        found.append(float(np.sqrt(np.nanmean(off.astype(np.float64) ** 2))))
+    return found[0], found[1]
