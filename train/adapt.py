@@ -25,6 +25,7 @@ from trifuse.align import cells_inside
 from trifuse.core import PSF, Cube, CubeSource, DataError, Grid, MemorySource, Window
 from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer.prior.empirical_bayes import fit_bayes_cells
+from trifuse.fusformer.prior.kinds import ground_kinds
 from trifuse.fusformer.prior.local import LocalRestorer
 from trifuse.fusformer.prior.scene_statistics import scene_statistics
 from trifuse.fusformer.prior.sharpness import pixel_noise
@@ -168,8 +169,9 @@ def _one_scale_down(
     shape = raw.shape[1], raw.shape[2]
     grid = Grid.from_origin(view.grid.crs, 0.0, 0.0, view.grid.gsd[0], *shape)
     cube = Cube(raw.astype(np.float32), np.ones(shape, np.bool_), view.bands, grid)
-    statistics = scene_statistics(MemorySource(cube), sharpness)
-    restorer = LocalRestorer(shape, sharpness, statistics)
+    source = MemorySource(cube)
+    statistics = scene_statistics(source, sharpness)
+    restorer = LocalRestorer(shape, sharpness, statistics, ground_kinds(source, sharpness))
     restored = restorer(cube.data)
     at = view.slots
     planes = np.zeros((3, len(BANDS), *shape), np.float32)

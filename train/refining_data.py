@@ -30,6 +30,7 @@ from trifuse.core import (
     run_units,
     write_bytes,
 )
+from trifuse.fusformer.prior.kinds import ground_kinds
 from trifuse.fusformer.prior.local import LocalRestorer
 from trifuse.fusformer.prior.scene_statistics import scene_statistics
 from trifuse.fusformer.prior.sharpness import Sharpness
@@ -203,8 +204,10 @@ def observe_restored(
     grid = Grid.from_origin("EPSG:32633", 366000.0, 5810010.0, 10.0, *image.shape[1:])
     cube = Cube(np.asarray(seen[kept], np.float32), np.ones(grid.shape, np.bool_), own, grid)
     sharpness = Sharpness(tuple(ratios[i] for i in kept), (MTF,) * len(kept), (told,) * len(kept))
-    statistics = scene_statistics(MemorySource(cube), sharpness)
-    restorer = LocalRestorer(grid.shape, sharpness, statistics)
+    source = MemorySource(cube)
+    statistics = scene_statistics(source, sharpness)
+    kinds = ground_kinds(source, sharpness)
+    restorer = LocalRestorer(grid.shape, sharpness, statistics, kinds)
     planes = np.zeros((3, *image.shape), np.float32)
     planes[:, kept] = restorer(cube.data), cube.data, sharp[kept]
     error = planes[0] - planes[2]

@@ -12,7 +12,8 @@ frequency F_k, whose pixels are independent given the place:
 
 where F_k divides by the square root of the scene's power and Σ_k |F_k|² of the bands' windows is
 one, so e_k = 1 and C(x) = C give back the stationary prior. e_k(x) is the energy of the restored
-detail around x, and C(x) its covariance with the posterior's added (the M step of expectation
+detail around x, and C(x) its covariance, over pixels of the same kind of ground
+(:mod:`trifuse.fusformer.prior.kinds`) and with the posterior's added (the M step of expectation
 maximisation), drawn towards the scene's C. The minimum is found by conjugate gradients from the
 stationary solution with the stationary posterior as preconditioner, a fixed number of steps.
 It takes two rounds, the second with statistics of what the first one found.
@@ -34,6 +35,7 @@ from torch import Tensor
 from trifuse.core import CubeSource
 from trifuse.core.resample import blur_matrix
 from trifuse.fusformer.prior.blockwise import BLOCK, Solver
+from trifuse.fusformer.prior.kinds import SMOOTH, Kinds, average_by_kind, ground_kinds
 from trifuse.fusformer.prior.restoration import BlockRestorer
 from trifuse.fusformer.prior.restoration import _fold as fold
 from trifuse.fusformer.prior.restoration import _unfold as unfold
@@ -54,7 +56,7 @@ CUTS = (2.4, 1.2, 0.6)
 DETAIL = 2.8
 """Detail is what is left of an image without its Gaussian of this many pixels."""
 
-AROUND_COVARIANCE, AROUND_ENERGY = 3.0, 1.6
+AROUND_COVARIANCE, AROUND_ENERGY = 4.0, 1.6
 """Standard deviations in pixels of the windows that statistics are taken over."""
 
 TRUST = 0.3
@@ -104,6 +106,7 @@ class LocalRestorer:
         shape: (rows, columns) of a block, multiples of the period.
         sharpness: of each band.
         statistics: of the scene, same bands.
+        kinds: of its ground, same bands; None for no difference.
         device: where to compute.
 
     Attributes:
@@ -115,8 +118,10 @@ class LocalRestorer:
         shape: tuple[int, int],
         sharpness: Sharpness,
         statistics: Statistics,
+        kinds: Kinds | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        self._kinds = kinds
         self.start = BlockRestorer(shape, sharpness, statistics, device)
         self.deviation = self.start.deviation
         self._device = torch.device(device)
@@ -146,6 +151,7 @@ class LocalRestorer:
         # What the sharpest bands' detail has of energy in each window under the scene's prior.
         usual = covariance.diagonal()[self._sharpest].mean()
         self._usual = [float(usual * (w**2 * power).mean()) for w in windows]
+        self._soft = self._tensor(np.exp(-2 * (np.pi * frequency * SMOOTH) ** 2))
         high = 1 - np.exp(-2 * (np.pi * frequency * DETAIL) ** 2)
         self._high = self._tensor(high)
         spread = torch.einsum("yxij,yx->ij", posterior, torch.as_tensor(high**2)) / high.size
@@ -176,7 +182,12 @@ class LocalRestorer:
         around, near = self._around
         detail = self._back(found * self._high)
         rows, cols = torch.triu_indices(self._count, self._count)
-        smooth = around[0] @ (detail[rows] * detail[cols]) @ around[1].T
+        products = detail[rows] * detail[cols]
+        if self._kinds is None:
+            smooth = around[0] @ products @ around[1].T
+        else:
+            shares = self._kinds.shares(self._back(found * self._soft) + self._mean)
+            smooth = average_by_kind(products, shares, (around[0], around[1]))
         smooth += self._spread[rows, cols][:, None, None]
         size = smooth[rows == cols][self._sharpest].mean(dim=0)
         place = torch.empty(detail[0].numel(), self._count, self._count, device=self._device)
@@ -288,6 +299,7 @@ class LocallyRestoredSource(RestoredSource):
     ) -> None:
         halo = HALO_PERIODS * sharpness.period if halo is None else halo
         super().__init__(source, sharpness, statistics, device=device, block=block, halo=halo)
+        self._kinds: Kinds | None = None
         self.meta = {**self.meta, **sharpened_meta(source, sharpness, "local restoration")}
 
     @property
@@ -299,4 +311,8 @@ class LocallyRestoredSource(RestoredSource):
         return deviation
 
     def _solver(self) -> Solver:
-        return LocalRestorer(self.block_shape, self.sharpness, self.statistics, self._device)
+        if self._kinds is None:
+            self._kinds = ground_kinds(self._source, self.sharpness)
+        return LocalRestorer(
+            self.block_shape, self.sharpness, self.statistics, self._kinds, self._device
+        )

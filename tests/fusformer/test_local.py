@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from trifuse.core import MemorySource, Window
-from trifuse.fusformer.prior import RestoredSource, learn, sharpness_of
+from trifuse.core import BandSet, Cube, Grid, MemorySource, Window
+from trifuse.core.resample import blur_matrix
+from trifuse.fusformer.prior import RestoredSource, Sharpness, learn, sharpness_of
+from trifuse.fusformer.prior.kinds import average_by_kind, ground_kinds
 from trifuse.fusformer.prior.local import LocallyRestoredSource, LocalRestorer
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
@@ -50,6 +52,38 @@ def test_the_same_statistics_everywhere_give_the_solution_of_the_scene(monkeypat
     monkeypatch.setattr(LocalRestorer, "_places", same)
     noise = min(sharpness.noise)
     assert errors(solver(pixels), first).max() < 0.1 * noise
+
+
+def test_kinds_part_what_differs_and_mix_what_is_alike():
+    rng = np.random.default_rng(0)
+    image = np.full((3, 24, 30), 0.05, np.float32)
+    image[:, :, 15:] = 0.4
+    image += rng.normal(0, 0.01, image.shape).astype(np.float32)
+    bands = BandSet.of(["B2", "B8", "B11"], [490.0, 840.0, 1610.0], [60.0, 110.0, 90.0])
+    grid = Grid.from_origin("EPSG:32633", 0, 0, 10.0, 24, 30)
+    source = MemorySource(Cube(image, np.ones(grid.shape, np.bool_), bands, grid))
+    kinds = ground_kinds(source, Sharpness((1, 1, 2), (0.3,) * 3, (0.01,) * 3))
+    shares = kinds.shares(torch.from_numpy(image))
+    torch.testing.assert_close(shares.sum(dim=0), torch.ones(grid.shape))
+    dark = kinds.centres.mean(axis=1) < 0.2
+    assert dark.any() and not dark.all()
+    assert shares[dark][..., :14].sum(dim=0).min() > 0.99
+    assert shares[~dark][..., 16:].sum(dim=0).min() > 0.99
+    # Averages at the border do not see the other side.
+    around = tuple(torch.from_numpy(blur_matrix(n, 4.0).toarray()).float() for n in grid.shape)
+    plane = torch.from_numpy(image[:1])
+    mean = average_by_kind(plane, shares, around)
+    assert mean[0, :, 14].max() < 0.1 and mean[0, :, 15].min() > 0.3
+    assert (around[0] @ plane[0] @ around[1].T)[:, 14].min() > 0.15
+
+
+def test_an_image_without_pixels_has_one_kind():
+    source, sharpness, *_ = scene()
+    cube = source.read()
+    empty = Cube(np.full_like(cube.data, np.nan), np.zeros_like(cube.valid), cube.bands, cube.grid)
+    kinds = ground_kinds(MemorySource(empty), sharpness)
+    shares = kinds.shares(torch.zeros(12, 4, 5))
+    torch.testing.assert_close(shares, torch.ones(1, 4, 5))
 
 
 def test_windows_and_their_order_change_nothing():
