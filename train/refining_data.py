@@ -78,10 +78,10 @@ class PoolConfig:
         vary: whether bands are dropped from some scenes, and images softened.
     """
 
-    land: int = 480
-    recoloured: int = 360
-    mosaics: int = 160
-    real: int = 40
+    land: int = 300
+    recoloured: int = 300
+    mosaics: int = 120
+    real: int = 30
     size: int = 126
     seed: int = 1000
     protocol: float = 0.5
@@ -130,18 +130,18 @@ def make_pool(
         StoreError: if the folder holds something else.
         BandError, DataError: if a real image lacks bands or pixels.
     """
-    kinds = {"land": config.land, "recoloured": config.recoloured, "mosaics": config.mosaics}
-    units = []
-    number = 0
-    for kind, count in kinds.items():
-        for _ in range(count):
-            units.append(Unit(f"{number:05d}", f"{number:05d}.npy", (kind, config.seed + number)))
-            number += 1
-    for source in real:
-        for _ in range(config.real):
-            payload = (source, config.seed + number)
-            units.append(Unit(f"{number:05d}", f"{number:05d}.npy", payload))
-            number += 1
+    kinds: list[tuple[Any, int]] = [
+        ("land", config.land), ("recoloured", config.recoloured), ("mosaics", config.mosaics),
+        *((source, config.real) for source in real),
+    ]  # fmt: skip
+    # Evenly mixed, so that the first scenes of a pool are a smaller pool of the same kinds.
+    order = sorted(
+        ((i + 0.5) / count, k, what) for k, (what, count) in enumerate(kinds) for i in range(count)
+    )
+    units = [
+        Unit(f"{n:05d}", f"{n:05d}.npy", (what, config.seed + n))
+        for n, (_, _, what) in enumerate(order)
+    ]
     identity = {**to_mapping(config), "images": [s.name for s in real], "step": STEP}
     manifest = Manifest.open(folder, identity, [u.id for u in units], overwrite=overwrite)
     run_units(units, partial(_make, config), manifest, jobs=jobs, label="scenes")
