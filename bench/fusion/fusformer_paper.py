@@ -105,18 +105,26 @@ def validate(model: Fusformer, setup: Setup) -> dict[str, float]:
 
 
 def train(setup: Setup, out: Path) -> dict[str, object]:
-    """Train and write ``<protocol>.safetensors`` and its curve; returns the record."""
+    """Train and write ``<protocol>.safetensors`` and its curve; returns the record.
+
+    Both are written whenever the network has become better, so that a run that is stopped leaves
+    what it had.
+    """
     torch.manual_seed(SEED)
     s2, s3 = (v.bands for v in _sample_bands())
     config = FusformerConfig.original(len(s2), len(s3))
     model = build_model(config)
     optimiser = torch.optim.Adam(model.parameters(), lr=LR)
     curve: list[dict[str, float]] = []
-    best, kept = -math.inf, {k: v.clone() for k, v in model.state_dict().items()}
+    record: dict[str, object] = {
+        "protocol": setup.protocol, "ratio": setup.ratio, "schedule": setup.schedule,
+        "patch": setup.patch, "batch": BATCH, "lr": LR,
+        "train_seeds": [TRAIN[0], TRAIN[setup.scenes - 1]], "best_psnr": -math.inf,
+    }  # fmt: skip
     source = batches(setup)
     first = next(source)  # scenes are made outside of the budget
     budget, spent, started, step, since = 60 * setup.minutes, 0.0, time.perf_counter(), 0, []
-    while True:
+    while spent < budget:
         batch = next(source) if step else first
         begin = time.process_time()
         for group in optimiser.param_groups:
@@ -129,29 +137,21 @@ def train(setup: Setup, out: Path) -> dict[str, object]:
         spent += time.process_time() - begin
         since.append(float(loss.detach()))
         step += 1
-        if spent >= budget or spent > budget * (len(curve) + 1) / 20:
+        if spent > budget * min(1, (len(curve) + 1) / 20):
             scores = validate(model, setup)
             curve.append({"step": step, "seconds": spent, "loss": float(np.mean(since)), **scores})
             print(json.dumps(curve[-1]), file=sys.stderr, flush=True)
             since = []
-            if scores["psnr"] > best:
-                best = scores["psnr"]
-                kept = {k: v.clone() for k, v in model.state_dict().items()}
-            if spent >= budget:
-                break
-    model.load_state_dict(kept)
-    out.mkdir(parents=True, exist_ok=True)
-    record: dict[str, object] = {
-        "protocol": setup.protocol, "ratio": setup.ratio, "schedule": setup.schedule,
-        "patch": setup.patch, "batch": BATCH, "lr": LR, "steps": step,
-        "train_seeds": [TRAIN[0], TRAIN[setup.scenes - 1]], "cpu_seconds": spent,
-        "wall_seconds": time.perf_counter() - started, "best_psnr": best, "curve": curve,
-    }  # fmt: skip
-    about = {k: v for k, v in record.items() if k != "curve"}
-    card = Card(config, s2, s3, protocol=about, metrics={"validation": {"psnr": best}})
-    save_weights(out / f"{setup.protocol}.safetensors", model, card, overwrite=True)
-    text = json.dumps(record, indent=1) + "\n"
-    (out / f"{setup.protocol}.curve.json").write_text(text, encoding="utf-8")
+            better = scores["psnr"] > float(record["best_psnr"])  # type: ignore[arg-type]
+            record |= {"steps": step, "cpu_seconds": spent,
+                       "wall_seconds": time.perf_counter() - started,
+                       "best_psnr": max(scores["psnr"], float(record["best_psnr"]))}  # type: ignore[arg-type] # fmt: skip
+            if better:
+                card = Card(config, s2, s3, protocol=record, metrics={"validation": scores})
+                out.mkdir(parents=True, exist_ok=True)
+                save_weights(out / f"{setup.protocol}.safetensors", model, card, overwrite=True)
+            text = json.dumps({**record, "curve": curve}, indent=1) + "\n"
+            (out / f"{setup.protocol}.curve.json").write_text(text, encoding="utf-8")
     return record
 
 
