@@ -1,5 +1,6 @@
 """Training of the refiner: scenes made once, relative losses, exact resume."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -141,6 +142,8 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(tmp_path):
             raise StopError
         return _loss(self, model, batch)
 
+    for folder in ("scenes", "validation"):  # the same, and made already
+        shutil.copytree(tmp_path / "whole" / folder, tmp_path / "parts" / folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RefinerTask, "loss", stopping)
         with pytest.raises(StopError):
