@@ -60,6 +60,10 @@ STRANGE = "strange"
 """Band of the uncertainty file: above 1, a pixel's spectrum is unlike all that is known."""
 
 
+DEFAULT = "refined"
+"""Method where none is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fused:
     """A fused image.
@@ -142,7 +146,7 @@ def fuse(
         out: GeoTIFF to write (cloud-optimised, with a sidecar and a quicklook); None keeps the
             result in memory.
         method: ``bicubic``, ``regression``, ``network`` or a method of :mod:`trifuse.fusformer`;
-            default: ``network`` if weights are given, else ``regression``.
+            default: ``network`` if weights are given, else ``refined``.
         weights: safetensors of a trained network.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
         sharpness: of S2's bands, for methods that restore them: ``auto`` (the default) goes by
@@ -317,7 +321,7 @@ def choose_method(
         ConfigError: if the method has no such field.
     """
     if method is None:
-        method = "network" if weights is not None else "regression"
+        method = "network" if weights is not None else DEFAULT
     if not isinstance(method, str) and weights is not None:
         raise DataError("both a method and weights are given", fix="leave out one of them")
     how = get_method(method, weights) if isinstance(method, str) else method

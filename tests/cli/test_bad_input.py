@@ -126,7 +126,7 @@ def test_too_few_cells_for_a_regression_is_13(fails, outputs, tmp_path):
         cube = Cube(data, np.ones((size, size), bool), BandSet.of(names[key]), grid)
         write_cube(tmp_path / f"{key}.tif", cube)
     fails(13, "coarse pixels", "fuse", "--s2", tmp_path / "s2.tif", "--s3", tmp_path / "s3.tif",
-          "-o", outputs / "f.tif")  # fmt: skip
+          "-o", outputs / "f.tif", "--method", "regression")  # fmt: skip
 
 
 def test_a_folder_in_place_of_the_output_is_3(fails, scene, tmp_path):
