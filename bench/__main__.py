@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _machine import facts
 
 HERE = Path(__file__).parent
 
@@ -42,20 +45,11 @@ def command(name: str) -> list[str]:
     return [sys.executable, *([str(path)] if path.is_file() else ["-m", f"bench.{name}"])]
 
 
-def machine() -> dict[str, object]:
-    """What the figures depend on besides the code."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-    }
+def figures(printed: str) -> object:
+    """The last line, where a measurement ends with one of JSON."""
+    with contextlib.suppress(ValueError, IndexError):
+        return json.loads(printed.splitlines()[-1])
+    return None
 
 
 def main() -> int:
@@ -88,8 +82,8 @@ def main() -> int:
         print(done.stdout, flush=True)
         failed |= done.returncode
         record = {"name": name, "arguments": passed, "code": done.returncode,
-                  "seconds": time.perf_counter() - start, "machine": machine(),
-                  "printed": done.stdout}  # fmt: skip
+                  "seconds": time.perf_counter() - start, "machine": facts(),
+                  "printed": done.stdout, "figures": figures(done.stdout)}  # fmt: skip
         with options.output.open("a", encoding="utf-8") as f:
             f.write(json.dumps(record) + "\n")
     return 1 if failed else 0

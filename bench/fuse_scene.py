@@ -49,6 +49,8 @@ def method_of(options: argparse.Namespace) -> Method:
     if options.method != "network":
         return get_method(options.method)
     config = FusformerConfig(len(HR), len(LR), mixer=options.mixer, skip=options.skip)
+    if options.original:
+        config = FusformerConfig.original(len(HR), len(LR))
     torch.manual_seed(0)
     return Network(build_model(config), Card(config, HR, LR))
 
@@ -60,9 +62,12 @@ def main() -> None:
     parser.add_argument("--method", default="network")
     parser.add_argument("--mixer", default="dwconv")
     parser.add_argument("--skip", default="prior")
+    parser.add_argument("--original", action="store_true", help="the paper's network and tiles")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--tile", type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="32")
+    parser.add_argument("--json", action="store_true", help="one line")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
 
@@ -79,11 +84,13 @@ def main() -> None:
         tile=options.tile,
         device=options.device,
         precision=options.precision,
+        preset="paper" if options.original else None,
+        compile=options.compile,
     )
     figures = {
         "size": options.size,
         "method": options.method,
-        "mixer": options.mixer if options.method == "network" else None,
+        "mixer": "original" if options.original else options.mixer,
         "device": options.device,
         "threads": torch.get_num_threads(),
         "tile": result.plan.tile,
@@ -97,7 +104,7 @@ def main() -> None:
         "idle_mb": round(idle),
         "sha256": digest.hexdigest()[:16],
     }
-    print(json.dumps(figures, indent=2))
+    print(json.dumps(figures, indent=None if options.json else 2))
     if options.output:
         options.output.write_text(json.dumps(figures, indent=2) + "\n")
 

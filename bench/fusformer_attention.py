@@ -39,17 +39,19 @@ def measure(form: str, size: int, repeat: int) -> dict[str, float]:
     torch.manual_seed(0)
     model = build_model(FusformerConfig.original(12, 19)).eval()
     hrmsi, skip = torch.rand(1, 12, size, size), torch.rand(1, 19, size, size)
-    seconds = []
+    seconds, cpu = [], []
     with torch.inference_mode():
         model(hrmsi[..., :16, :16], skip[..., :16, :16])
         idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         for _ in range(repeat):
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             out = model.highpass(hrmsi, skip)
             seconds.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - start_cpu)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": min(seconds),
+        "cpu_seconds": min(cpu),
         "peak_mb": peak,
         "idle_mb": idle,
         "norm": float(out.double().norm()),
@@ -60,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=96, help="edge of the tile in pixels")
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="only JSON, one line")
     parser.add_argument("--only", choices=["fused", "explicit"])
     options = parser.parse_args()
     if options.only:
@@ -70,12 +73,17 @@ def main() -> None:
         size, repeat = str(options.size), str(options.repeat)
         command = [sys.executable, __file__, "--only", form, "--size", size, "--repeat", repeat]
         figures[form] = json.loads(subprocess.run(command, check=True, stdout=-1).stdout)
+        if options.json:
+            continue
         print(
             f"{form:9}{figures[form]['seconds']:9.2f} s{figures[form]['peak_mb']:9.0f} MB peak "
             f"({figures[form]['idle_mb']:.0f} MB before the tile)"
         )
     fused, slow = figures["fused"], figures["explicit"]
     difference = abs(fused["norm"] / slow["norm"] - 1)
+    if options.json:
+        print(json.dumps({"size": options.size, **figures}))
+        return
     memory = [f["peak_mb"] - f["idle_mb"] for f in (fused, slow)]
     print(
         f"{options.size}×{options.size}, {torch.get_num_threads()} threads: "

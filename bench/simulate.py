@@ -178,13 +178,14 @@ def measure(case: str, size: int, folder: Path, repeat: int) -> dict[str, float]
     """Seconds (best of ``repeat``), and memory before and at the peak, in MB."""
     work = next(c for c in CASES if c.__name__ == case)(size, folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seconds = []
+    seconds, cpu = [], []
     for _ in range(repeat):
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         work()
         seconds.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - start_cpu)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": min(seconds), "before_mb": before, "peak_mb": peak}
+    return {"seconds": min(seconds), "cpu_seconds": min(cpu), "before_mb": before, "peak_mb": peak}
 
 
 def write_delivery(size: int, folder: Path) -> None:
@@ -197,6 +198,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=1000, help="edge of the scene in pixels")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", default=[c.__name__ for c in CASES])
+    parser.add_argument("--json", action="store_true", help="only JSON, one line")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -214,8 +217,12 @@ def main() -> None:
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
         run("delivery")
-        found = {case.__name__: json.loads(run(case.__name__)) for case in CASES}
-    found["resampler"]["seconds"] *= options.size**2 / 100**2
+        found = {case: json.loads(run(case)) for case in options.cases}
+    if "resampler" in found:
+        found["resampler"]["seconds"] *= options.size**2 / 100**2
+    if options.json:
+        print(json.dumps(found))
+        return
     print(f"{options.size}×{options.size} pixels, {len(BANDS)} bands of int16\n")
     for name, f in found.items():
         print(f"{name:16} {f['seconds']:8.2f} s   peak {f['peak_mb']:6.0f} MB "
@@ -224,7 +231,8 @@ def main() -> None:
     for a, b in (("ours", "bare"), ("resampler", "ours"), ("resampler_image", "ours"),
                  ("views", "read_file"), ("triplets", "read_file"),
                  ("triplets", "read_source")):  # fmt: skip
-        print(f"{a} / {b}: {found[a]['seconds'] / found[b]['seconds']:.2f}")
+        if a in found and b in found:
+            print(f"{a} / {b}: {found[a]['seconds'] / found[b]['seconds']:.2f}")
 
 
 if __name__ == "__main__":

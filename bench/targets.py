@@ -1,0 +1,177 @@
+"""Every target of speed and size in one table, beside the least that the machine needs for it.
+
+    python -m bench targets                     # all that this machine can measure
+    python -m bench targets -- --rows simulate ndvi
+    python -m bench targets -- --quick          # a smaller scene each: to see that it runs
+
+Each figure comes from a process of its own. Ratios are of runs beside each other. "Least" is what
+moving the bytes and doing the operations would take one core of this machine, at the rates of a
+copy, a matrix product and GDAL's codec measured at the start. CPU seconds are told beside seconds: on a
+shared machine the two part, and only the first can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _machine import facts, gpu, rates
+
+HERE = Path(__file__).parent
+Row = dict[str, Any]
+NOT_MEASURED = "not measured (no GPU)"
+
+
+def run(script: str, *arguments: object) -> Any:
+    command = [sys.executable, str(HERE / script), *map(str, arguments), "--json"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(work: str, target: str, measured: str, met: bool | None, least: str, **figures: Any) -> Row:
+    return {"work": work, "target": target, "measured": measured, "met": met, "least": least,
+            "figures": figures}  # fmt: skip
+
+
+def seconds(f: dict) -> str:
+    return f"{f['seconds']:.1f} s ({f['cpu_seconds']:.1f} CPU s), {f['peak_mb'] / 1024:.2f} GB"
+
+
+def simulate(can: dict, o: argparse.Namespace) -> list[Row]:
+    size = 300 if o.quick else 1000
+    cases = ["bare", "ours", "resampler_image", "read_file", "triplets"]
+    f = run("simulate.py", "--size", size, "--repeat", 3, "--cases", *cases)
+    ratio = f["ours"]["cpu_seconds"] / f["bare"]["cpu_seconds"]
+    theirs = f["resampler_image"]["cpu_seconds"] / f["ours"]["cpu_seconds"]
+    pixels = size**2
+    least = pixels * (224 * 2 + 31 * 4) / can["copy"] + 2 * 224 * 31 * pixels / can["multiply"]
+    store = f["triplets"]["cpu_seconds"] / f["read_file"]["cpu_seconds"]
+    memory = f["triplets"]["peak_mb"] / 1024
+    return [
+        row(f"SRF convolution {size}²×224 → 31 bands", "≤ 1.3 × conversion and product",
+            f"{ratio:.2f} × ({f['ours']['cpu_seconds']:.2f} CPU s); BandResampler takes "
+            f"{theirs:.1f} × that", ratio <= 1.3, f"{least:.2f} s", ratio=ratio, **f),
+        row(f"EnMAP {size}² → triplet store", "≤ 2 × decompression, ≤ 1 GB",
+            f"{store:.2f} ×, {memory:.2f} GB", store <= 2 and memory <= 1,
+            f"{f['read_file']['cpu_seconds']:.2f} s (decompression)", ratio=store),
+    ]  # fmt: skip
+
+
+def fuse(can: dict, o: argparse.Namespace) -> list[Row]:
+    size = 600 if o.quick else 2010
+    found = run("fuse_files.py", "--size", size, "--method", *o.methods)
+    bytes_in, bytes_out, pixels = 12 * 2, 19 * 2, size**2
+    least = pixels * (bytes_in / can["inflate"] + bytes_out * 4 / 3 / can["deflate"])
+    rows = []
+    for f in found:
+        limit, name = (20, "regression") if f["method"] == "regression" else (120, f["method"])
+        # On cores of one's own, CPU seconds are shared out; elsewhere the clock tells the load.
+        met = min(f["seconds"], f["cpu_seconds"]) <= limit and f["peak_mb"] <= 3072
+        rows.append(row(f"fuse {size}², files in and out, {name}", f"≤ {limit} s, ≤ 3 GB",
+                        seconds(f), met, f"{least:.1f} s (codec)", **f))  # fmt: skip
+    return rows
+
+
+def memory(can: dict, o: argparse.Namespace) -> list[Row]:
+    sizes = [300, 600] if o.quick else [1000, 2000, 4000]
+    found = run("fuse_memory.py", "--sizes", *sizes, "--method", "regression")
+    peaks = [f["peak_mb"] / 1024 for f in found]
+    text = ", ".join(f"{s}²: {p:.2f} GB" for s, p in zip(sizes, peaks, strict=True))
+    rows = [row("memory of a fusion by its size", "flat, ≤ 4 GB", text, max(peaks) <= 4,
+                "GDAL's cache of 0.5 GB, a row of tiles", found=found)]  # fmt: skip
+    work, target = "fuse 10980², network, on a GPU", "≤ 90 s, GPU busy ≥ 80 %, ≤ 4 GB"
+    if not gpu() or o.quick:
+        return [*rows, row(work, target, NOT_MEASURED, None, "")]
+    (f,) = run("fuse_memory.py", "--sizes", 10980, "--method", "network", "--device", "cuda")
+    met = f["seconds"] <= 90 and f["peak_mb"] <= 4096
+    return [*rows, row(work, target, seconds(f), met, "", **f)]
+
+
+def attention(can: dict, o: argparse.Namespace) -> list[Row]:
+    size = 48 if o.quick else 96
+    f = run("fusformer_attention.py", "--size", size)
+    ratio = f["explicit"]["cpu_seconds"] / f["fused"]["cpu_seconds"]
+    tokens = size**2
+    least = 6 * 4 * tokens**2 * 48 / can["multiply"]
+    rows = [row(f"original Fusformer, tile of {size}², CPU", "≥ 10 × the explicit form at 150²",
+                f"{ratio:.1f} ×, {f['fused']['cpu_seconds']:.1f} CPU s", None if size < 150 else
+                ratio >= 10, f"{least:.2f} s (attention)", ratio=ratio, **f)]  # fmt: skip
+    work, target = "original Fusformer, 256 tiles of 150², GPU", "≤ 10 s"
+    if not gpu():
+        return [*rows, row(work, target, NOT_MEASURED, None, "")]
+    done = run("fuse_scene.py", "--size", 2000, "--original", "--device", "cuda",
+               "--precision", "bf16")  # fmt: skip
+    taken = done["timings"]["tiles"]
+    return [*rows, row(work, target, f"{taken:.1f} s", taken <= 10, "", **done)]
+
+
+def training(can: dict, o: argparse.Namespace) -> list[Row]:
+    device = "cuda" if gpu() else "cpu"
+    f = run("training.py", "--steps", 6 if o.quick else 20, "--repeat", 1 if o.quick else 2,
+            "--patch", 30 if o.quick else 60, "--device", device)  # fmt: skip
+    share = max(f["share"].values())
+    text = ", ".join(f"{w} workers {100 * v:.0f} %" for w, v in f["share"].items())
+    least = f"{1e3 * f['load_cpu_seconds']:.1f} ms to load one"
+    return [row(f"training, {f['patch']}² triplets, {device}", "≥ 95 % of the rate without loader",
+                text, share >= 0.95, least, **f)]  # fmt: skip
+
+
+def ndvi(can: dict, o: argparse.Namespace) -> list[Row]:
+    f = run("ndvi.py", "--size", 2000 if o.quick else 10980, *(["--all-bands"] * (not o.quick)))
+    pixels, ratio = f["size"] ** 2, f["ratio"]["seconds"]
+    least = pixels * (f["bands"] * 2 / can["inflate"] + 4 * 4 / 3 / can["deflate"])
+    return [row(f"NDVI of a {f['size']}² cube of {f['bands']} bands", "≤ 1.3 × reading its bands",
+                f"{ratio:.2f} × ({f['ratio']['cpu_seconds']:.2f} of CPU time), "
+                f"{f['mapping']['peak_mb'] / 1024:.2f} GB", ratio <= 1.3, f"{least:.0f} s (codec)",
+                **f)]  # fmt: skip
+
+
+ROWS: dict[str, Callable[[dict, argparse.Namespace], list[Row]]] = {
+    "simulate": simulate, "fuse": fuse, "memory": memory, "attention": attention,
+    "training": training, "ndvi": ndvi,
+}  # fmt: skip
+
+
+def table(rows: list[Row]) -> str:
+    names = ("work", "target", "measured", "least")
+    lines = [
+        [*(r[n] for n in names), {True: "yes", False: "NO", None: "–"}[r["met"]]] for r in rows
+    ]
+    every = [[*names, "met"], *lines]
+    widths = [max(len(line[i]) for line in every) for i in range(len(every[0]))]
+    return "\n".join(
+        "  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip()
+        for line in every
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--methods", nargs="+", default=["regression", "physics", "network"])
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    can = rates()
+    rows: list[Row] = []
+    for name in options.rows:
+        print(f"-- {name}", file=sys.stderr, flush=True)
+        rows += ROWS[name](can, options)
+    about = facts()
+    print(f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, load "
+          f"{about['load']:.1f}, threads {about['threads']}, GPU {about['gpu']}")  # fmt: skip
+    print("one core: " + ", ".join(f"{k} {v / 1e9:.2f} G/s" for k, v in can.items()))
+    print(table(rows))
+    print(json.dumps({"machine": about, "rates": can, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
