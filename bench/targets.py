@@ -6,8 +6,8 @@
 
 Each figure comes from a process of its own. Ratios are of runs beside each other. "Least" is what
 moving the bytes and doing the operations would take one core of this machine, at the rates of a
-copy, a matrix product and GDAL's codec measured at the start. CPU seconds are told beside seconds: on a
-shared machine the two part, and only the first can be compared.
+copy, a matrix product and GDAL's codec measured at the start. CPU seconds are told beside seconds:
+on a shared machine the two part, and only the first can be compared.
 """
 
 from __future__ import annotations
