@@ -20,7 +20,7 @@ from trifuse.fusformer.prior.residual import residual_weights
 from trifuse.fusformer.prior.universal import UniversalMap, universal_map
 from trifuse.fusformer.scene import Scene
 
-PRIOR_CELLS = 50.0
+PRIOR_CELLS = 30.0
 """Cells that the universal map's own error counts for in the error of a scene's map."""
 
 

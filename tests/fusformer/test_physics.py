@@ -96,6 +96,13 @@ class TestChain:
         clean, _ = fuse(seen("clean"))
         np.testing.assert_allclose(cube.data, clean.data, atol=1e-4)
 
+    def test_noise_that_is_told_wrongly_is_found_out(self):
+        right, _ = fuse(seen("real-world"))
+        wrong, result = fuse(seen("noise-double"))
+        found = list(result.about["restoration"]["noise"].values())
+        np.testing.assert_allclose(found, 0.003, rtol=0.1)
+        assert np.abs(wrong.data - right.data).max() < 2e-3
+
     def test_sharpness_can_be_given(self):
         pair = seen("real-world")
         bare = replace(pair, hrmsi=replace(pair.hrmsi, meta={"sensor": "S2A_MSI"}))

@@ -108,8 +108,8 @@ class TestEmpiricalBayes:
         assert np.mean(better) > 0.7
 
     def test_many_cells_make_the_regression(self):
-        (x, y), _ = self.scene(100_000)
-        fit = fit_bayes(x, y, np.ones(100_000), self.prior)
+        (x, y), _ = self.scene(20_000)
+        fit = fit_bayes(x, y, np.ones(20_000), self.prior)
         a = np.vstack([x, np.ones(x.shape[1])])
         ordinary = np.linalg.lstsq(a.T, y.T, rcond=None)[0].T
         apart = rms((fit.spectral.matrix - ordinary[:, :-1]) @ (x - x.mean(1, keepdims=True)), 1)
