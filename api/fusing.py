@@ -23,6 +23,7 @@ from trifuse.core import (
     Window,
     refuse_existing,
 )
+from trifuse.core.workers import require_place
 from trifuse.coregistering import coregister as place_s3
 from trifuse.coregistering import registration_text
 from trifuse.fusformer import (
@@ -200,6 +201,7 @@ def fuse(
 
     Source: Cristille et al. 2024, doi:10.3390/rs16163107.
     """
+    require_place(jobs, scheduler)
     how = choose_method(method, weights, sharpness=sharpness, s2_noise=s2_noise, s3_noise=s3_noise)
     path = None if out is None else Path(out)
     if path is not None:

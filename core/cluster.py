@@ -38,7 +38,7 @@ def outcomes(
     units: Sequence[Unit], work: Work, folder: Path, address: str
 ) -> Iterator[tuple[Unit, Outcome]]:
     """See :func:`trifuse.core.workers.on_cluster`."""
-    client = _connect(address)
+    client = connect(address)
     try:
         if not client.scheduler_info().get("workers"):
             _log.warning("%s has no workers yet: waiting for them", address)
@@ -57,7 +57,12 @@ def outcomes(
         client.close()
 
 
-def _connect(address: str) -> Client:
+def connect(address: str) -> Client:
+    """A client of a running scheduler, to be closed.
+
+    Raises:
+        ConfigError: if none answers.
+    """
     try:
         return Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as e:

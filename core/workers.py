@@ -81,13 +81,7 @@ def on_cluster(
         ConfigError: if no scheduler answers at the address, it goes away, or its workers lack a
             package.
     """
-    try:
-        from trifuse.core.cluster import outcomes
-    except ImportError:
-        raise MissingExtraError(
-            "distributed is not installed", fix="pip install 'trifuse[cluster]'"
-        ) from None
-    yield from outcomes(units, work, folder.absolute(), address)
+    yield from _cluster().outcomes(units, work, folder.absolute(), address)
 
 
 def attempt(work: Work, unit: Unit, folder: Path) -> Outcome:
@@ -117,6 +111,18 @@ def check_place(jobs: int, scheduler: str | None) -> None:
                           "workers are its own")  # fmt: skip
 
 
+def require_place(jobs: int, scheduler: str | None) -> None:
+    """:func:`check_place`, and that a scheduler answers: before work that would be in vain.
+
+    Raises:
+        ConfigError: see :func:`check_place`; or if no scheduler answers.
+        MissingExtraError: if a scheduler is asked for and ``distributed`` is not installed.
+    """
+    check_place(jobs, scheduler)
+    if scheduler is not None:
+        _cluster().connect(scheduler).close()
+
+
 class _Process:
     """A pool of one process, which can be replaced."""
 
@@ -139,6 +145,16 @@ class _Process:
         self._pool = ProcessPoolExecutor(
             1, get_context("spawn"), initializer=_hold, initargs=self._arguments
         )
+
+
+def _cluster() -> Any:
+    try:
+        from trifuse.core import cluster
+    except ImportError:
+        raise MissingExtraError(
+            "distributed is not installed", fix="pip install 'trifuse[cluster]'"
+        ) from None
+    return cluster
 
 
 _held: list[tuple[Work, Path]] = []

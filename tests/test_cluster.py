@@ -198,8 +198,24 @@ def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
         run_units(UNITS, deed, manifest, scheduler="tcp://127.0.0.1:9", jobs=2)
 
 
+def test_a_fusion_asks_for_its_scheduler_before_it_opens_anything(tmp_path, monkeypatch, capsys):
+    from trifuse.cli.main import run
+
+    monkeypatch.setattr("trifuse.core.cluster.PATIENCE", "0.2s")
+    command = ["fuse", "--s2", "no.tif", "--s3", "no.tif", "-o", str(tmp_path / "out.tif")]
+    assert run([*command, "--scheduler", "tcp://127.0.0.1:9"]) == 12
+    assert run([*command, "--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"]) == 12
+    first, second = capsys.readouterr().err.splitlines()
+    assert "no Dask scheduler answers" in first and "2 jobs and a scheduler" in second
+    monkeypatch.delitem(sys.modules, "trifuse.core.cluster", raising=False)
+    monkeypatch.delattr("trifuse.core.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert run([*command, "--scheduler", "tcp://127.0.0.1:9"]) == 14
+
+
 def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "trifuse.core.cluster", raising=False)
+    monkeypatch.delattr("trifuse.core.cluster", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
     manifest = Manifest.open(tmp_path / "a", {}, IDS)
     with pytest.raises(MissingExtraError, match=r"trifuse\[cluster\]"):
