@@ -88,13 +88,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where products are written; then removed")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--found", type=Path, nargs="+", default=[],
+                        help="JSON of earlier runs, to plot and nothing else")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="only JSON, one line")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options)
         return
-    found = []
+    found = [f for path in options.found for f in json.loads(path.read_text())]
+    if found and options.plot:
+        plot(found, options.plot)
+        return
     passed = ["--device", options.device, "--precision", options.precision,
               "--jobs", str(options.jobs)]  # fmt: skip
     passed += ["--tile", str(options.tile)] if options.tile else []

@@ -40,12 +40,14 @@ def test_every_command_of_a_walk_through_runs(repository, tmp_path, monkeypatch,
         assert (tmp_path / name).is_file()
 
 
-@pytest.mark.parametrize("reader", ["analyst", "researcher", "data-engineer"])
-def test_commands_and_options_exist(repository, reader):
+@pytest.mark.parametrize(
+    "page", ["walkthrough-analyst", "walkthrough-researcher", "walkthrough-data-engineer", "scale"]
+)
+def test_commands_and_options_exist(repository, page):
     """Also where a walk-through is too long to be run here."""
     from trifuse.cli.main import cli
 
-    text = (repository / "docs" / f"walkthrough-{reader}.md").read_text()
+    text = (repository / "docs" / f"{page}.md").read_text()
     lines = [line for kind, code in blocks(text) if kind == "sh" for line in code.splitlines()]
     assert len(lines) > 4
     for line in lines:
