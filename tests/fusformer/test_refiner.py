@@ -1,6 +1,7 @@
 """The network that refines restored bands: reach, gating, masking, weights, windows."""
 
 import json
+import pickle
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from trifuse.core import (
     Window,
 )
 from trifuse.fusformer import Runtime, get_method
+from trifuse.fusformer.physics import Physics
 from trifuse.fusformer.prior import RestoredSource, learn, sharpness_of
 from trifuse.fusformer.refined import Refined, RefinedSource, refine_turned
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
@@ -189,6 +191,11 @@ def test_the_method_refines_blurred_images_alone(tmp_path):
     assert view.meta["restoration"]["restored"]
     assert method.view(view, Runtime("cpu")) is view
     plain = Refined(network="none").view(source, Runtime("cpu"))
+    stationary = Physics().view(source, Runtime("cpu")).meta["restoration"]["deviation"]
+    eased = plain.meta["restoration"]["deviation"]
+    assert all(0 < eased[n] < stationary[n] for n in BANDS)
+    again = pickle.loads(pickle.dumps(view))
+    np.testing.assert_array_equal(again.read().data, view.read().data)
     assert np.nanmax(np.abs(view.read().data - plain.read().data)) > 0
     sharp = Refined(sharpness="sharp", network=str(path)).view(source, Runtime("cpu"))
     np.testing.assert_array_equal(sharp.read().data, source.read().data)
