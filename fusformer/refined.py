@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ class RefinedSource(CubeSource):
         self._flips = flips
         self._runtime = Runtime(device)
         place = self._runtime.torch_device
-        self.network = network.to(place).eval()
+        self.network = laid_out(network.to(place))
         deviation = torch.zeros(1, len(BANDS))
         deviation[0, self._slots] = torch.as_tensor(
             restored.deviation[self._numbers], dtype=torch.float32
@@ -107,10 +108,18 @@ class RefinedSource(CubeSource):
     def with_network(self, network: Refiner) -> RefinedSource:
         """The same view with another network; what is restored is shared."""
         other = copy.copy(self)
-        other.network = network.to(self._runtime.torch_device).eval()
+        other.network = laid_out(network.to(self._runtime.torch_device))
         if (network.halo, network.alignment) != (self._halo, self._step):
             raise DataError("the other network has another reach", where=self.name)
         return other
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.network = laid_out(self.network)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain pieces, because a mapping proxy does not pickle."""
+        return {**self.__dict__, "meta": dict(self.meta)}
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
@@ -159,6 +168,18 @@ class RefinedSource(CubeSource):
                 out = refine_turned(self.network, z, x, self._deviation, self._present)
         refined: np.ndarray = out[0].float().cpu().numpy()
         return refined
+
+
+def laid_out(network: Refiner) -> Refiner:
+    """The network to infer with, its weights in the one order in memory.
+
+    Sums are taken in another order for another layout or alignment; files and pickles keep
+    neither, and all workers are to end with the same bytes.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()
+    return network.eval()
 
 
 def refine_turned(
