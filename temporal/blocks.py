@@ -31,7 +31,7 @@ MIN_SIDE = 96
 OVERHEAD = 1.5e9
 """Bytes for the libraries and for what passes through the spatial encoders at once."""
 
-PRIOR_RIM = 6
+PRIOR_RIM = 10
 """Cells of the coarsest sensor around a block that have a say in its prior."""
 
 

@@ -50,7 +50,7 @@ class Kernel:
 VISIBLE = Kernel(29.0, 0.24, 40.0, 0.024, 10.0, 0.74, 100.0, 0.0035, 140.0)
 INFRARED = Kernel(53.0, 0.078, 22.0, 0.0018, 1.5, 0.17, 110.0, 0.0004, 3.3)
 SHORTWAVE = Kernel(40.0, 0.12, 22.0, 0.0033, 3.0, 0.13, 98.0, 0.001, 0.6)
-THERMAL = Kernel(90.0, 0.03, 5.0, 0.05)
+THERMAL = Kernel(90.0, 0.08, 2.0, 0.004)
 
 _INFRARED = {"B6", "B7", "B8", "B8A", "landsat B5"} | {
     f"Oa{n}" for n in (*range(11, 22),)

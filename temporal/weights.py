@@ -11,6 +11,9 @@ from trifuse.core.weights import fill_model, read_weights, write_weights
 from trifuse.temporal.card import Card
 from trifuse.temporal.model import Tamrf
 
+SHIPPED = Path(__file__).with_name("shipped") / "tamrf.safetensors"
+"""Weights that come with TriFuse."""
+
 MAX_FEATURES = 4096
 """Sizes beyond are no network but a damaged card."""
 

@@ -140,6 +140,20 @@ def test_a_network_that_adds_to_the_prior(series, tmp_path):
     np.testing.assert_allclose((got - mean) / std, prior, atol=2e-3)
 
 
+def test_a_prior_in_blocks_is_the_prior(tmp_path):
+    grid = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 36, 126)
+    series = {"sentinel2": make(SENTINEL2, grid), "landsat": make(LANDSAT, grid.zoom_out(3))}
+    area = open_area(Prior().config, series, blank=True)
+    whole = predict_block(Prior(), encode_block(Prior(), area, grid.whole), [20.0], ALL)[0]
+    std = np.array([*LANDSAT.std[:7], LANDSAT.std[7] * 1000, *SENTINEL2.std])[:, None, None]
+    for block in blocks(area, 42):
+        assert block.width <= 42, "so that a rim around it does not cover everything"
+        part = predict_block(Prior(), encode_block(Prior(), area, block), [20.0], ALL)[0]
+        np.testing.assert_allclose(
+            part / std, whole[:, :, *block.slices] / std, atol=5e-3, equal_nan=True
+        )
+
+
 def test_only_what_may_be_seen_is_seen(model, series):
     area = open_area(CONFIG, series)
     some = {"sentinel2": [0.0, 80.0], "landsat": [40.0]}
