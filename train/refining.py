@@ -88,7 +88,7 @@ def train_refiner(
     """
     run = Path(run)
     held_back = PoolConfig(
-        config.val_scenes, 0, 0, 0, config.pool.size, VALIDATION.seed, 1.0, vary=False
+        config.val_scenes, 0, 0, 0, 0, config.pool.size, VALIDATION.seed, 1.0, vary=False
     )
     pools = [
         make_pool(run / name, what, images, jobs=jobs, overwrite=overwrite)

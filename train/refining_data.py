@@ -67,6 +67,7 @@ class PoolConfig:
         recoloured: procedural scenes with bent bands.
         mosaics: of random shapes.
         real: windows of each real image that is given.
+        first: only so many of these scenes, which are evenly mixed; 0: all.
         size: edge of a scene in pixels, a multiple of 6.
         seed: of the first procedural scene; each further one takes the next.
         protocol: share of the scenes with the errors of the protocol ``real-world``; the others
@@ -82,6 +83,7 @@ class PoolConfig:
     recoloured: int = 300
     mosaics: int = 120
     real: int = 30
+    first: int = 0
     size: int = 126
     seed: int = 1000
     protocol: float = 0.5
@@ -91,7 +93,7 @@ class PoolConfig:
     vary: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("land", "recoloured", "mosaics", "real"):
+        for name in ("land", "recoloured", "mosaics", "real", "first"):
             value = getattr(self, name)
             require(value >= 0, f"pool.{name}", f"is {value}", "give 0 or more")
         require(self.size >= 48 and self.size % 6 == 0, "pool.size", f"is {self.size}",
@@ -140,7 +142,7 @@ def make_pool(
     )
     units = [
         Unit(f"{n:05d}", f"{n:05d}.npy", (what, config.seed + n))
-        for n, (_, _, what) in enumerate(order)
+        for n, (_, _, what) in enumerate(order[: config.first or None])
     ]
     identity = {**to_mapping(config), "images": [s.name for s in real], "step": STEP}
     manifest = Manifest.open(folder, identity, [u.id for u in units], overwrite=overwrite)
