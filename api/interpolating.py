@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -34,6 +34,7 @@ from trifuse.products.writer import software
 from trifuse.temporal.area import Area, blocks, open_area
 from trifuse.temporal.blocks import Prior, block_side
 from trifuse.temporal.calendar import parse_date, parse_dates
+from trifuse.temporal.config import SENTINEL3
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.outputs import choose_bands
 from trifuse.temporal.published import load_published
@@ -177,8 +178,9 @@ def interpolate(
     days = parse_dates(dates) if isinstance(dates, str) else tuple(sorted(set(dates)))
     if not days:
         raise ConfigError("no dates were asked for", fix="give at least one")
-    trained = as_trained(weights)
-    area = trained_area(trained, series, days_origin=days_origin, clouds=clouds)
+    found = series if isinstance(series, Mapping) else open_sensors(series)
+    trained = as_trained(weights, found)
+    area = trained_area(trained, found, days_origin=days_origin, clouds=clouds)
     names = choose_bands(trained.model.config, bands)
     runtime = Runtime(device)
     job = Job.of(trained.model, area, days, names, dtype, features, quality)
@@ -211,13 +213,23 @@ def interpolate(
     return _finish(out, job, manifest, record, animation)
 
 
-def as_trained(weights: Path | str | Trained | None) -> Trained:
-    """What stands for a network: itself, a file of weights, or nothing: the prior alone."""
+def as_trained(
+    weights: Path | str | Trained | None, sensors: Collection[str] = ()
+) -> Trained:  # fmt: skip
+    """What stands for a network: itself, a file of weights, or nothing: the prior alone.
+
+    Args:
+        weights: as of :func:`interpolate`.
+        sensors: that there are series of; the prior takes what it knows of Sentinel-3.
+    """
     if isinstance(weights, Trained):
         return weights
     if weights is not None:
         return load_trained(weights)
-    return Trained(Prior(), "first", True, {"name": "prior", "sha256": ""})
+    prior = Prior()
+    if SENTINEL3.name in sensors:
+        prior = Prior(replace(prior.config, sensors=(*prior.config.sensors, SENTINEL3)))
+    return Trained(prior, "first", True, {"name": "prior", "sha256": ""})
 
 
 def load_trained(path: Path | str) -> Trained:

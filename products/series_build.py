@@ -1,7 +1,8 @@
-"""Series of Sentinel-2 and Landsat over one area from ordinary products, on nested grids.
+"""Series of Sentinel-2, Landsat and Sentinel-3 over one area from ordinary products, nested.
 
 Sentinel-2 decides the coordinate system and the lattice of 10 m; Landsat is warped to cells of
-30 m of the same origin. Clouds are kept as they were seen; what is clear is in the mask.
+30 m of the same origin, Sentinel-3 gathered in cells of 300 m. Clouds are kept as they were seen;
+what is clear is in the mask.
 """
 
 from __future__ import annotations
@@ -34,15 +35,24 @@ from trifuse.core import (
 from trifuse.products.ls2s2 import SENSORS, open_ls2s2
 from trifuse.products.regrid import Box, box_in, overlap, read_on
 from trifuse.products.series import INDEX, write_index
-from trifuse.products.series_find import Dated, find_landsat, find_sentinel2, from_series
+from trifuse.products.series_find import (
+    Dated,
+    find_landsat,
+    find_sentinel2,
+    find_sentinel3,
+    from_series,
+)
 from trifuse.products.writer import THERMAL, cube_writer
-from trifuse.srf_data import load
+from trifuse.srf_data import S3_SYN_19, load
 
-GSD = {"sentinel2": 10.0, "landsat": 30.0}
+GSD = {"sentinel2": 10.0, "landsat": 30.0, "sentinel3": 300.0}
 """Pixel of each sensor's series in metres."""
 
 CELL = 30.0
-"""Areas are whole cells of this size, so that both series cover the same ground."""
+"""Areas are whole cells of this size, or of Sentinel-3's, so that all cover the same ground."""
+
+BANDS = {**SENSORS, "sentinel3": ("S3A_SYN", S3_SYN_19)}
+"""Response table and bands of each sensor's series."""
 
 LATLON = "EPSG:4326"
 _TILE = 1020
@@ -69,7 +79,7 @@ class BuiltSeries:
     """A folder with one series a sensor.
 
     Attributes:
-        folder: with ``sentinel2/`` and ``landsat/``.
+        folder: with one folder a sensor.
         sensors: what each holds.
     """
 
@@ -109,12 +119,14 @@ def build_series(
     *,
     sentinel2: Path | str | None = None,
     landsat: Path | str | None = None,
+    sentinel3: Path | str | None = None,
     ls2s2: Path | str | None = None,
     bbox: Box | None = None,
     first: date | None = None,
     last: date | None = None,
     sentinel2_mask: str | Sequence[str] = "default",
     landsat_mask: str | Sequence[str] = "default",
+    sentinel3_mask: str | Sequence[str] = "default",
     min_clear: float = 0.25,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -124,15 +136,17 @@ def build_series(
     Products of one date and sensor are merged: clear pixels first, then in the order of names.
 
     Args:
-        out: folder that gets ``sentinel2/`` and ``landsat/``.
+        out: folder that gets one folder a sensor.
         sentinel2: folder of L2A products, or of a series.
         landsat: folder of Collection 2 Level-2 scenes, or of a series.
+        sentinel3: folder of SY_2_SYN products, or of a series; beside one of the others.
         ls2s2: folder of an area of LS2S2, in place of both.
         bbox: west, south, east, north in degrees; default: the ground that the sensors share.
         first: first date to take.
         last: last date to take.
         sentinel2_mask: as of :func:`trifuse.products.open_sentinel2`.
         landsat_mask: as of :func:`trifuse.products.open_landsat`.
+        sentinel3_mask: as of :func:`trifuse.products.open_sentinel3`.
         min_clear: images with a smaller share of clear pixels are left out.
         overwrite: start anew where another series lies.
         dry_run: look at the products only; nothing is written.
@@ -154,6 +168,9 @@ def build_series(
             "no products, or LS2S2 beside others",
             fix="give folders of Sentinel-2 and Landsat, or one of LS2S2",
         )
+    if ls2s2 is not None and sentinel3 is not None:
+        raise ConfigError("Sentinel-3 beside LS2S2, whose areas are not whole cells of it",
+                          fix="give folders of Sentinel-2 or Landsat")  # fmt: skip
     if ls2s2 is not None:
         found = {k: from_series(v, k) for k, v in open_ls2s2(ls2s2).items()}
     else:
@@ -162,18 +179,26 @@ def build_series(
             found["sentinel2"] = find_sentinel2(sentinel2, sentinel2_mask)
         if landsat is not None:
             found["landsat"] = find_landsat(landsat, landsat_mask)
-    grids = area_grids(found, bbox)
+    cell = CELL if sentinel3 is None else GSD["sentinel3"]
+    grids = area_grids(found, bbox, cell=cell)
+    if sentinel3 is not None:
+        ground = grids[next(iter(found))]
+        grids["sentinel3"] = ground.zoom_out(round(cell / ground.gsd[1]))
+        found["sentinel3"] = find_sentinel3(sentinel3, grids["sentinel3"], sentinel3_mask)
     by_day = {s: _by_day(products, first, last, s) for s, products in found.items()}
     built = {s: _choose(s, by_day[s], grids[s], min_clear) for s in found}
     if not dry_run:
-        masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask}
+        masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask,
+                 "sentinel3": sentinel3_mask}  # fmt: skip
         for sensor, plan in built.items():
             config = {"mask": str(masks[sensor]), "ls2s2": ls2s2 is not None}
             _write(Path(out) / sensor, sensor, plan, by_day[sensor], config, overwrite)
     return BuiltSeries(Path(out), built)
 
 
-def area_grids(found: Mapping[str, Sequence[Dated]], bbox: Box | None = None) -> dict[str, Grid]:
+def area_grids(
+    found: Mapping[str, Sequence[Dated]], bbox: Box | None = None, *, cell: float = CELL
+) -> dict[str, Grid]:
     """Nested grids over the ground that all sensors, and the box, have in common.
 
     The system and lattice are those of Sentinel-2 where it is given; of several systems the one
@@ -182,6 +207,7 @@ def area_grids(found: Mapping[str, Sequence[Dated]], bbox: Box | None = None) ->
     Args:
         found: sensor → its products.
         bbox: west, south, east, north in degrees.
+        cell: metres; the ground is whole cells of this size.
 
     Raises:
         OverlapError: if there is no such ground, not even one cell.
@@ -193,7 +219,11 @@ def area_grids(found: Mapping[str, Sequence[Dated]], bbox: Box | None = None) ->
     crs = max(sorted(counts), key=lambda c: counts[c])
     lattice = min((p for p in leader if p.grid.crs == crs), key=lambda p: p.name).grid
     west, north = lattice.bounds[0], lattice.bounds[3]
-    area = None if bbox is None else _snapped(box_in(crs, bbox, LATLON), west, north, outward=True)
+    area = (
+        None
+        if bbox is None
+        else _snapped(box_in(crs, bbox, LATLON), west, north, cell, outward=True)
+    )
     for sensor, products in found.items():
         boxes = [box_in(crs, p.grid.bounds, p.grid.crs) for p in products]
         if area is not None:
@@ -202,7 +232,7 @@ def area_grids(found: Mapping[str, Sequence[Dated]], bbox: Box | None = None) ->
             (min(b[0] for b in boxes), min(b[1] for b in boxes),
              max(b[2] for b in boxes), max(b[3] for b in boxes)) if boxes else None
         )  # fmt: skip
-        inner = None if ground is None else _snapped(ground, west, north, outward=False)
+        inner = None if ground is None else _snapped(ground, west, north, cell, outward=False)
         area = inner if area is None or inner is None else overlap(area, inner)
         if inner is None or area is None:
             raise OverlapError(
@@ -211,20 +241,20 @@ def area_grids(found: Mapping[str, Sequence[Dated]], bbox: Box | None = None) ->
                 fix="give products and a box of one area",
             )
     assert area is not None
-    height, width = round((area[3] - area[1]) / CELL), round((area[2] - area[0]) / CELL)
-    coarse = Grid.from_origin(crs, area[0], area[3], CELL, height, width)
-    return {s: coarse.zoom_in(round(CELL / GSD[s])) for s in found}
+    height, width = round((area[3] - area[1]) / cell), round((area[2] - area[0]) / cell)
+    coarse = Grid.from_origin(crs, area[0], area[3], cell, height, width)
+    return {s: coarse.zoom_in(round(cell / GSD[s])) for s in found}
 
 
-def _snapped(box: Box, west: float, north: float, *, outward: bool) -> Box | None:
+def _snapped(box: Box, west: float, north: float, cell: float, *, outward: bool) -> Box | None:
     """A box in whole cells of a lattice; None if it holds none."""
     low, high = (math.floor, math.ceil) if outward else (math.ceil, math.floor)
     slack = 1e-6 if not outward else -1e-6
-    left, right = low((box[0] - west) / CELL - slack), high((box[2] - west) / CELL + slack)
-    top, bottom = low((north - box[3]) / CELL - slack), high((north - box[1]) / CELL + slack)
+    left, right = low((box[0] - west) / cell - slack), high((box[2] - west) / cell + slack)
+    top, bottom = low((north - box[3]) / cell - slack), high((north - box[1]) / cell + slack)
     if right <= left or bottom <= top:
         return None
-    return west + left * CELL, north - bottom * CELL, west + right * CELL, north - top * CELL
+    return west + left * cell, north - bottom * cell, west + right * cell, north - top * cell
 
 
 def _by_day(
@@ -248,7 +278,7 @@ def _choose(
 ) -> BuiltSensor:
     """Dates that are clear enough."""
     shares = {
-        day: _clear_share(images, grid, SENSORS[sensor][1])
+        day: _clear_share(images, grid, BANDS[sensor][1])
         for day, images in progress(by_day.items(), f"{sensor} masks", len(by_day))
     }
     taken = {d: s for d, s in shares.items() if s > 0 and s >= min_clear}
@@ -294,7 +324,7 @@ def _write(
     folder: Path, sensor: str, built: BuiltSensor, by_day: Mapping[date, Sequence[Dated]],
     config: Mapping[str, Any], overwrite: bool,
 ) -> None:  # fmt: skip
-    table, names = SENSORS[sensor]
+    table, names = BANDS[sensor]
     known = load(table).bands
     bands = BandSet(tuple(Band(n) if n == THERMAL else known[known.index(n)] for n in names))
     grid = built.grid

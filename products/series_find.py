@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from trifuse.core import CubeSource, Grid, MetadataError, ProductError, Series
+from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
 from trifuse.products.archive import is_tar, is_zip
 from trifuse.products.landsat import is_landsat, open_landsat
@@ -16,9 +17,14 @@ from trifuse.products.landsat_mask import mask_terms as landsat_terms
 from trifuse.products.ls2s2 import SENSORS, is_ls2s2, open_ls2s2
 from trifuse.products.sentinel2 import is_sentinel2, open_sentinel2
 from trifuse.products.sentinel2_mask import mask_terms as sentinel2_terms
+from trifuse.products.sentinel3 import open_sentinel3
+from trifuse.products.sentinel3_flags import mask_terms as sentinel3_terms
 from trifuse.products.series import INDEX, is_series, open_series
+from trifuse.srf_data import S3_SYN_19
 
 _MTL = re.compile(r".*_MTL\.(xml|json|txt)", re.IGNORECASE)
+_SYN = re.compile(r"SY_2_SYN", re.IGNORECASE)
+_log = logging.getLogger(__name__)
 _DAY = re.compile(r"_(\d{4})(\d{2})(\d{2})(?=[T_])")
 
 
@@ -105,6 +111,48 @@ def from_series(series: Series, name: str) -> list[Dated]:
         return lambda: source
 
     return [Dated(day, f"{name} {day}", s.grid, opener(s)) for day, s in series]
+
+
+def find_sentinel3(
+    folder: Path | str, grid: Grid, mask: str | Sequence[str] = "default"
+) -> list[Dated]:
+    """The Sentinel-3 SYN products of a folder on a grid, or the images of a series.
+
+    Swaths that do not reach the grid are left out.
+
+    Args:
+        folder: with products in it, or one product, or a series.
+        grid: that they are brought onto.
+        mask: as of :func:`trifuse.products.open_sentinel3`.
+
+    Raises:
+        ProductError: if there is none.
+        OverlapError: if none reaches the grid.
+    """
+    folder = Path(folder)
+    if is_series(folder):
+        return from_series(open_series(folder), folder.name)
+    sentinel3_terms(mask)
+    paths = [p for p in _children(folder) if _SYN.search(p.name) and (p.is_dir() or is_zip(p))]
+    if not paths and _SYN.search(folder.name):
+        paths = [folder]
+    if not paths:
+        raise ProductError("holds no Sentinel-3 SY_2_SYN product", where=folder,
+                           fix="give a folder with products or with a series")  # fmt: skip
+
+    def opener(path: Path) -> Callable[[], CubeSource]:
+        return lambda: open_sentinel3(path, grid=grid, bands=S3_SYN_19, mask=mask)
+
+    found = []
+    for path in paths:
+        try:
+            found.append(_dated(opener(path)))
+        except OverlapError:
+            _log.info("%s does not reach the area and is left out", path.name)
+    if not found:
+        raise OverlapError(f"none of {len(paths)} Sentinel-3 products reaches the area",
+                           where=folder, fix="give products of the area")  # fmt: skip
+    return found
 
 
 def open_sensors(folder: Path | str) -> dict[str, Series]:

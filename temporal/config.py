@@ -183,5 +183,19 @@ SENTINEL2 = Sensor(
 )
 """Sentinel-2 at 10 m; statistics of the ``all`` set."""
 
+SENTINEL3 = Sensor(
+    "sentinel3",
+    ("Oa03", "Oa04", "Oa05", "S1", "Oa06", "Oa07", "S2", "Oa08", "Oa09", "Oa10", "Oa11", "Oa12",
+     "Oa16", "Oa17", "S3", "Oa18", "Oa21", "S5", "S6"),
+    (300.0,) * 19,
+    (0.3,) * 19,
+    30,
+    (0.11, 0.12, 0.13, 0.14, 0.14, 0.15, 0.16, 0.16, 0.16, 0.17, 0.20, 0.27, 0.28, 0.29, 0.29, 0.29,
+     0.29, 0.24, 0.18),
+    (0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12,
+     0.12, 0.07, 0.06),
+)  # fmt: skip
+"""Sentinel-3 SYN in cells of 300 m; no network is published for it, so its statistics are rough."""
+
 PUBLISHED = TamrfConfig((LANDSAT, SENTINEL2))
 """The published pair: 2,329,250 trainable parameters."""

@@ -19,11 +19,12 @@ from trifuse.core import (
     Window,
 )
 from trifuse.products import write_landsat, write_sentinel2_safe
+from trifuse.products.factory_sentinel3 import write_syn
 from trifuse.products.regrid import read_on
 from trifuse.products.series import open_series
 from trifuse.products.series_build import build_series
 from trifuse.products.series_find import open_sensors
-from trifuse.srf_data import S2_L2A
+from trifuse.srf_data import S2_L2A, S3_SYN_19
 
 S2_GRID = Grid.from_origin("EPSG:32633", 399960, 5800020, 10, 60, 72)
 # Landsat's pixels start 15 m beside multiples of 30, as those of the archive do.
@@ -247,3 +248,42 @@ class TestBadInput:
             build_series(tmp_path / "o", sentinel2=deliveries / "s2", min_clear=2)
         with pytest.raises(ProductError, match="no folder with the series"):
             open_sensors(deliveries)
+
+
+CELLS = Grid.from_origin("EPSG:32633", 399960 - 1200, 5800020 + 1200, 300, 10, 10)
+
+
+@pytest.fixture(scope="module")
+def swaths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swaths")
+    data = np.stack([plane(CELLS) + 0.005 * i for i in range(19)]).astype(np.float32)
+    clear = np.ones(CELLS.shape, bool)
+    cube = Cube(data, clear, BandSet.of(S3_SYN_19), CELLS)
+    write_syn(folder, cube, start=at(2))
+    far = Grid.from_origin("EPSG:32633", 700000, 5500000, 300, 10, 10)
+    write_syn(folder, Cube(data, clear, cube.bands, far), start=at(3))
+    return folder
+
+
+class TestSentinel3:
+    def test_a_third_sensor_in_cells_of_300_m(self, deliveries, swaths, tmp_path):
+        done = build_series(tmp_path, sentinel2=deliveries / "s2", landsat=deliveries / "landsat",
+                            sentinel3=swaths)  # fmt: skip
+        series = open_sensors(tmp_path)
+        fine, coarse = series["sentinel2"].grid, series["sentinel3"].grid
+        assert fine.zoom_out(30) == coarse and series["landsat"].grid == fine.zoom_out(3)
+        assert coarse.shape == (2, 1)
+        assert list(done.sensors["sentinel3"].clear) == [date(2022, 6, 2)], "one swath is far away"
+        assert series["sentinel3"].bands.names == S3_SYN_19
+        cube = series["sentinel3"].read(date(2022, 6, 2))
+        assert cube.valid.all()
+        np.testing.assert_allclose(cube.data[0], plane(coarse), atol=0.01)
+
+    def test_not_alone_and_not_elsewhere(self, deliveries, swaths, tmp_path):
+        with pytest.raises(ConfigError, match="no products"):
+            build_series(tmp_path, sentinel3=swaths)
+        with pytest.raises(ProductError, match="SY_2_SYN"):
+            build_series(tmp_path, sentinel2=deliveries / "s2", sentinel3=deliveries / "landsat")
+        for swath in sorted(swaths.glob("*____20220603T*")):
+            with pytest.raises(OverlapError, match="reaches the area"):
+                build_series(tmp_path, sentinel2=deliveries / "s2", sentinel3=swath)
