@@ -13,7 +13,7 @@ import numpy as np
 
 from trifuse.core import Cube, Window, refuse_existing, upsample
 from trifuse.evaluating import Evaluation, evaluate
-from trifuse.fusing import fuse
+from trifuse.fusing import DEFAULT, fuse
 from trifuse.mapping import ndvi
 from trifuse.panels import Picture, draw_panel, require_matplotlib, rgb, rgb_stretch
 from trifuse.products import open_cube, write_sidecar
@@ -87,7 +87,8 @@ def run_demo(
     clock("training")
     fused = fuse(test.s2, test.s3, out / "fused.tif", weights=trained.weights)
     clock("fusion")
-    evaluation = evaluate(out / "fused.tif", truth=test.truth, s2=test.s2, s3=test.s3)
+    evaluation = evaluate(out / "fused.tif", truth=test.truth, s2=test.s2, s3=test.s3,
+                          baselines=("bicubic", "regression", DEFAULT))  # fmt: skip
     clock("metrics")
     ndvi(out / "fused.tif", out / "ndvi.tif")
     clock("NDVI")
