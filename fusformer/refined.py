@@ -2,8 +2,9 @@
 
 The chain of :mod:`trifuse.fusformer.physics` with two steps more between the restoration and the
 spectral map: the restoration is solved again with the statistics of each place
-(:mod:`trifuse.fusformer.prior.local`), and a network that has learnt what such fields look like
-corrects what is left (:mod:`trifuse.fusformer.refiner`). Where the restoration is off, because the
+(:mod:`trifuse.fusformer.prior.local`), and where weights are given a
+network that has learnt what such fields look like corrects what is left
+(:mod:`trifuse.fusformer.refiner`). Where the restoration is off, because the
 bands are sharp, so are both.
 """
 
@@ -218,8 +219,7 @@ class Refined:
         s2_noise: likewise.
         s3_noise: likewise.
         residual: likewise.
-        network: ``shipped`` for the weights that come with the package, ``none`` for the local
-            restoration alone, or the path of other weights.
+        network: path of a refiner's weights; ``none`` for the local restoration alone.
         flips: see :class:`RefinedSource`.
     """
 
@@ -264,8 +264,7 @@ class Refined:
         local.meta = {**view.meta, "restored": local.meta["restored"], "restoration": about}
         if self.network == "none":
             return local
-        path = None if self.network == "shipped" else self.network
-        network, _ = load_refiner(path)
+        network, _ = load_refiner(self.network)
         return RefinedSource(local, s2, network, device=runtime.device, flips=self.flips)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
 
 FORMAT = 1
 """Version of the card's layout."""
-
-SHIPPED = "refiner.safetensors"
-"""Name of the weights that come with the package, in ``fusformer/shipped``."""
 
 LIMITS = (
     "For Sentinel-2 surface reflectance 0–1 that was restored by the method named in the card.",
@@ -110,11 +106,8 @@ def save_refiner(
     write_weights(path, model, card.to_json(), card.dumps(), overwrite=overwrite)
 
 
-def load_refiner(path: Path | str | None = None) -> tuple[Refiner, RefinerCard]:
+def load_refiner(path: Path | str) -> tuple[Refiner, RefinerCard]:
     """Read weights onto the CPU; everything is checked before it is used.
-
-    Args:
-        path: file of weights; default: those that come with the package.
 
     Returns:
         The network in evaluation mode, and its card.
@@ -123,9 +116,6 @@ def load_refiner(path: Path | str | None = None) -> tuple[Refiner, RefinerCard]:
         WeightsError: if the file is missing, truncated or no safetensors, has no card, or its
             tensors are not those of the network that the card describes.
     """
-    if path is None:
-        with as_file(files("trifuse.fusformer").joinpath("shipped", SHIPPED)) as shipped:
-            return load_refiner(shipped)
     path = Path(path)
     text, state = read_weights(path, tensors=True)
     try:
