@@ -36,6 +36,7 @@ from trifuse.core import CubeSource
 from trifuse.core.resample import blur_matrix
 from trifuse.fusformer.prior.blockwise import BLOCK, Solver
 from trifuse.fusformer.prior.kinds import SMOOTH, Kinds, average_by_kind, ground_kinds
+from trifuse.fusformer.prior.planar import invert_, weigh
 from trifuse.fusformer.prior.restoration import BlockRestorer
 from trifuse.fusformer.prior.restoration import _fold as fold
 from trifuse.fusformer.prior.restoration import _unfold as unfold
@@ -139,7 +140,7 @@ class LocalRestorer:
         self._covariance = self._tensor(covariance)
         self._inverse = self._tensor(np.linalg.inv(covariance))
         posterior = self._posterior(covariance, power)
-        self._precondition = self._tensor(posterior)
+        self._precondition = self._tensor(posterior.flatten(0, 1).permute(1, 2, 0))
 
         passed = [np.exp(-2 * (np.pi * frequency * s) ** 2) for s in CUTS]
         steps = [passed[0] ** 2, *(b**2 - a**2 for a, b in pairwise(passed)),
@@ -178,7 +179,7 @@ class LocalRestorer:
         return restored
 
     def _places(self, found: Tensor) -> tuple[Tensor, Tensor]:
-        """Inverse covariance (y·x, l, l) and reciprocal energy (k, y, x) around each pixel."""
+        """Inverse covariance (l, l, y·x) and reciprocal energy (k, y, x) around each pixel."""
         around, near = self._around
         detail = self._back(found * self._high)
         rows, cols = torch.triu_indices(self._count, self._count)
@@ -190,14 +191,14 @@ class LocalRestorer:
             smooth = average_by_kind(products, shares, (around[0], around[1]))
         smooth += self._spread[rows, cols][:, None, None]
         size = smooth[rows == cols][self._sharpest].mean(dim=0)
-        place = torch.empty(detail[0].numel(), self._count, self._count, device=self._device)
-        place[:, rows, cols] = (smooth / size).flatten(1).T
-        place[:, cols, rows] = place[:, rows, cols]
-        scene = self._covariance
-        place += TRUST * scene / scene.diagonal()[self._sharpest].mean()
-        place += LEAST_SHARE * torch.eye(self._count, device=self._device)
-        inverse = torch.linalg.inv(place) * (1 + TRUST)
-        inverse /= scene.diagonal()[self._sharpest].mean()
+        place = torch.empty(self._count, self._count, detail[0].numel(), device=self._device)
+        place[rows, cols] = (smooth / size).flatten(1)
+        place[cols, rows] = place[rows, cols]
+        scene, sharp = self._covariance, self._covariance.diagonal()[self._sharpest].mean()
+        added = TRUST * scene / sharp + LEAST_SHARE * torch.eye(self._count, device=self._device)
+        place += added[:, :, None]
+        inverse = invert_(place)
+        inverse *= (1 + TRUST) / sharp
 
         parts = self._back(found[self._sharpest] * self._windows[:, None])
         energy = near[0] @ (parts**2).mean(dim=1) @ near[1].T
@@ -212,9 +213,7 @@ class LocalRestorer:
         def apply(m: Tensor) -> Tensor:
             out = torch.einsum("ij,jyx->iyx", self._inverse, m) * self._low
             parts = self._back(m * self._whiten[:, None])  # (k, l, y, x)
-            # One band of frequency at a time: products with single vectors are the fast ones.
-            weighed = [torch.einsum("nij,jn->in", inverse, part.flatten(1)) for part in parts]
-            pixels = torch.stack(weighed).reshape(parts.shape) * calm[:, None]
+            pixels = weigh(inverse, parts.flatten(2)).reshape(parts.shape) * calm[:, None]
             out += (self._forward(pixels) * self._whiten[:, None]).sum(dim=0)
             for level in self._levels:
                 cells = level.weight * fold(level.transfer * m[level.numbers], level.ratio)
@@ -222,7 +221,7 @@ class LocalRestorer:
             return out
 
         def precondition(r: Tensor) -> Tensor:
-            return torch.einsum("yxij,jyx->iyx", self._precondition, r)
+            return weigh(self._precondition, r.flatten(1)[None])[0].reshape(r.shape)
 
         left = news - apply(found)
         step = ready = precondition(left)

@@ -11,6 +11,7 @@ from trifuse.core.resample import blur_matrix
 from trifuse.fusformer.prior import RestoredSource, Sharpness, learn, sharpness_of
 from trifuse.fusformer.prior.kinds import average_by_kind, ground_kinds
 from trifuse.fusformer.prior.local import LocallyRestoredSource, LocalRestorer
+from trifuse.fusformer.prior.planar import invert_, weigh
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 
@@ -45,13 +46,23 @@ def test_the_same_statistics_everywhere_give_the_solution_of_the_scene(monkeypat
     first = solver.start(pixels)
 
     def same(self, found):
-        shape = found.shape[1] * found.shape[2], len(found), len(found)
-        calm = torch.ones(len(self._usual), *found.shape[1:])
-        return self._inverse.expand(shape).contiguous(), calm
+        inverse = self._inverse[:, :, None].repeat(1, 1, found[0].numel())
+        return inverse, torch.ones(len(self._usual), *found.shape[1:])
 
     monkeypatch.setattr(LocalRestorer, "_places", same)
     noise = min(sharpness.noise)
     assert errors(solver(pixels), first).max() < 0.1 * noise
+
+
+def test_planes_of_matrices_are_multiplied_and_inverted_like_matrices():
+    torch.manual_seed(0)
+    mixed = torch.randn(5000, 7, 7, dtype=torch.float64)
+    matrices = mixed @ mixed.mT + torch.eye(7)
+    planes, vectors = matrices.permute(1, 2, 0).contiguous(), torch.randn(2, 7, 5000).double()
+    found = torch.einsum("nij,kjn->kin", matrices, vectors)
+    torch.testing.assert_close(weigh(planes, vectors), found)
+    inverse = invert_(planes).permute(2, 0, 1)
+    torch.testing.assert_close(inverse, torch.linalg.inv(matrices))
 
 
 def test_kinds_part_what_differs_and_mix_what_is_alike():
