@@ -109,6 +109,8 @@ def encode_block(
     ]
     if not dates:
         raise DataError("no date of any sensor may be seen", fix="give at least one image")
+    around = block.pad(PRIOR_RIM * area.step).clip(*area.grid.shape)
+    stacks = _room(area, around, dates) if model.config.skip == "prior" else None
     clear = np.empty((len(dates), *block.shape), bool)
     seen = np.zeros(block.shape, bool)
     items = progress(dates, label, len(dates)) if label else dates
@@ -120,27 +122,26 @@ def encode_block(
         inner = data[:, pad : pad + valid.shape[0], pad : pad + valid.shape[1]]
         flags[:] = _spread(valid, sensor.ratio)
         seen |= _spread(np.isfinite(inner).any(axis=0), sensor.ratio)
+        if stacks is not None:
+            stack = stacks[sensor.name]
+            at = int(np.searchsorted(stack.doy, number))
+            stack.data[at], stack.valid[at] = area.read(sensor, day, around)
         series = area.series[sensor.name]
         series.sources[series.dates.index(day)].close()  # there may be more than may be open
-    around = block.pad(PRIOR_RIM * area.step).clip(*area.grid.shape)
-    stacks = _stacks(area, around, dates) if model.config.skip == "prior" else None
     return Encoded(block, bank, clear, tuple(n for *_, n in dates),
                    tuple(s.name for s, *_ in dates), seen, around, stacks)  # fmt: skip
 
 
-def _stacks(
+def _room(
     area: Area, block: Window, dates: Sequence[tuple[Sensor, date, float]]
 ) -> dict[str, Stack]:
-    """The images of a block."""
+    """Room for the images of a block."""
     out = {}
     for sensor in area.config.sensors:
-        mine = [(day, number) for other, day, number in dates if other.name == sensor.name]
-        shape = (block.height // sensor.ratio, block.width // sensor.ratio)
-        data = np.empty((len(mine), len(sensor.bands), *shape), np.float32)
-        valid = np.empty((len(mine), *shape), bool)
-        for i, (day, _) in enumerate(mine):
-            data[i], valid[i] = area.read(sensor, day, block)
-        out[sensor.name] = Stack(data, valid, np.array([n for _, n in mine], float))
+        days = np.array([number for s, _, number in dates if s.name == sensor.name], float)
+        shape = (len(days), block.height // sensor.ratio, block.width // sensor.ratio)
+        data = np.empty((shape[0], len(sensor.bands), *shape[1:]), np.float32)
+        out[sensor.name] = Stack(data, np.empty(shape, bool), days)
     return out
 
 
