@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
     config = load_config(TamrfTrainConfig, SMALL, args.set)
-    result = train_tamrf(config, scenes(TRAIN_SEEDS, 48), scenes(VAL_SEEDS, 48), args.run)
+    result = train_tamrf(config, scenes(TRAIN_SEEDS, 72), scenes(VAL_SEEDS, 48), args.run)
     print(f"{result.stopped} at {result.step}, best at {result.best_step}")
     print(temporal_table(result.metrics))
 
