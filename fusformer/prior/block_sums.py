@@ -26,6 +26,13 @@ LEAST_POWER = 0.05
 """Least spectral density, in that of the noise."""
 
 
+NOISE_FROM = 0.45
+"""Cycles per sample above which there is least detail to be taken for noise."""
+
+NOISE_BANDS, NOISE_COEFFICIENTS = 3, 200
+"""Bands of one ratio, and coefficients of a block, that a limit of their noise takes at least."""
+
+
 class BlockSums:
     """What is summed up block by block.
 
@@ -52,6 +59,7 @@ class BlockSums:
         size = len(self.sharpest) + 1
         self._outside = np.zeros((count, size, size))
         self._freedom = np.zeros(count)
+        self._limits: dict[int, list[float]] = {r: [] for r in sharpness.ratios}
         self._moments: dict[tuple[int, int, float], tuple[float, float, float]] = {}
 
     def add(self, data: np.ndarray) -> None:
@@ -66,6 +74,7 @@ class BlockSums:
         self._add_power(centred)
         self._add_covariance(centred, hole)
         self._add_outside(centred, hole)
+        self._add_noise_limit(centred, hole)
 
     def mean(self) -> np.ndarray:
         """(l,) mean of each band."""
@@ -114,6 +123,33 @@ class BlockSums:
                 ridge = 1e-9 * np.trace(sharp) * np.eye(len(sharp)) + 1e-30 * np.eye(len(sharp))
                 explained[i] = cross @ np.linalg.solve(sharp + ridge, cross) / own
         return deviation, explained
+
+    def noise_limit(self) -> np.ndarray:
+        """(l,) standard deviation that the noise of the samples cannot exceed; NaN if unknown.
+
+        Where detail goes together in all bands of a ratio, noise alone is left in the direction
+        in which they vary least. The middle of the blocks' limits counts.
+        """
+        limit = {r: float(np.median(v)) if v else np.nan for r, v in self._limits.items()}
+        return np.array([limit[r] for r in self._s.ratio])
+
+    def _add_noise_limit(self, data: np.ndarray, hole: np.ndarray) -> None:
+        s, there = self._s, 1 - float(hole.mean())
+        for ratio in s.ratios:
+            numbers = [i for i, r in enumerate(s.ratio) if r == ratio]
+            y, x = (samples(n, ratio, s.upsampling) for n in hole.shape)
+            f_y, f_x = (np.arange(n // ratio) * ratio / (2 * n) for n in hole.shape)
+            high = np.hypot(f_y[:, None], f_x[None, :]) > NOISE_FROM
+            count, bands = int(high.sum()), len(numbers)
+            if bands < NOISE_BANDS or count < NOISE_COEFFICIENTS:
+                continue
+            seen = [data[i] if ratio == 1 else y @ data[i] @ x.T for i in numbers]
+            found = np.stack([dctn(plane, norm="ortho")[high] for plane in seen])
+            least = max(float(np.linalg.eigvalsh(found @ found.T / count)[0]), 0.0)
+            # The least eigenvalue of so few coefficients is too small by this much (Marchenko and
+            # Pastur 1967), and what was bridged has no noise.
+            least /= (1 - np.sqrt(bands / count)) ** 2 * there
+            self._limits[ratio].append(float(np.sqrt(least)))
 
     def _add_power(self, data: np.ndarray) -> None:
         f, which, parts = _bins((data.shape[1], data.shape[2]), 0.45 / self._finest)

@@ -41,6 +41,8 @@ class Statistics:
         ratio_of_powers: (l,) power at 0.03–0.07 over that at 0.15–0.22 cycles per pixel, relative
             to the sharpest bands'.
         cells: native pixels of the coarsest bands behind the covariance.
+        noise_limit: (l,) standard deviation that the noise of a band's native samples cannot
+            exceed; NaN where too few bands of a kind are there to tell; None: not looked for.
     """
 
     mean: np.ndarray
@@ -50,6 +52,7 @@ class Statistics:
     detail: np.ndarray
     ratio_of_powers: np.ndarray
     cells: int
+    noise_limit: np.ndarray | None = None
 
     def density(self, frequency: np.ndarray) -> np.ndarray:
         """Spectral density at frequencies in cycles per pixel."""
@@ -60,9 +63,10 @@ class Statistics:
     def select(self, numbers: Sequence[int]) -> Statistics:
         """Those of some of the bands; the normalisation stays that of all."""
         n = list(numbers)
+        limit = None if self.noise_limit is None else self.noise_limit[n]
         return Statistics(
             self.mean[n], self.power, self.covariance[np.ix_(n, n)], self.outside[n],
-            self.detail[n], self.ratio_of_powers[n], self.cells,
+            self.detail[n], self.ratio_of_powers[n], self.cells, limit,
         )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
     scale = covariance.diagonal()[sums.sharpest].mean()
     return Statistics(
         sums.mean(), sums.power(), covariance / scale, *sums.outside(), sums.ratio_of_powers(),
-        sums.cells,
+        sums.cells, sums.noise_limit(),
     )  # fmt: skip
 
 

@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trifuse.core import CubeSource
 from trifuse.fusformer.prior.scene_statistics import Statistics, scene_statistics
-from trifuse.fusformer.prior.sharpness import Sharpness
+from trifuse.fusformer.prior.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness
 
 EXPLAINED = 0.05
 """Share of what is outside the range above which a band is sharp, whatever is told of it."""
 
 OUTSIDE = 3.0
 """Standard deviation outside the range, in noise told, that noise does not account for."""
+
+POSSIBLE = 0.8
+"""Noise is only taken for less than is told below this share of it: limits are not exact."""
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +105,30 @@ def check_sharpness(
     )  # fmt: skip
 
 
+def possible_noise(sharpness: Sharpness, statistics: Statistics) -> float:
+    """The share of the noise told that the pixels can have at most; 1 where they bear it out.
+
+    One factor for all bands: what is told is mostly one value for all, and of the coarsest bands
+    there are too few to tell. Noise that is understated costs less than noise overstated.
+
+    Args:
+        sharpness: as told.
+        statistics: found under that assumption.
+    """
+    told = np.maximum(sharpness.noise, LEAST_NOISE)
+    outside = np.nan_to_num(statistics.outside)
+    measured = outside > ON_PIXELS * told
+    if measured.any():  # noise that came after the interpolation shows outside its range
+        found = outside[measured] / told[measured]
+        least = float(np.median(found))
+    else:
+        limit = told if statistics.noise_limit is None else statistics.noise_limit
+        # In the samples, noise that came after the interpolation is not white.
+        known = np.isfinite(limit) & ~(outside > ON_PIXELS * limit)
+        least = float((limit[known] / told[known]).min()) if known.any() else 1.0
+    return max(least, LEAST_NOISE / float(told.max())) if least < POSSIBLE else 1.0
+
+
 def learn(
     source: CubeSource, sharpness: Sharpness, *, force: bool = False
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
@@ -113,13 +140,19 @@ def learn(
         force: believe what is told against the pixels.
 
     Returns:
-        The sharpness, with bands that turn out to be sharp declared so (and a warning logged);
+        The sharpness, with bands that turn out to be sharp declared so (and a warning logged)
+        and no more noise than the pixels can have;
         the statistics under it; the check of what was told.
 
     Raises:
         DataError: if the image is too small to learn from, or holds no valid pixel.
     """
     statistics = scene_statistics(source, sharpness)
+    factor = 1.0 if force else possible_noise(sharpness, statistics)
+    if factor < 1:
+        _log.info("%s: has at most %.3g of the noise told", source.name, factor)
+        sharpness = replace(sharpness, noise=tuple(factor * n for n in sharpness.noise))
+        statistics = scene_statistics(source, sharpness)
     names = source.bands.names
     check = check_sharpness(names, sharpness, statistics)
     for text in check.warnings():

@@ -319,3 +319,22 @@ def test_a_cut_out_image_keeps_its_native_pixels() -> None:
     truth = seen.sharp.crop(window).data
     ratio = rmse(result.read().data[inside], truth[inside]) / rmse(whole[inside], truth[inside])
     assert ratio.max() < 1.2
+
+
+@pytest.mark.parametrize("protocol", ["real-world", "native-noise"])
+def test_noise_that_cannot_be_is_taken_for_less(protocol: str) -> None:
+    seen = observed(protocol)
+    source = MemorySource(seen.hrmsi)
+    told = sharpness_of(source)
+    assert told is not None
+    sharpness, statistics, _ = learn(source, told)
+    assert sharpness.noise == told.noise  # it is right
+    right = rmse(restore(seen.hrmsi.data, sharpness, statistics), seen.sharp.data)
+    wrong = sharpness_of(source, noise=0.012)
+    assert wrong is not None
+    sharpness, statistics, _ = learn(source, wrong)
+    np.testing.assert_allclose(sharpness.noise, 0.003, rtol=0.15)
+    found = rmse(restore(seen.hrmsi.data, sharpness, statistics), seen.sharp.data)
+    np.testing.assert_allclose(found, right, rtol=0.05)
+    forced, _, _ = learn(source, wrong, force=True)
+    assert forced.noise == wrong.noise
