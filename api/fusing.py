@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trifuse.adapting import adapt_view, adaptation_text, require_adaptable
 from trifuse.core import (
     Band,
     BandSet,
@@ -97,6 +98,7 @@ class Fused:
             self.pairing,
             registration_text(r["registration"]),
             *restoration_text(r.get("about", {}).get("restoration")),
+            *adaptation_text(r.get("adaptation")),
         ]
         if self.selfcheck is None:
             return "\n".join([*lines, "dry run: nothing was written"])
@@ -119,6 +121,7 @@ def fuse(
     sharpness: str | None = None,
     s2_noise: float | None = None,
     s3_noise: float | None = None,
+    adapt: float | None = None,
     consistency: Literal["noise", "exact"] = "noise",
     uncertainty: bool = False,
     coregister: Literal["auto", "off"] | tuple[float, float] = "auto",
@@ -155,6 +158,9 @@ def fuse(
             pixels per native pixel of the 10 m, 20 m and 60 m bands.
         s2_noise: standard deviation of S2's noise (reflectance), for such methods.
         s3_noise: of S3's; default: told by what S2 does not explain.
+        adapt: seconds for which the network of ``refined`` is trained on the scene itself, one
+            scale down; the better of with and without is kept. Other seconds, or another machine,
+            give other pixels.
         consistency: ``noise`` leaves it to the method how far to believe S3; ``exact`` makes the
             result degrade to S3 (keep it exact in the file by ``dtype="float32"``).
         uncertainty: also make the standard deviation of each band at each pixel, and a band
@@ -203,6 +209,7 @@ def fuse(
     """
     require_place(jobs, scheduler)
     how = choose_method(method, weights, sharpness=sharpness, s2_noise=s2_noise, s3_noise=s3_noise)
+    require_adaptable(how, adapt)
     path = None if out is None else Path(out)
     if path is not None:
         picture = [path.with_suffix(".png")] if quicklook else []
@@ -233,13 +240,20 @@ def fuse(
         if dry_run:
             return Fused(path, None, None, record, pairing=text)
         start = time.perf_counter()
+        given = sharp
         if isinstance(how, Sharpening):
             sharp = how.view(sharp, Runtime(device, precision))
         place = place_s3(sharp, coarse, how, psf, coregister)
         record["registration"], record["psf_sigma_cells"] = place.record, place.psf.sigma
         registered = time.perf_counter() - start
         options |= {"psf": place.psf, "shift": place.shift}
-        identity = identity_of(s2, s3, method, grid, record, options)
+        told: dict[str, Any] = {}
+        if adapt is not None:
+            sharp, told = adapt_view(how, sharp, given, coarse, place, adapt, device=device)
+        adapted = time.perf_counter() - start - registered
+        changed = {"weights": told.get("weights_sha256"), **options}
+        identity = identity_of(s2, s3, method, grid, record, changed)
+        record |= {"adaptation": told} if told else {}
         meta = {
             "method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name,
             "registration": record["registration"], "psf_sigma_cells": place.psf.sigma,
@@ -268,8 +282,8 @@ def fuse(
                     cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite)
                 )
                 result = fuse_stream(sharp, coarse, writer.write, **options)
-    timings = {"registration": registered, **result.timings}
-    timings["total"] += registered
+    timings = {"registration": registered, "adaptation": adapted, **result.timings}
+    timings["total"] += registered + adapted
     record |= {
         "selfcheck": result.selfcheck.to_json(), "timings": timings,
         "consistency": result.consistency.to_json(), "about": dict(result.about),

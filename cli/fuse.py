@@ -50,6 +50,8 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
               help="Of S2's bands: auto (by metadata), sharp, or such as 1:2:6.")  # fmt: skip
 @click.option("--s2-noise", type=click.FloatRange(0, 1), help="S2's noise, for physics.")
 @click.option("--s3-noise", type=click.FloatRange(0, 1), help="S3's noise; default: found.")
+@click.option("--adapt", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+              help="Train refined's network on the scene for so long; kept if better.")  # fmt: skip
 @click.option("--consistency", type=click.Choice(["noise", "exact"]), default="noise",
               show_default=True, help="exact: the result degrades to S3 itself.")  # fmt: skip
 @click.option("--uncertainty", is_flag=True, help="Also write standard deviations, <out>_std.tif.")
