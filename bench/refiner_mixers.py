@@ -24,6 +24,7 @@ from torch import nn
 
 from trifuse.core import write_json
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
+from trifuse.fusformer.refiner_weights import RefinerCard, save_refiner
 from trifuse.train.batches import Draw
 from trifuse.train.refining import RefinerTask, RefinerTrainConfig
 from trifuse.train.refining_data import (
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("validation", type=Path)
     parser.add_argument("--minutes", type=float, default=4)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", type=Path, help="folder for the trained weights")
     options = parser.parse_args()
     torch.set_num_threads(1)
     pool, held_back = RefiningPool(options.pool), RefiningPool(options.validation)
@@ -130,11 +132,15 @@ def main() -> None:
             "seconds_to_score": round(time.process_time() - start, 2),
             **{k: {b: round(v, 3) for b, v in s.items()} for k, s in scores.items()},
         })  # fmt: skip
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            card = RefinerCard(config=config, protocol={"scenes": dict(pool.config)})
+            save_refiner(options.keep / f"{len(rows)}.safetensors", model, card, overwrite=True)
         gains = ", ".join(f"{k} {s['gain']:+.3f} dB" for k, s in scores.items())
         print(f"{name}: {rows[-1]['parameters'] / 1e3:.0f} k, {steps} updates, {gains}", flush=True)
-    if options.out:
-        write_json(options.out, {"scenes": len(pool), "networks": rows}, overwrite=True)
-    else:
+        if options.out:
+            write_json(options.out, {"scenes": len(pool), "networks": rows}, overwrite=True)
+    if not options.out:
         print(json.dumps(rows, indent=1))
 
 
