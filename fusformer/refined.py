@@ -30,10 +30,6 @@ from trifuse.fusformer.scene import Scene
 MOST = 512
 """Pixels along a side that the network sees at once, halo included, if its reach is finite."""
 
-EASED = 0.93
-"""Errors of the local restoration over those of the scene's: mean over bands and ten procedural
-scenes with the errors of the protocol ``real-world`` (0.86 for B2 to 0.99 for B8)."""
-
 
 class RefinedSource(CubeSource):
     """Restored bands, refined as they are read; other bands than Sentinel-2's stay as restored.
@@ -259,8 +255,7 @@ class Refined:
         if not isinstance(view, RestoredSource):
             return view
         local = LocallyRestoredSource(s2, view.sharpness, view.statistics, device=runtime.device)
-        about = dict(view.meta["restoration"])
-        about["deviation"] = {n: EASED * d for n, d in about["deviation"].items()}
+        about = {**view.meta["restoration"], "by_place": True}
         local.meta = {**view.meta, "restored": local.meta["restored"], "restoration": about}
         if self.network == "none":
             return local

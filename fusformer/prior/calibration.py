@@ -1,7 +1,8 @@
 """How much larger errors are than the closed forms say, by band: fitted on procedural scenes.
 
-The restoration's posterior knows stationary fields of one covariance, and coarse cells show a part
-of what a linear map leaves on the pixels. Both are made good by factors per band
+The restoration's posterior knows stationary fields of one covariance, whether bands are restored
+under it or place by place, and coarse cells show a part of what a linear map leaves on the pixels.
+Both are made good by factors per band
 (``bench/uncertainty`` fits them and tells what they cover on scenes that it did not see).
 """
 
@@ -37,6 +38,7 @@ class Calibration:
 
     Attributes:
         restoration: by S2 band, error of a restored band over its posterior deviation.
+        local: likewise where bands are restored place by place (the deviation is the same).
         map: by S3 band, what the map leaves on pixels over what it leaves in cells.
         most: by S3 band, what any scene's map leaves on pixels over what the universal one leaves
             of its own spectra, at most; at least 1.
@@ -44,6 +46,7 @@ class Calibration:
     """
 
     restoration: Factors
+    local: Factors
     map: Factors
     most: Factors
     source: str
@@ -54,8 +57,8 @@ def calibration() -> Calibration:
     """The factors that come with the package."""
     file = files("trifuse.fusformer.prior").joinpath("calibration.json")
     values = json.loads(file.read_text(encoding="utf-8"))
-    restoration, of_map, most = (Factors(values[n]) for n in ("restoration", "map", "most"))
-    return Calibration(restoration, of_map, most, values["source"])
+    kinds = ("restoration", "local", "map", "most")
+    return Calibration(**{k: Factors(values[k]) for k in kinds}, source=values["source"])
 
 
 def restored_deviation(s2: CubeSource) -> np.ndarray:
@@ -65,4 +68,6 @@ def restored_deviation(s2: CubeSource) -> np.ndarray:
     own = np.array([told.get(n, 0.0) for n in s2.bands.names], np.float64)
     if not about.get("restored"):
         return own
-    return own * [calibration().restoration(n) for n in s2.bands.names]
+    known = calibration()
+    factors = known.local if about.get("by_place") else known.restoration
+    return own * [factors(n) for n in s2.bands.names]
