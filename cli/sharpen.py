@@ -20,7 +20,7 @@ from trifuse.cli.options import PATH, Result, box, command, geotiff, names, outp
 @click.option("--noise", type=click.FloatRange(0, 1), help="Standard deviation of the noise in "
               "reflectance; default: the metadata's, or 0.003.")  # fmt: skip
 @click.option("--mtf", type=click.FloatRange(0.01, 1), help="Modulation transfer of the 20 m and "
-              "60 m bands at Nyquist; default: 0.3.")  # fmt: skip
+              "60 m bands at Nyquist; default: found in the pixels.")  # fmt: skip
 @click.option("--denoise", is_flag=True, help="Take the noise out of the 10 m bands too.")
 @click.option("--force", is_flag=True, help="Sharpen even what the pixels say is sharp already.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")

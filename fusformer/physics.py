@@ -68,7 +68,7 @@ class Physics:
             nothing; ``1:2:6`` are pixels per native pixel of Sentinel-2's 10 m, 20 m and 60 m
             bands, likewise checked.
         s2_mtf: modulation transfer of blurred bands at their native Nyquist frequency; default:
-            the metadata's, or 0.3.
+            what is found in the pixels, or where nothing is found the metadata's, or 0.3.
         s2_noise: standard deviation of Sentinel-2's noise, reflectance; default: the metadata's,
             or 0.003, held against the pixels.
         s3_noise: of Sentinel-3's; default: told by what the map leaves.
@@ -109,11 +109,13 @@ class Physics:
             noise = self.s2_noise if self.s2_noise is not None else s2.meta.get("noise")
             return _Told(s2, {"restored": False, "deviation": _deviations(s2, noise)})
         try:
-            sharpness, statistics, check = learn(s2, told)
+            sharpness, statistics, check = learn(s2, told, search=self.s2_mtf is None)
             factor = noise_factor(sharpness, statistics)
             if self.s2_noise is None and factor != 1:
                 noise = tuple(factor * n for n in told.noise)
-                sharpness, statistics, check = learn(s2, replace(told, noise=noise))
+                sharpness, statistics, check = learn(
+                    s2, replace(told, noise=noise), search=self.s2_mtf is None
+                )
         except DataError as e:
             _log.warning("%s: not restored: %s", s2.name, e.what)
             return _Told(s2, {"restored": False, "why": e.what,
@@ -121,6 +123,10 @@ class Physics:
         names = s2.bands.names
         about: dict[str, Any] = {
             "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},
+            "mtf": {
+                n: float(f"{m:.3g}")
+                for n, m, r in zip(names, sharpness.mtf, sharpness.ratio, strict=True) if r > 1
+            },
         }  # fmt: skip
         about |= {"check": check.to_json(), "warnings": check.warnings()}
         if not sharpness.blurred:

@@ -9,7 +9,7 @@ from scipy.fft import dctn
 from scipy.ndimage import binary_dilation
 
 from trifuse.core import fill_nearest
-from trifuse.core.resample import blur_matrix, degrade_matrix
+from trifuse.fusformer.prior.band_covariance import LevelSums
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, Sharpness
 from trifuse.fusformer.prior.spectrum import interpolation, samples
 
@@ -41,26 +41,25 @@ class BlockSums:
 
     Attributes:
         blocks: taken so far.
-        cells: native pixels of the coarsest bands behind the covariance.
+        levels: what goes together at each sampling, from the finest to the coarsest.
         sharpest: numbers of the sharpest bands.
     """
 
     def __init__(self, sharpness: Sharpness) -> None:
         self._s, count = sharpness, len(sharpness)
-        self._finest, self._period = min(sharpness.ratio), sharpness.period
+        self._finest = min(sharpness.ratio)
         self._noise = np.maximum(sharpness.noise, LEAST_NOISE)
         self.sharpest = [i for i, r in enumerate(sharpness.ratio) if r == self._finest]
-        self.blocks, self.cells = 0, 0
+        self.blocks = 0
+        self.levels = [LevelSums(sharpness, i) for i in range(len(sharpness.ratios))]
         self._total, self._pixels = np.zeros(count), np.zeros(count)
         self._binned = np.zeros((2, BINS))
         self._bands_of_power = np.zeros((count, 2, 2))
-        self._covariance = np.zeros((count, count))
         # Moments of what is outside the range of the interpolation: the sharpest bands', then it.
         size = len(self.sharpest) + 1
         self._outside = np.zeros((count, size, size))
         self._freedom = np.zeros(count)
         self._limits: dict[int, list[float]] = {r: [] for r in sharpness.ratios}
-        self._moments: dict[tuple[int, int, float], tuple[float, float, float]] = {}
 
     def add(self, data: np.ndarray) -> None:
         """Take a block: (l, y, x), whole periods; NaN where missing."""
@@ -72,7 +71,8 @@ class BlockSums:
         hole = missing.any(axis=0)
         centred = filled - filled.mean(axis=(1, 2), keepdims=True)
         self._add_power(centred)
-        self._add_covariance(centred, hole)
+        for level in self.levels:
+            level.add(centred, hole)
         self._add_outside(centred, hole)
         self._add_noise_limit(centred, hole)
 
@@ -96,10 +96,6 @@ class BlockSums:
             slope = min(float(np.polyfit(at[tail], value[tail], 1)[0]), -2.0)
             filled[beyond] = value[-1] + slope * (centres[beyond] - at[-1])
         return np.asarray(np.maximum(np.exp(filled), least))
-
-    def covariance(self) -> np.ndarray:
-        """(l, l) covariance of detail at the coarsest sampling, noise taken off the diagonal."""
-        return self._covariance / max(self.cells, 1)
 
     def ratio_of_powers(self) -> np.ndarray:
         """(l,) power at LOW over power at HIGH, relative to the sharpest bands' median."""
@@ -165,52 +161,6 @@ class BlockSums:
                 self._binned[0] += np.bincount(which, net, BINS + 1)[:BINS]
                 self._binned[1] += np.bincount(which, minlength=BINS + 1)[:BINS]
 
-    def _add_covariance(self, data: np.ndarray, hole: np.ndarray) -> None:
-        period = self._period
-        details, noise = [], []
-        for i, plane in enumerate(data):
-            y, x = (self._to_cells(n, i) for n in plane.shape)
-            smooth_y, smooth_x = (_smoothing(len(m)) for m in (y, x))
-            cells = y @ plane @ x.T
-            details.append(cells - smooth_y @ cells @ smooth_x.T)
-            shares = [self._noise_moments(n, i) for n in plane.shape]
-            (a, b, c), (d, e, f) = shares
-            noise.append(self._noise[i] ** 2 * (a * d - 2 * b * e + c * f))
-        n_y, n_x = details[0].shape
-        bad = hole.reshape(n_y, period, n_x, period).any(axis=(1, 3))
-        if bad.any():
-            bad = binary_dilation(bad, iterations=2)
-        flat = np.stack(details)[:, ~bad]
-        self._covariance += flat @ flat.T - flat.shape[1] * np.diag(noise)
-        self.cells += flat.shape[1]
-
-    def _to_cells(self, n: int, band: int) -> np.ndarray:
-        """Pixels of an axis to the coarsest sampling at its sharpness: (n / period, n)."""
-        s, period = self._s, self._period
-        if s.ratio[band] == period:
-            return samples(n, period, s.upsampling)
-        widest = max(s.sigma(i) for i in range(len(s)))
-        extra = float(np.sqrt(max(widest**2 - s.sigma(band) ** 2, 0)))
-        return _dense_degradation(n, period, extra)
-
-    def _noise_moments(self, n: int, band: int) -> tuple[float, float, float]:
-        """Of unit noise of native samples: variance of cells, of smoothed ones, and between them.
-
-        Returns:
-            (variance of the cells, covariance of both, variance of the smoothed ones).
-        """
-        ratio = self._s.ratio[band]
-        key = n, ratio, round(self._s.sigma(band), 6)
-        if key not in self._moments:
-            cells = self._to_cells(n, band)
-            if ratio > 1:
-                cells = cells @ interpolation(n, ratio, self._s.upsampling)
-            smooth = _smoothing(len(cells)) @ cells
-            products = (cells * cells, cells * smooth, smooth * smooth)
-            a, b, c = (float(p.sum(axis=1).mean()) for p in products)
-            self._moments[key] = a, b, c
-        return self._moments[key]
-
     def _add_outside(self, data: np.ndarray, hole: np.ndarray) -> None:
         s = self._s
         for ratio in (r for r in s.ratios if r > 1):
@@ -254,13 +204,3 @@ def _bins(
     which[(f < BIN_EDGES[0]) | (f >= highest) | (which >= BINS)] = BINS
     low, high = (np.flatnonzero((f >= a) & (f < b)) for a, b in (LOW, HIGH))
     return f, which, (low, high)
-
-
-@lru_cache(maxsize=8)
-def _smoothing(n: int) -> np.ndarray:
-    return np.asarray(blur_matrix(n, 1.0).toarray())
-
-
-@lru_cache(maxsize=32)
-def _dense_degradation(n: int, ratio: int, sigma: float) -> np.ndarray:
-    return np.asarray(degrade_matrix(n, ratio, sigma).toarray())

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
-from typing import Any
 
 import numpy as np
 
 from trifuse.core import CubeSource, DataError, Window
-from trifuse.core.bands import canonical_name
+from trifuse.fusformer.prior.band_covariance import band_covariance
 from trifuse.fusformer.prior.block_sums import BIN_EDGES, BlockSums
-from trifuse.fusformer.prior.sharpness import Sharpness
+from trifuse.fusformer.prior.sharpness import Sharpness, pixel_noise
 
 BLOCK, MOST_BLOCKS = 240, 36
 """Pixels of a block, and blocks that are looked at, spread evenly over the scene."""
-
-TRUST = 200.0
-"""Cells that the universal covariance counts for."""
 
 MAX_MISSING = 0.25
 """Blocks that lack more of their pixels are left out, as long as there are others."""
@@ -73,8 +66,7 @@ class Statistics:
 def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
     """Statistics of a scene, from blocks spread evenly over it: of the scene alone, memory flat.
 
-    The covariance is that of detail at the coarsest native sampling, where all bands can be made
-    equally sharp, drawn towards the universal one of Sentinel-2's bands by ``TRUST`` cells.
+    The covariance is :func:`trifuse.fusformer.prior.band_covariance.band_covariance`.
 
     Args:
         source: the image, in reflectance.
@@ -113,11 +105,12 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
                 sums.add(source.read(window).masked())
     if not sums.blocks:
         raise DataError("no pixel is valid in all bands", where=source.name)
-    covariance = _with_universal(sums.covariance(), sums.cells, source.bands.names)
-    scale = covariance.diagonal()[sums.sharpest].mean()
+    outside, explained = sums.outside()
+    on_pixels, on_samples = (v**2 for v in pixel_noise(sharpness, outside))
+    covariance = band_covariance(sums.levels, on_pixels, on_samples, source.bands.names)
     return Statistics(
-        sums.mean(), sums.power(), covariance / scale, *sums.outside(), sums.ratio_of_powers(),
-        sums.cells, sums.noise_limit(),
+        sums.mean(), sums.power(), covariance, outside, explained, sums.ratio_of_powers(),
+        sums.levels[-1].cells, sums.noise_limit(),
     )  # fmt: skip
 
 
@@ -141,33 +134,3 @@ def sample_windows(
         return all_
     chosen = np.linspace(0, len(all_) - 1, MOST_BLOCKS).round().astype(int)
     return [all_[i] for i in chosen]
-
-
-def _with_universal(covariance: np.ndarray, cells: int, names: Sequence[str]) -> np.ndarray:
-    """The scene's covariance drawn towards the universal one, where its bands are known."""
-    known, universal = universal_covariance()
-    at = [known.get(canonical_name(n), -1) for n in names]
-    size = max(covariance.diagonal().mean(), 1e-12)
-    drawn = covariance / size
-    if min(at) >= 0:
-        shared = universal[np.ix_(at, at)]
-        drawn = (cells * drawn + TRUST * shared / shared.diagonal().mean()) / (cells + TRUST)
-    values, vectors = np.linalg.eigh((drawn + drawn.T) / 2)
-    return np.asarray((vectors * np.maximum(values, LEAST_SHARE)) @ vectors.T)
-
-
-LEAST_SHARE = 1e-4
-"""Least eigenvalue of the covariance, of the mean variance of the bands."""
-
-
-@lru_cache(maxsize=1)
-def universal_covariance() -> tuple[dict[str, int], np.ndarray]:
-    """Covariance of the detail of Sentinel-2's bands over many landscapes.
-
-    Returns:
-        Number of each band by name, and (12, 12) float64. Made by ``universal_covariance.py`` in
-        the folder of measurements from procedural scenes.
-    """
-    file = resources.files("trifuse.fusformer.prior") / "universal_covariance.json"
-    about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return {n: i for i, n in enumerate(about["bands"])}, np.array(about["covariance"])

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import CubeSource
+from trifuse.fusformer.prior.mtf_search import found_mtf, search_blocks
 from trifuse.fusformer.prior.scene_statistics import Statistics, scene_statistics
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness
 
@@ -130,7 +131,7 @@ def possible_noise(sharpness: Sharpness, statistics: Statistics) -> float:
 
 
 def learn(
-    source: CubeSource, sharpness: Sharpness, *, force: bool = False
+    source: CubeSource, sharpness: Sharpness, *, force: bool = False, search: bool = True
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
     """The statistics of a scene, and its sharpness as far as the pixels bear it out.
 
@@ -138,10 +139,12 @@ def learn(
         source: the image.
         sharpness: as told.
         force: believe what is told against the pixels.
+        search: look for the modulation transfer in the pixels; what is told stays where they
+            agree.
 
     Returns:
-        The sharpness, with bands that turn out to be sharp declared so (and a warning logged)
-        and no more noise than the pixels can have;
+        The sharpness, with bands that turn out to be sharp declared so (and a warning logged),
+        no more noise than the pixels can have, and the modulation transfer that is found;
         the statistics under it; the check of what was told.
 
     Raises:
@@ -160,5 +163,10 @@ def learn(
     if check.sharp and not force:
         sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
         if sharpness.blurred:
+            statistics = scene_statistics(source, sharpness)
+    if search and not force and sharpness.blurred:
+        found = found_mtf(search_blocks(source, sharpness), sharpness)
+        if found != sharpness.mtf:
+            sharpness = replace(sharpness, mtf=found)
             statistics = scene_statistics(source, sharpness)
     return sharpness, statistics, check
