@@ -126,7 +126,8 @@ def main() -> None:
                 for band, a, b in zip(bands, cube.data, truth.select(bands).data, strict=True):
                     error = float(np.sqrt(np.mean((a.astype(np.float64) - b) ** 2)))
                     row.setdefault(band, []).append(error)
-                    row.setdefault(f"psnr {band}", []).append(20 * np.log10(b.max() / error))
+                    decibel = float(20 * np.log10(b.max() / error))
+                    row.setdefault(f"psnr {band}", []).append(decibel)
         report({k: v for k, v in found.items() if k.startswith(scene)})
     if options.json:
         write_json(options.json, found, overwrite=True)
