@@ -54,6 +54,9 @@ HELD_BACK = 4
 FEWEST_CELLS = 40
 """Fewer coarse cells than this cannot judge."""
 
+JUDGED = 720
+"""Pixels along a side of the middle of the scene, whose cells judge for all of it."""
+
 WORSE = 1.005
 """By this factor the error on cells held back may grow: their own noise makes no less."""
 
@@ -268,9 +271,15 @@ def _cells(
     first: CubeSource, second: CubeSource, s3: CubeSource, psf: PSF, shift: tuple[float, float]
 ) -> tuple[float, float]:
     """Root mean square error of both views' spectral maps on cells that they were not fitted to."""
+    fine, coarse, ratio = first.grid.common(s3.grid)
+    rows, cols = (min(n, max(1, JUDGED // ratio)) for n in coarse.shape)
+    row, col = (coarse.height - rows) // 2, (coarse.width - cols) // 2
+    pixels = Window(fine.row + row * ratio, fine.col + col * ratio, rows * ratio, cols * ratio)
+    cells = MemorySource(s3.read(Window(coarse.row + row, coarse.col + col, rows, cols)))
     found = []
     for view in (first, second):
-        scene = Scene(view, s3, view.bands.names, s3.bands.names, psf, shift)
+        near = MemorySource(view.read(pixels))
+        scene = Scene(near, cells, view.bands.names, s3.bands.names, psf, shift)
         observed = scene.lrhsi
         number = np.arange(observed[0].size).reshape(observed[0].shape)
         back = number % HELD_BACK == number // observed.shape[2] % HELD_BACK

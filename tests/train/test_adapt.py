@@ -70,6 +70,15 @@ def test_coarse_cells_can_refuse(monkeypatch):
     assert refused.view is view and "coarse cells" in refused.why
 
 
+def test_the_middle_of_a_large_scene_judges(monkeypatch):
+    _, whole = run(steps=0)
+    monkeypatch.setattr(adapting, "JUDGED", 66)
+    _, part = run(steps=0)
+    assert 0.3 < part.cells[0] / whole.cells[0] < 3 and part.cells[0] != whole.cells[0]
+    monkeypatch.setattr(adapting, "JUDGED", 24)  # 16 cells cannot
+    assert np.isnan(run(steps=0)[1].cells).all()
+
+
 def test_time_ends_the_updates():
     _, timed = run(seconds=0.3)
     assert timed.steps >= 1
