@@ -31,7 +31,9 @@ def restoration_text(about: Mapping[str, Any] | None) -> list[str]:
         return []
     if about["restored"]:
         coarse = [n for n, facts in about["bands"].items() if facts["ratio"] > 1]
-        done = f"restored to the pixels: {', '.join(coarse)}"
+        blur = {(f["ratio"], f"{f['mtf']:.2f}") for f in about["bands"].values() if f["ratio"] > 1}
+        mtf = ", ".join(f"{m} of samples of {r} pixels" for r, m in sorted(blur))
+        done = f"restored to the pixels: {', '.join(coarse)}; MTF {mtf}"
     else:
         done = "Sentinel-2 as it is, not restored"
     return [done, *(f"warning: {w}" for w in about.get("warnings", ()))]

@@ -123,10 +123,6 @@ class Physics:
         names = s2.bands.names
         about: dict[str, Any] = {
             "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},
-            "mtf": {
-                n: float(f"{m:.3g}")
-                for n, m, r in zip(names, sharpness.mtf, sharpness.ratio, strict=True) if r > 1
-            },
         }  # fmt: skip
         about |= {"check": check.to_json(), "warnings": check.warnings()}
         if not sharpness.blurred:

@@ -35,6 +35,7 @@ def test_physics_finds_all_and_says_so(pair):
     told = fused.record["psf_sigma_cells"] / pair.psf.sigma
     assert told == pytest.approx(pair.drawn.width, abs=0.05)
     assert "restored to the pixels: B1, B5" in fused.text
+    assert "MTF 0.30 of samples of 2 pixels, 0.30 of samples of 6 pixels" in fused.text
     assert fused.deviation.bands.names == (*BANDS, "strange")
     off = np.abs(fused.cube.data - pair.truth.data) / fused.deviation.data[:-1]
     assert 0.5 < np.mean(off < 1) < 0.9
