@@ -102,20 +102,26 @@ def ground_kinds(source: CubeSource, sharpness: Sharpness) -> Kinds:
     return Kinds(centres * deviation, deviation)
 
 
-def average_by_kind(planes: Tensor, shares: Tensor, around: tuple[Tensor, Tensor]) -> Tensor:
+def average_by_kind(
+    planes: Tensor,
+    shares: Tensor,
+    onto: tuple[Tensor, Tensor],
+    back: tuple[Tensor, Tensor],
+) -> Tensor:
     """Averages over a window around each pixel, of pixels of its kinds alone.
 
     Args:
         planes: (n, y, x).
         shares: (k, y, x), see :meth:`Kinds.shares`.
-        around: (y, y) and (x, x), the window's weights.
+        onto: (v, y) and (w, x), the window's weights around points that lie less densely.
+        back: (y, v) and (x, w), from the points to the pixels.
 
     Returns:
         (n, y, x).
     """
-    rows, cols = around[0], around[1].T
     out = torch.zeros_like(planes)
     for share in shares:
-        there = rows @ share @ cols + LEAST
-        out += (rows @ (planes * share) @ cols) * (share / there)
+        there = onto[0] @ share @ onto[1].T + LEAST
+        mean = (onto[0] @ (planes * share) @ onto[1].T) / there
+        out += (back[0] @ mean @ back[1].T).mul_(share)
     return out

@@ -16,7 +16,8 @@ detail around x, and C(x) its covariance, over pixels of the same kind of ground
 (:mod:`trifuse.fusformer.prior.kinds`) and with the posterior's added (the M step of expectation
 maximisation), drawn towards the scene's C. The minimum is found by conjugate gradients from the
 stationary solution with the stationary posterior as preconditioner, a fixed number of steps.
-It takes two rounds, the second with statistics of what the first one found.
+It takes two rounds, the second with statistics of what the first one found. C(x) is one for each
+cell of 2×2 pixels, and what the lower bands of frequency hold of F_k m is taken at their middles.
 
 Sources: Portilla et al. 2003, doi:10.1109/TIP.2003.818640 (Gaussian scale mixtures: energy that
 varies from place to place); Yu, Sapiro and Mallat 2012, doi:10.1109/TIP.2011.2176743 (restoration
@@ -33,10 +34,10 @@ import torch
 from torch import Tensor
 
 from trifuse.core import CubeSource
-from trifuse.core.resample import blur_matrix
 from trifuse.fusformer.prior.blockwise import BLOCK, Solver
-from trifuse.fusformer.prior.kinds import SMOOTH, Kinds, average_by_kind, ground_kinds
-from trifuse.fusformer.prior.planar import invert_, weigh
+from trifuse.fusformer.prior.kinds import SMOOTH, Kinds, ground_kinds
+from trifuse.fusformer.prior.places import LEAST_SHARE, Covariances, Energies
+from trifuse.fusformer.prior.planar import from_cells, to_cells, weigh
 from trifuse.fusformer.prior.restoration import BlockRestorer
 from trifuse.fusformer.prior.restoration import _fold as fold
 from trifuse.fusformer.prior.restoration import _unfold as unfold
@@ -51,31 +52,19 @@ from trifuse.fusformer.prior.spectrum import (
     transfer,
 )
 
-CUTS = (2.4, 1.2, 0.6)
+CUTS = (1.8, 0.6)
 """Standard deviations in pixels of the Gaussians between which the bands of frequency lie."""
 
 DETAIL = 2.8
 """Detail is what is left of an image without its Gaussian of this many pixels."""
 
-AROUND_COVARIANCE, AROUND_ENERGY = 4.0, 1.6
-"""Standard deviations in pixels of the windows that statistics are taken over."""
-
-TRUST = 0.3
-"""Weight of the scene's covariance beside the place's."""
-
 POSTERIOR = 0.5
 """Share of the posterior covariance that is added to that of the restored detail."""
 
-LEAST_ENERGY = 0.02
-"""No place has less energy, relative to the scene."""
-
-LEAST_SHARE = 1e-4
-"""Variance added to every band, of the mean variance of the sharpest bands."""
-
-ROUNDS = (4, 8)
+ROUNDS = (5, 10)
 """Steps of conjugate gradients between which the statistics are taken anew."""
 
-HALO_PERIODS = 6
+HALO_PERIODS = 4
 """Periods of sampling that blocks are solved beyond their pixels."""
 
 
@@ -98,6 +87,39 @@ class _Level:
     weight: Tensor
     into_y: Tensor
     into_x: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """A band of frequency; a lower one lives on a coarser grid, which holds all of it.
+
+    Attributes:
+        grid: pixels of the block along a pixel of its grid.
+        seen: of the block's frequencies those that the grid holds.
+        plain: (N_y, N_x) what passes, of those.
+        white: the same divided by the square root of the scene's power.
+        back_y: (y, N_y) frequencies to pixels of the grid.
+        back_x: likewise.
+        calm: one over the energy of its detail around each pixel of the grid.
+    """
+
+    grid: int
+    seen: tuple[slice, slice]
+    plain: Tensor
+    white: Tensor
+    back_y: Tensor
+    back_x: Tensor
+    calm: Energies
+
+    def back(self, m: Tensor, passed: Tensor) -> Tensor:
+        """(l, N_y, N_x) of the block → (l, y, x) of the grid."""
+        y, x = self.seen
+        return self.back_y @ (m[:, y, x] * passed) @ self.back_x.T
+
+    def forward_onto(self, out: Tensor, pixels: Tensor) -> None:
+        """The transpose of :meth:`back` with ``white``, added to frequencies of the block."""
+        y, x = self.seen
+        out[:, y, x].addcmul_(self.back_y.T @ pixels @ self.back_x, self.white)
 
 
 class LocalRestorer:
@@ -126,41 +148,34 @@ class LocalRestorer:
         self.start = BlockRestorer(shape, sharpness, statistics, device)
         self.deviation = self.start.deviation
         self._device = torch.device(device)
-        self._count = len(sharpness)
-        chain = sharpness.ratios
-        self._sharpest = [i for i, r in enumerate(sharpness.ratio) if r == chain[0]]
         self._mean = self._tensor(statistics.mean)[:, None, None]
-        self._to_y, self._to_x = (self._tensor(cosines(n, chain)) for n in shape)
-        f_y, f_x = (frequencies(n, chain) / (2 * n) for n in shape)
+        # Cells of 2×2 pixels, if frequencies can be ordered so that those of the cells come first.
+        self._cell = 2 if all(r % 2 == 0 for r in sharpness.ratios if r > 1) else 1
+        self._chain = tuple(sorted({*sharpness.ratios, self._cell}))
+        self._to_y, self._to_x = (self._tensor(cosines(n, self._chain)) for n in shape)
+        f_y, f_x = (frequencies(n, self._chain) / (2 * n) for n in shape)
         frequency = np.hypot(f_y[:, None], f_x[None, :])
         power = statistics.density(frequency)
         self._levels = self._see(shape, sharpness, statistics)
 
-        covariance = statistics.covariance + LEAST_SHARE * np.eye(self._count)
-        self._covariance = self._tensor(covariance)
+        covariance = statistics.covariance + LEAST_SHARE * np.eye(len(sharpness))
         self._inverse = self._tensor(np.linalg.inv(covariance))
         posterior = self._posterior(covariance, power)
         self._precondition = self._tensor(posterior.flatten(0, 1).permute(1, 2, 0))
 
-        passed = [np.exp(-2 * (np.pi * frequency * s) ** 2) for s in CUTS]
-        steps = [passed[0] ** 2, *(b**2 - a**2 for a, b in pairwise(passed)),
-                 1 - passed[-1] ** 2]  # fmt: skip
-        self._low = self._tensor(steps[0] / power)
-        windows = [np.sqrt(np.maximum(w, 0)) for w in steps[1:]]
-        self._windows = self._tensor(np.stack(windows))
-        self._whiten = self._tensor(np.stack([w / np.sqrt(power) for w in windows]))
-        # What the sharpest bands' detail has of energy in each window under the scene's prior.
-        usual = covariance.diagonal()[self._sharpest].mean()
-        self._usual = [float(usual * (w**2 * power).mean()) for w in windows]
+        sharpest = [i for i, r in enumerate(sharpness.ratio) if r == sharpness.ratios[0]]
+        self._sharpest = sharpest
+        usual = float(covariance.diagonal()[sharpest].mean())
+        lowest, *passed = self._bands(frequency, shape)
+        self._low = self._tensor(lowest / power)
+        self._windows = [self._window(shape, w, power, usual) for w in passed]
         self._soft = self._tensor(np.exp(-2 * (np.pi * frequency * SMOOTH) ** 2))
         high = 1 - np.exp(-2 * (np.pi * frequency * DETAIL) ** 2)
         self._high = self._tensor(high)
         spread = torch.einsum("yxij,yx->ij", posterior, torch.as_tensor(high**2)) / high.size
-        self._spread = self._tensor(POSTERIOR * spread)
-        self._around = [
-            [self._tensor(blur_matrix(n, s).toarray()) for n in shape]
-            for s in (AROUND_COVARIANCE, AROUND_ENERGY)
-        ]
+        self._covariances = Covariances(
+            shape, self._cell, self._tensor(covariance), self._tensor(POSTERIOR * spread), sharpest
+        )
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """(l, y, x) finite pixels of the block's shape → the restored ones, float32."""
@@ -178,43 +193,26 @@ class LocalRestorer:
         restored: np.ndarray = out.cpu().numpy()
         return restored
 
-    def _places(self, found: Tensor) -> tuple[Tensor, Tensor]:
-        """Inverse covariance (l, l, y·x) and reciprocal energy (k, y, x) around each pixel."""
-        around, near = self._around
+    def _places(self, found: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Inverse covariance (l, l, cells), and one over the energy of each window (y, x)."""
         detail = self._back(found * self._high)
-        rows, cols = torch.triu_indices(self._count, self._count)
-        products = detail[rows] * detail[cols]
-        if self._kinds is None:
-            smooth = around[0] @ products @ around[1].T
-        else:
-            shares = self._kinds.shares(self._back(found * self._soft) + self._mean)
-            smooth = average_by_kind(products, shares, (around[0], around[1]))
-        smooth += self._spread[rows, cols][:, None, None]
-        size = smooth[rows == cols][self._sharpest].mean(dim=0)
-        place = torch.empty(self._count, self._count, detail[0].numel(), device=self._device)
-        place[rows, cols] = (smooth / size).flatten(1)
-        place[cols, rows] = place[rows, cols]
-        scene, sharp = self._covariance, self._covariance.diagonal()[self._sharpest].mean()
-        added = TRUST * scene / sharp + LEAST_SHARE * torch.eye(self._count, device=self._device)
-        place += added[:, :, None]
-        inverse = invert_(place)
-        inverse *= (1 + TRUST) / sharp
-
-        parts = self._back(found[self._sharpest] * self._windows[:, None])
-        energy = near[0] @ (parts**2).mean(dim=1) @ near[1].T
-        usual = torch.tensor(self._usual, device=self._device)[:, None, None]
-        return inverse, 1 / (energy / usual).clamp(min=LEAST_ENERGY)
+        image = self._back(found * self._soft) + self._mean
+        inverse = self._covariances(detail, image, self._kinds)
+        sharp = found[self._sharpest]
+        return inverse, [w.calm(w.back(sharp, w.plain)) for w in self._windows]
 
     def _solve(
-        self, found: Tensor, news: Tensor, inverse: Tensor, calm: Tensor, steps: int
+        self, found: Tensor, news: Tensor, inverse: Tensor, calm: list[Tensor], steps: int
     ) -> Tensor:
         """Conjugate gradients on the frequencies of the bands: (l, N_y, N_x)."""
 
         def apply(m: Tensor) -> Tensor:
-            out = torch.einsum("ij,jyx->iyx", self._inverse, m) * self._low
-            parts = self._back(m * self._whiten[:, None])  # (k, l, y, x)
-            pixels = weigh(inverse, parts.flatten(2)).reshape(parts.shape) * calm[:, None]
-            out += (self._forward(pixels) * self._whiten[:, None]).sum(dim=0)
+            out = torch.einsum("ij,jyx->iyx", self._inverse, m).mul_(self._low)
+            for window, quiet in zip(self._windows, calm, strict=True):
+                cell = self._cell // window.grid
+                parts = to_cells(window.back(m, window.white), cell)
+                pixels = from_cells(weigh(inverse, parts), quiet.shape, cell)
+                window.forward_onto(out, pixels * quiet)
             for level in self._levels:
                 cells = level.weight * fold(level.transfer * m[level.numbers], level.ratio)
                 out[level.numbers] += level.transfer * unfold(cells, level.ratio)
@@ -239,12 +237,38 @@ class LocalRestorer:
             size = now
         return found
 
+    def _bands(self, frequency: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
+        """What passes into each band of frequency, the lowest first; squares sum to one.
+
+        The second ends where the frequencies of cells do; what it would hold beyond is the next's.
+        """
+        passed = [np.exp(-2 * (np.pi * frequency * s) ** 2) ** 2 for s in CUTS]
+        bands = [passed[0], *(b - a for a, b in pairwise(passed)), 1 - passed[-1]]
+        inside = np.zeros(shape, np.bool_)
+        inside[: shape[0] // self._cell, : shape[1] // self._cell] = True
+        bands[2] = bands[2] + np.where(inside, 0, bands[1])
+        bands[1] = np.where(inside, bands[1], 0)
+        return [bands[0], *(np.sqrt(np.maximum(b, 0)) for b in bands[1:])]
+
+    def _window(
+        self, shape: tuple[int, int], passed: np.ndarray, power: np.ndarray, usual: float
+    ) -> _Window:
+        """A band of frequency on the coarsest grid that holds it."""
+        grid = self._cell if not passed[shape[0] // self._cell :].any() else 1
+        rows, cols = (n // grid for n in shape)
+        chain = tuple(r // grid for r in self._chain if r % grid == 0)
+        plain, power = passed[:rows, :cols], power[:rows, :cols]
+        back_y, back_x = (self._tensor(cosines(n, chain).T) for n in (rows, cols))
+        calm = Energies(shape, grid, usual * float((plain**2 * power).mean()), self._device)
+        return _Window(grid, np.s_[:rows, :cols], self._tensor(plain),
+                       self._tensor(plain / np.sqrt(power)), back_y, back_x, calm)  # fmt: skip
+
     def _see(self, shape: tuple[int, int], s: Sharpness, statistics: Statistics) -> list[_Level]:
         """How the samples of each ratio see the frequencies, and how noisy they are."""
-        chain = s.ratios
+        chain = self._chain
         on_pixels, on_samples = (v**2 for v in pixel_noise(s, statistics.outside))
         levels = []
-        for ratio in chain:
+        for ratio in s.ratios:
             own = [i for i, q in enumerate(s.ratio) if q == ratio]
             axes = [[transfer(n, chain, ratio, s.sigma(i)) for i in own] for n in shape]
             seen = np.stack(axes[0])[:, :, None] * np.stack(axes[1])[:, None, :]

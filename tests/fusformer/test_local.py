@@ -1,5 +1,6 @@
 """Restoration by the statistics of each place."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +12,8 @@ from trifuse.core.resample import blur_matrix
 from trifuse.fusformer.prior import RestoredSource, Sharpness, learn, sharpness_of
 from trifuse.fusformer.prior.kinds import average_by_kind, ground_kinds
 from trifuse.fusformer.prior.local import LocallyRestoredSource, LocalRestorer
-from trifuse.fusformer.prior.planar import invert_, weigh
+from trifuse.fusformer.prior.places import Covariances
+from trifuse.fusformer.prior.planar import invert_, products, weigh
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 
@@ -39,15 +41,21 @@ def test_places_beat_the_scene_in_every_band():
     assert gain.mean() > 0.3
 
 
-def test_the_same_statistics_everywhere_give_the_solution_of_the_scene(monkeypatch):
+@pytest.mark.parametrize("ratios", [(1, 2, 6), (1, 3), (1, 6)])
+def test_the_same_statistics_everywhere_give_the_solution_of_the_scene(monkeypatch, ratios):
     source, sharpness, statistics, _ = scene()
     pixels = source.read().data
+    if ratios == (1, 3):
+        sharpness = replace(sharpness, ratio=tuple(1 if r == 1 else 3 for r in sharpness.ratio))
+    else:
+        own = [i for i, r in enumerate(sharpness.ratio) if r in ratios]
+        pixels, sharpness, statistics = pixels[own], sharpness.select(own), statistics.select(own)
     solver = LocalRestorer(pixels.shape[1:], sharpness, statistics)
     first = solver.start(pixels)
 
     def same(self, found):
-        inverse = self._inverse[:, :, None].repeat(1, 1, found[0].numel())
-        return inverse, torch.ones(len(self._usual), *found.shape[1:])
+        inverse = self._inverse[:, :, None].repeat(1, 1, found[0].numel() // self._cell**2)
+        return inverse, [torch.ones(len(w.back_y), len(w.back_x)) for w in self._windows]
 
     monkeypatch.setattr(LocalRestorer, "_places", same)
     noise = min(sharpness.noise)
@@ -63,6 +71,31 @@ def test_planes_of_matrices_are_multiplied_and_inverted_like_matrices():
     torch.testing.assert_close(weigh(planes, vectors), found)
     inverse = invert_(planes).permute(2, 0, 1)
     torch.testing.assert_close(inverse, torch.linalg.inv(matrices))
+
+
+def test_products_are_those_of_pairs_averaged_over_cells():
+    planes = torch.randn(3, 4, 6)
+    rows, cols = torch.triu_indices(3, 3)
+    found = products(planes, 2)
+    expected = (planes[rows] * planes[cols]).reshape(6, 2, 2, 3, 2).mean(dim=(2, 4))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kinds", [False, True])
+def test_covariances_of_cells_are_those_of_windows_around_them(kinds):
+    source, sharpness, *_ = scene()
+    image = torch.from_numpy(source.read().data)
+    detail = image - image.mean(dim=(1, 2), keepdim=True)
+    scene_, added = torch.eye(12), 1e-3 * torch.eye(12)
+    found = ground_kinds(source, sharpness) if kinds else None
+    shape = image.shape[1:]
+    cells, pixels = (
+        Covariances(shape, c, scene_, added, [1, 2, 3, 7])(detail, image, found) for c in (2, 1)
+    )
+    rows, cols = (n // 2 for n in shape)
+    spread = pixels.reshape(12, 12, rows, 2, cols, 2).mean(dim=(3, 5)).flatten(2)
+    assert cells.shape == (12, 12, rows * cols)
+    assert ((cells - spread).norm() / spread.norm()) < 0.1
 
 
 def test_kinds_part_what_differs_and_mix_what_is_alike():
@@ -83,7 +116,8 @@ def test_kinds_part_what_differs_and_mix_what_is_alike():
     # Averages at the border do not see the other side.
     around = tuple(torch.from_numpy(blur_matrix(n, 4.0).toarray()).float() for n in grid.shape)
     plane = torch.from_numpy(image[:1])
-    mean = average_by_kind(plane, shares, around)
+    one = tuple(torch.eye(n) for n in grid.shape)
+    mean = average_by_kind(plane, shares, around, one)
     assert mean[0, :, 14].max() < 0.1 and mean[0, :, 15].min() > 0.3
     assert (around[0] @ plane[0] @ around[1].T)[:, 14].min() > 0.15
 
