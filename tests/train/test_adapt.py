@@ -39,7 +39,7 @@ def test_the_same_steps_give_the_same_pixels_and_the_better_is_kept():
     _, again = run(steps=8)
     assert first.steps == 8 and first.gain == again.gain
     np.testing.assert_array_equal(first.view.read().data, again.view.read().data)
-    assert first.kept == (first.gain > 0 and first.cells[1] <= adapting.WORSE * first.cells[0])
+    assert first.kept == (first.gain > 0 and first.clearly >= adapting.CLEARLY)
     assert (first.view is view) == (not first.kept)
     assert np.isfinite(first.cells).all()
 
@@ -62,12 +62,20 @@ def test_a_worse_network_is_refused(monkeypatch):
     assert spoilt.gain < 0 and "no better" in spoilt.why
 
 
-def test_coarse_cells_can_refuse(monkeypatch):
+@pytest.mark.parametrize(
+    ("cells", "clearly", "why"),
+    [((1.0, 0.9), 3.0, "better on ground and on coarse cells"),
+     ((1.0, 0.9), 1.9, "not clearly better on coarse cells"),
+     ((1.0, 1.1), -3.0, "not clearly better on coarse cells"),
+     ((np.nan, np.nan), 0.0, "too few coarse cells")],
+)  # fmt: skip
+def test_coarse_cells_decide(monkeypatch, cells, clearly, why):
     given = scene()[0].network
     monkeypatch.setattr(adapting, "_error", lambda network, _: 2.0 if network is given else 1.0)
-    monkeypatch.setattr(adapting, "_cells", lambda *_: (1.0, 1.1))
-    view, refused = run(steps=0)
-    assert refused.view is view and "coarse cells" in refused.why
+    monkeypatch.setattr(adapting, "_cells", lambda *_: (cells, clearly))
+    view, decided = run(steps=0)
+    assert decided.why.startswith(why) and decided.kept == (clearly > 2)
+    assert (decided.view is view) == (not decided.kept)
 
 
 def test_the_middle_of_a_large_scene_judges(monkeypatch):
