@@ -303,10 +303,10 @@ def _cells(
         fit, _, _ = fit_bayes_cells(seen, share, shown, universal, inside=inside)
         off = (fit.spectral.apply(seen) - observed)[:, back]
         found.append(np.square(off, dtype=np.float64))
-    before, after = found
+    there = np.isfinite(found[0]).any(axis=0)
+    before, after = (squares[:, there] for squares in found)
     usual = np.nanmean(before, axis=1, keepdims=True) + LEAST
     fell = np.nanmean((before - after) / usual, axis=0)
-    fell = fell[np.isfinite(fell)]
     spread = float(fell.std()) / np.sqrt(len(fell))
     rms = float(np.sqrt(np.nanmean(before))), float(np.sqrt(np.nanmean(after)))
     return rms, float(fell.mean()) / spread if spread > 0 else 0.0
