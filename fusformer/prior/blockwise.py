@@ -1,7 +1,8 @@
 """A source that is computed from another in blocks of a fixed lattice.
 
 Each block is solved with a halo around it and gives its inner pixels. The lattice depends on the
-scene alone, so no window and no order of reading changes a pixel, and memory is a few blocks.
+scene alone, so no window and no order of reading changes a pixel. Each is computed once: what does
+not fit into memory is kept in a scratch file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import ConfigError, Cube, CubeSource, Window, fill_nearest
+from trifuse.fusformer.prior.spool import Spool
 
 BLOCK = 240
 """Pixels of a block, halo included; rounded down to whole periods."""
@@ -25,7 +27,7 @@ HALO_PERIODS = 5
 """Periods of sampling that a block is solved beyond its pixels."""
 
 CACHE_BYTES = 256 << 20
-"""Finished blocks are kept up to this size, but a row of the lattice at least."""
+"""Finished blocks are kept in memory up to this size, but a row of the lattice at least."""
 
 Solver = Callable[[np.ndarray], np.ndarray]
 """(l, y, x) finite pixels of a block → the same shape."""
@@ -79,6 +81,8 @@ def lattice(
     if size <= 2 * halo:
         raise ConfigError(f"blocks of {size} pixels with a halo of {halo}", fix="give larger ones")
     count = -(-(whole - 2 * halo) // (size - 2 * halo))
+    # No larger than so many blocks need.
+    size = 2 * halo - (2 * halo - whole) // (count * period) * period
     last = (whole - size) // period
     starts = [round(last * i / (count - 1)) * period - lead for i in range(count)]
     cuts = [0, *((a + size + b) // 2 for a, b in pairwise(starts)), n]
@@ -116,6 +120,7 @@ class BlockwiseSource(CubeSource):
         self.block_shape = self._rows[0].size, self._cols[0].size
         self._lock = threading.RLock()
         self._done: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._spool = Spool()
         self._made: Solver | None = None
 
     @abstractmethod
@@ -155,17 +160,19 @@ class BlockwiseSource(CubeSource):
         """See :meth:`CubeSource.close`."""
         with self._lock:
             self._done.clear()
+            self._spool.close()
         self._source.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is computed: where it arrives, it is computed again."""
         return {
-            **self.__dict__, "meta": dict(self.meta), "_lock": None, "_done": None, "_made": None,
+            **self.__dict__, "meta": dict(self.meta),
+            "_lock": None, "_done": None, "_spool": None, "_made": None,
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._done = threading.RLock(), OrderedDict()
+        self._lock, self._done, self._spool = threading.RLock(), OrderedDict(), Spool()
 
     def _prepared(self) -> Solver:
         with self._lock:
@@ -179,26 +186,27 @@ class BlockwiseSource(CubeSource):
             if (i, j) in self._done:
                 self._done.move_to_end((i, j))
                 return self._done[i, j]
-            row, col = self._rows[i], self._cols[j]
-            wanted = Window(row.start, col.start, row.size, col.size)
-            window = wanted.clip(*self.grid.shape)
-            cube = self._source.read(window)
-            inner = np.s_[row.first - window.row : row.stop - window.row,
-                          col.first - window.col : col.stop - window.col]  # fmt: skip
-            values = cube.data[(slice(None), *inner)]
-            if not np.isnan(values).all():
-                before = window.row - wanted.row, window.col - wanted.col
-                solved = solve_block(cube.data, self.block_shape, self._prepared(), before)
-                values = solved[(slice(None), *inner)]
-            done = (
-                np.ascontiguousarray(values),
-                np.ascontiguousarray(cube.valid[inner]),
-            )
+            known = (i, j) in self._spool
+            done = self._spool.get((i, j)) if known else self._solved(self._rows[i], self._cols[j])
             self._done[i, j] = done
             most = max(CACHE_BYTES // done[0].nbytes, len(self._cols) + 1)
             while len(self._done) > most:
-                self._done.popitem(last=False)
+                key, oldest = self._done.popitem(last=False)
+                self._spool.put(key, *oldest)
             return done
+
+    def _solved(self, row: Span, col: Span) -> tuple[np.ndarray, np.ndarray]:
+        wanted = Window(row.start, col.start, row.size, col.size)
+        window = wanted.clip(*self.grid.shape)
+        cube = self._source.read(window)
+        inner = np.s_[row.first - window.row : row.stop - window.row,
+                      col.first - window.col : col.stop - window.col]  # fmt: skip
+        values = cube.data[(slice(None), *inner)]
+        if not np.isnan(values).all():
+            before = window.row - wanted.row, window.col - wanted.col
+            solved = solve_block(cube.data, self.block_shape, self._prepared(), before)
+            values = solved[(slice(None), *inner)]
+        return np.ascontiguousarray(values), np.ascontiguousarray(cube.valid[inner])
 
 
 def solve_block(

@@ -212,7 +212,7 @@ class LocalRestorer:
                 cell = self._cell // window.grid
                 parts = to_cells(window.back(m, window.white), cell)
                 pixels = from_cells(weigh(inverse, parts), quiet.shape, cell)
-                window.forward_onto(out, pixels * quiet)
+                window.forward_onto(out, pixels.mul_(quiet))
             for level in self._levels:
                 cells = level.weight * fold(level.transfer * m[level.numbers], level.ratio)
                 out[level.numbers] += level.transfer * unfold(cells, level.ratio)
@@ -221,19 +221,19 @@ class LocalRestorer:
         def precondition(r: Tensor) -> Tensor:
             return weigh(self._precondition, r.flatten(1)[None])[0].reshape(r.shape)
 
-        left = news - apply(found)
-        step = ready = precondition(left)
-        size = (left * ready).sum(dtype=torch.float64)
+        found, left = found.clone(), news - apply(found)
+        step = precondition(left)
+        size = torch.dot(left.flatten(), step.flatten())
         for _ in range(steps):
             if not size > 0:
                 break
             turned = apply(step)
-            by = size / (step * turned).sum(dtype=torch.float64)
-            found = found + by.float() * step
-            left = left - by.float() * turned
+            by = size / torch.dot(step.flatten(), turned.flatten())
+            found.addcmul_(step, by)
+            left.addcmul_(turned, by, value=-1)
             ready = precondition(left)
-            now = (left * ready).sum(dtype=torch.float64)
-            step = ready + (now / size).float() * step
+            now = torch.dot(left.flatten(), ready.flatten())
+            step = ready.addcmul_(step, now / size)
             size = now
         return found
 
