@@ -151,7 +151,8 @@ def fuse(
             result in memory.
         method: ``bicubic``, ``regression``, ``network`` or a method of :mod:`trifuse.fusformer`;
             default: ``network`` if weights are given, else ``refined``.
-        weights: safetensors of a trained network.
+        weights: safetensors of a trained network; with ``refined``: of the one that refines its
+            bands, or ``shipped`` for that which comes along.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
         sharpness: of S2's bands, for methods that restore them: ``auto`` (the default) goes by
             the metadata, checked against the pixels; ``sharp`` restores nothing; ``1:2:6`` are

@@ -11,6 +11,8 @@ from typing import Any
 
 from trifuse.core import CubeSource, sha256
 from trifuse.fusformer import Method, Network, SelfCheck
+from trifuse.fusformer.refined import Refined, weights_of
+from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.matching import Match, other_instrument
 from trifuse.srf_data import load, names
 
@@ -73,6 +75,9 @@ def about_record(source: CubeSource) -> dict[str, Any]:
 
 def model_record(how: Method, weights: Path | str | None) -> dict[str, Any] | None:
     """The card of a network with the digest of its weights; None for other methods."""
+    if isinstance(how, Refined) and how.network != "none":
+        path = weights_of(how.network)
+        return {**load_refiner(path)[1].to_json(), "sha256": sha256(path)}
     if not isinstance(how, Network):
         return None
     digest = {"sha256": sha256(weights)} if weights is not None else {}

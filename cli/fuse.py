@@ -43,7 +43,8 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
 @click.option("--bands", callback=names, help="Sentinel-3 bands to make, e.g. Oa08,Oa17.")
 @click.option("--method", cls=MethodOption, metavar="NAME",
               help="Default: network with --weights, else refined.")  # fmt: skip
-@click.option("--weights", type=PATH, help="Weights of a trained network (safetensors).")
+@click.option("--weights", type=PATH, help="Of a trained network (safetensors); for "
+              "refined: of its refiner, or shipped.")  # fmt: skip
 @click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
               help="Modulation transfer of the coarse sensor at Nyquist.")  # fmt: skip
 @click.option("--sharpness", metavar="HOW",

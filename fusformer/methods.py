@@ -177,7 +177,7 @@ def get_method(name: str, weights: Path | str | None = None, **options: Any) -> 
 
     Args:
         name: one of :data:`METHODS`, or ``network``.
-        weights: file of the network.
+        weights: file of the network; of the one that refines bands, for ``refined``.
         options: fields of the method.
 
     Raises:
@@ -188,8 +188,10 @@ def get_method(name: str, weights: Path | str | None = None, **options: Any) -> 
         if weights is None:
             raise ConfigError("method network without weights", fix="give --weights")
         return Network.load(weights)
-    if weights is not None:
+    if weights is not None and name != "refined":
         raise ConfigError(f"method {name!r} takes no weights", fix="leave out one of them")
+    if weights is not None:
+        options["network"] = str(weights)
     if name not in METHODS:
         known = ", ".join([*METHODS, "network"])
         raise ConfigError(f"unknown method {name!r}", fix=f"give one of {known}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from trifuse.fusformer.refiner import BANDS, Refiner
 from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
+
+SHIPPED = Path(__file__).with_name("shipped") / "refiner.safetensors"
+"""Weights that come along; their card beside them says what they are good for."""
 
 MOST = 512
 """Pixels along a side that the network sees at once, halo included, if its reach is finite."""
@@ -205,6 +209,11 @@ def refine_turned(
     return total[:, :, :height, :width] / 8
 
 
+def weights_of(network: str) -> Path:
+    """File of the weights that :class:`Refined` is given as ``network``."""
+    return SHIPPED if network == "shipped" else Path(network)
+
+
 @dataclass(frozen=True, slots=True)
 class Refined:
     """The chain with refined bands.
@@ -215,7 +224,8 @@ class Refined:
         s2_noise: likewise.
         s3_noise: likewise.
         residual: likewise.
-        network: path of a refiner's weights; ``none`` for the local restoration alone.
+        network: path of a refiner's weights; ``shipped`` for those that come along; ``none`` for
+            the local restoration alone.
         flips: see :class:`RefinedSource`.
     """
 
@@ -259,7 +269,7 @@ class Refined:
         local.meta = {**view.meta, "restored": local.meta["restored"], "restoration": about}
         if self.network == "none":
             return local
-        network, _ = load_refiner(self.network)
+        network, _ = load_refiner(weights_of(self.network))
         return RefinedSource(local, s2, network, device=runtime.device, flips=self.flips)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:

@@ -63,6 +63,17 @@ def test_a_network_that_is_no_better_leaves_no_trace(trifuse, fused, monkeypatch
     np.testing.assert_array_equal(open_cube(out).read().data, fused("plain", *BLURRED)[1])
 
 
+def test_weights_of_a_refiner_are_taken_and_recorded(fused, fails, pair, tmp_path):
+    given = (*BLURRED, "--method", "refined")
+    record, pixels = fused("shipped", *given, "--weights", "shipped")
+    assert record["model"]["network"] == "refiner" and len(record["model"]["sha256"]) == 64
+    plain, without = fused("plain", *given)
+    assert plain["model"] is None and 0 < np.abs(pixels - without).max() < 0.05
+    out = tmp_path / "none.tif"
+    fails(6, "w.safetensors", "fuse", *pair, *given, "--weights", tmp_path / "w.safetensors",
+          "-o", out)  # fmt: skip
+
+
 def test_sharp_bands_leave_nothing_to_adapt(trifuse, pair, tmp_path):
     options = ("--sharpness", "sharp", "--adapt", "5", "-o", tmp_path / "a.tif")
     code, text, _ = trifuse("fuse", *pair, *options)

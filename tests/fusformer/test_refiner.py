@@ -21,7 +21,7 @@ from trifuse.fusformer import Runtime, get_method
 from trifuse.fusformer.physics import Physics
 from trifuse.fusformer.prior import RestoredSource, learn, sharpness_of
 from trifuse.fusformer.prior.calibration import restored_deviation
-from trifuse.fusformer.refined import Refined, RefinedSource, refine_turned
+from trifuse.fusformer.refined import SHIPPED, Refined, RefinedSource, refine_turned
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
 from trifuse.fusformer.refiner_weights import RefinerCard, load_refiner, save_refiner
 from trifuse.simulate import procedural_scene, scene_views
@@ -201,3 +201,20 @@ def test_the_method_refines_blurred_images_alone(tmp_path):
     sharp = Refined(sharpness="sharp", network=str(path)).view(source, Runtime("cpu"))
     np.testing.assert_array_equal(sharp.read().data, source.read().data)
     assert tuple(BANDS) == source.bands.names
+
+
+def test_weights_that_come_along_are_small_and_gain():
+    assert SHIPPED.stat().st_size < 2**20
+    _, card = load_refiner(SHIPPED)
+    assert json.loads(SHIPPED.with_suffix(".json").read_text()) == card.to_json()
+    assert card.metrics["procedural"]["gain"] > 0.05 and card.metrics["jasper"]["gain"] > 0
+    s2, _, s3 = scene_views(MemorySource(procedural_scene(96, 804, gsd=15.0)))
+    seen = observe(s2, s3, 10, PROTOCOLS["real-world"], seed=1)
+    source, truth = MemorySource(seen.hrmsi), seen.sharp.data
+
+    def error(method):
+        view = method.view(source, Runtime("cpu"))
+        return np.sqrt(np.mean((view.read().data - truth) ** 2, axis=(1, 2)))
+
+    gained = error(Refined(network="none")) / error(get_method("refined", "shipped", flips=False))
+    assert np.log10(gained).mean() > 0
