@@ -7,6 +7,11 @@ folders of the same names in a run of ``trifuse train refiner``). Every network 
 processor time, the same crops and losses, and a learning rate that falls to zero within it; gains
 are over the locally restored bands, as Sentinel-3 sees them, on the validation pool and on Jasper
 Ridge (real, never trained on) where the real samples are found.
+
+    python bench/refiner_mixers.py scenes validation --only 3 --bent --more others --keep weights
+
+trains one of them alone, on several pools, and without the procedural landscapes as they are: what
+it learns of their materials does not hold on real ones.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,6 +90,44 @@ def train(
     return mean.eval(), step
 
 
+def shrink(model: Refiner, share: float) -> None:
+    """Keep a share of the corrections: what is learnt on made scenes holds in part on real ones."""
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.mul_(share)
+
+
+class Joined:
+    """Several pools as one, without the landscapes as they are if they are to be left out."""
+
+    def __init__(self, folders: list[Path], bent: bool) -> None:
+        pools = [RefiningPool(f) for f in folders]
+        self.config = {f.name: dict(p.config) for f, p in zip(folders, pools, strict=True)}
+        self._scenes = [
+            (p, i) for p in pools for i, kind in enumerate(kinds(p)) if kind or not bent
+        ]
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def planes(self, index: int) -> np.ndarray:
+        pool, number = self._scenes[index]
+        return pool.planes(number)
+
+    def tensors(self, index: int, planes: np.ndarray) -> dict[str, torch.Tensor]:
+        pool, number = self._scenes[index]
+        return pool.tensors(number, planes)
+
+
+def kinds(pool: RefiningPool) -> list[int]:
+    """By scene of a pool: 0 for a landscape as it is, then recoloured, mosaics, real images."""
+    known = pool.config
+    counts = [known[k] for k in ("land", "recoloured", "mosaics")]
+    counts += [known["real"]] * len(known["images"])
+    order = sorted(((i + 0.5) / n, k) for k, n in enumerate(counts) for i in range(n))
+    return [k for _, k in order][: known.get("first") or None]
+
+
 class Jasper:
     """Four draws of the protocol on the real scene, as a pool."""
 
@@ -113,14 +157,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=4)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the trained weights")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the networks, from 1")
+    parser.add_argument("--more", type=Path, nargs="+", default=[], help="further pools")
+    parser.add_argument("--bent", action="store_true", help="without landscapes as they are")
+    parser.add_argument("--shrink", type=float, default=1.0, help="share of corrections to keep")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pool, held_back = RefiningPool(options.pool), RefiningPool(options.validation)
-    task = RefinerTask(RefinerTrainConfig(), pool, held_back)
+    pool: Any = Joined([options.pool, *options.more], options.bent)
+    task = RefinerTask(RefinerTrainConfig(), pool, RefiningPool(options.validation))
     real = RefinerTask(RefinerTrainConfig(), pool, Jasper())  # type: ignore[arg-type]
     rows = []
-    for name, (config, rate) in NETWORKS.items():
+    for number, (name, (config, rate)) in enumerate(NETWORKS.items(), start=1):
+        if options.only and number not in options.only:
+            continue
         model, steps = train(task, config, rate, 60 * options.minutes)
+        shrink(model, options.shrink)
         start = time.process_time()
         scores = {}
         for where, judge in (("procedural", task), ("jasper", real)):
@@ -134,8 +185,9 @@ def main() -> None:
         })  # fmt: skip
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)
-            card = RefinerCard(config=config, protocol={"scenes": dict(pool.config)})
-            save_refiner(options.keep / f"{len(rows)}.safetensors", model, card, overwrite=True)
+            protocol = {"scenes": pool.config, "updates": steps, "shrunk": options.shrink}
+            card = RefinerCard(config=config, protocol=protocol, metrics=scores)
+            save_refiner(options.keep / f"{number}.safetensors", model, card, overwrite=True)
         gains = ", ".join(f"{k} {s['gain']:+.3f} dB" for k, s in scores.items())
         print(f"{name}: {rows[-1]['parameters'] / 1e3:.0f} k, {steps} updates, {gains}", flush=True)
         if options.out:
