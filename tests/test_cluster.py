@@ -155,6 +155,51 @@ def test_a_fusion_is_the_same_from_a_cluster_and_from_processes(images, cluster,
     assert fuse(**options, jobs=2, dry_run=True).cube is None
 
 
+@pytest.fixture(scope="module")
+def blurred(tmp_path_factory):
+    """Files of images whose bands are restored in two blocks, by the default method."""
+    from trifuse.core import MemorySource
+    from trifuse.products import write_cube
+    from trifuse.simulate import procedural_scene, scene_views
+    from trifuse.simulate.observation import PROTOCOLS, observe
+
+    folder = tmp_path_factory.mktemp("blurred")
+    s2, _, s3 = scene_views(MemorySource(procedural_scene((60, 252), 904, gsd=20.0)))
+    seen = observe(s2, s3, 6, PROTOCOLS["real-world"], seed=1)
+    write_cube(folder / "s2.tif", seen.hrmsi, dtype="float32")
+    write_cube(folder / "s3.tif", seen.lrhsi, dtype="float32")
+    return {"s2": folder / "s2.tif", "s3": folder / "s3.tif", "tile": 48, "device": "cpu"}
+
+
+def test_the_default_method_is_the_same_from_a_cluster_and_from_processes(
+    blurred, cluster, tmp_path, monkeypatch
+):
+    from trifuse.fusing import fuse
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    address, worker = cluster
+    worker()
+    found = {}
+    for name, place in (("here", {}), ("cluster", {"scheduler": address}), ("jobs", {"jobs": 2})):
+        out = tmp_path / f"{name}.tif"
+        done = fuse(**blurred, **place, out=out)
+        assert done.record["method"] == "refined"
+        assert done.record["about"]["restoration"]["restored"]
+        found[name] = out.read_bytes()
+    assert found["cluster"] == found["here"]
+    assert found["jobs"] == found["here"]
+
+
+def test_tiles_change_nothing_of_the_default_method(blurred):
+    import numpy as np
+
+    from trifuse.fusing import fuse
+
+    small, whole = (fuse(**{**blurred, "tile": tile}).cube for tile in (48, 1000))
+    np.testing.assert_array_equal(small.valid, whole.valid)
+    np.testing.assert_allclose(small.data, whole.data, rtol=0, atol=1e-6)
+
+
 def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
     options, expected = images
     with socket.socket() as probe:
