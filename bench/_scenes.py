@@ -53,15 +53,19 @@ class Landscape(CubeSource):
     """Sentinel-2-like reflectance.
 
     Args:
-        size: edge in pixels of 10 m.
+        size: columns, of pixels of 10 m.
         native: whether bands of 20 m and 60 m are as blurred as Sentinel-2's, and say so.
         seed: of the fields.
+        rows: of pixels; default: as many as columns.
     """
 
-    def __init__(self, size: int, native: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, size: int, native: bool = False, seed: int = 0, rows: int | None = None
+    ) -> None:
+        rows = size if rows is None else rows
         self.name = f"landscape-{size}"
         self.bands, self.native, self.seed = HR, native, seed
-        self.grid = Grid.from_origin("EPSG:32633", 600_000, 5_800_000, 10, size, size)
+        self.grid = Grid.from_origin("EPSG:32633", 600_000, 5_800_000, 10, rows, size)
         ratios = [NATIVE.get(b, 2) if native else 1 for b in HR.names]
         self.ratios = np.array(ratios)
         self.meta = {"sensor": "S2A_MSI"}
@@ -102,9 +106,9 @@ class Landscape(CubeSource):
         if ratio == 1:
             return self.fine(window, bands)
         top, left = (max(0, (v - _MARGIN) // ratio * ratio) for v in (window.row, window.col))
-        size = self.grid.height // ratio * ratio
-        bottom = min(size, -(-(window.row + window.height + _MARGIN) // ratio) * ratio)
-        right = min(size, -(-(window.col + window.width + _MARGIN) // ratio) * ratio)
+        rows, cols = (n // ratio * ratio for n in self.grid.shape)
+        bottom = min(rows, -(-(window.row + window.height + _MARGIN) // ratio) * ratio)
+        right = min(cols, -(-(window.col + window.width + _MARGIN) // ratio) * ratio)
         around = Window(top, left, bottom - top, right - left)
         native = degrade(self.fine(around, bands), ratio, PSF.from_mtf(0.3))
         return upsample(native, ratio, window.shift(-top, -left))

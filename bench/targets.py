@@ -3,6 +3,7 @@
     python -m bench targets                     # all that this machine can measure
     python -m bench targets -- --rows simulate ndvi
     python -m bench targets -- --quick          # a smaller scene each: to see that it runs
+    python bench/targets.py --rows ndvi --record bench/targets.json    # a part of the table anew
 
 Each figure comes from a process of its own. Ratios are of runs beside each other. "Least" is what
 moving the bytes and doing the operations would take one core of this machine, at the rates of a
@@ -44,6 +45,15 @@ def seconds(f: dict) -> str:
     return f"{f['seconds']:.1f} s ({f['cpu_seconds']:.1f} CPU s), {f['peak_mb'] / 1024:.2f} GB"
 
 
+def tile(can: dict, o: argparse.Namespace) -> list[Row]:
+    size = 60 if o.quick else 150
+    f = run("fuse_tile.py", "--size", size)
+    share, memory = f["ratio"]["seconds"], f["default"]["peak_mb"] / 1024
+    text = f"{share:.3f} × ({f['ratio']['cpu_seconds']:.3f} of CPU time); {seconds(f['default'])}"
+    return [row(f"tile of {size}², all of the default method", "≤ 0.2 × the original's, ≤ 1 GB",
+                text, max(f["ratio"].values()) <= 0.2 and memory <= 1, "", **f)]  # fmt: skip
+
+
 def simulate(can: dict, o: argparse.Namespace) -> list[Row]:
     size = 300 if o.quick else 1000
     cases = ["bare", "ours", "resampler_image", "read_file", "triplets"]
@@ -80,12 +90,21 @@ def fuse(can: dict, o: argparse.Namespace) -> list[Row]:
 
 
 def memory(can: dict, o: argparse.Namespace) -> list[Row]:
-    sizes = [300, 600] if o.quick else [1000, 2000, 4000]
-    found = run("fuse_memory.py", "--sizes", *sizes, "--method", "regression")
-    peaks = [f["peak_mb"] / 1024 for f in found]
-    text = ", ".join(f"{s}²: {p:.2f} GB" for s, p in zip(sizes, peaks, strict=True))
-    rows = [row("memory of a fusion by its size", "flat, ≤ 4 GB", text, max(peaks) <= 4,
-                "GDAL's cache of 0.5 GB, a row of tiles", found=found)]  # fmt: skip
+    rows = []
+    for method in ("regression", "refined"):
+        restores = method == "refined"
+        sizes = [300, 600] if o.quick else [1000, 2000, 4000] + [8000] * (not restores)
+        found = run("fuse_memory.py", "--sizes", *sizes, "--method", method)
+        if restores and not o.quick:
+            # What grows with a scene is a row of tiles: a strip is as wide, and has fewer of them.
+            found += run("fuse_memory.py", "--sizes", 8000, "--rows", 1000, "--method", method)
+        peaks = [f["peak_mb"] / 1024 for f in found]
+        text = ", ".join(
+            f"{f['size']}×{f['rows']}: {p:.2f}" for f, p in zip(found, peaks, strict=True)
+        )
+        rows.append(row(f"memory of a fusion by its size, {method}", "flat, ≤ 4 GB", text + " GB",
+                        max(peaks) <= 4, "GDAL's cache of 0.5 GB, a row of tiles",
+                        found=found))  # fmt: skip
     work, target = "fuse 10980², network, on a GPU", "≤ 90 s, GPU busy ≥ 80 %, ≤ 4 GB"
     if not gpu() or o.quick:
         return [*rows, row(work, target, NOT_MEASURED, None, "")]
@@ -124,7 +143,8 @@ def training(can: dict, o: argparse.Namespace) -> list[Row]:
 
 
 def ndvi(can: dict, o: argparse.Namespace) -> list[Row]:
-    f = run("ndvi.py", "--size", 2000 if o.quick else 10980, *(["--all-bands"] * (not o.quick)))
+    more = [] if o.quick else ["--all-bands", *(["--folder", o.folder] if o.folder else [])]
+    f = run("ndvi.py", "--size", 2000 if o.quick else 10980, *more)
     pixels, ratio = f["size"] ** 2, f["ratio"]["seconds"]
     least = pixels * (f["bands"] * 2 / can["inflate"] + 4 * 4 / 3 / can["deflate"])
     return [row(f"NDVI of a {f['size']}² cube of {f['bands']} bands", "≤ 1.3 × reading its bands",
@@ -134,7 +154,7 @@ def ndvi(can: dict, o: argparse.Namespace) -> list[Row]:
 
 
 ROWS: dict[str, Callable[[dict, argparse.Namespace], list[Row]]] = {
-    "simulate": simulate, "fuse": fuse, "memory": memory, "attention": attention,
+    "simulate": simulate, "fuse": fuse, "tile": tile, "memory": memory, "attention": attention,
     "training": training, "ndvi": ndvi,
 }  # fmt: skip
 
@@ -157,15 +177,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
-    parser.add_argument("--methods", nargs="+", default=["regression", "physics", "network"])
+    parser.add_argument("--methods", nargs="+", default=["regression", "refined"])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--folder", type=Path, help="of a cube for NDVI; made there if need be")
+    parser.add_argument("--record", type=Path, help="JSON that keeps the rows of earlier runs")
     options = parser.parse_args()
     can = rates()
-    rows: list[Row] = []
+    known: dict[str, Any] = {}
+    if options.record and options.record.exists():
+        known = json.loads(options.record.read_text())
+    about = facts()
     for name in options.rows:
         print(f"-- {name}", file=sys.stderr, flush=True)
-        rows += ROWS[name](can, options)
-    about = facts()
+        known[name] = {"machine": facts(), "rows": ROWS[name](can, options)}
+        if options.record:
+            options.record.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    rows: list[Row] = [r for name in ROWS if name in known for r in known[name]["rows"]]
     print(f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, load "
           f"{about['load']:.1f}, threads {about['threads']}, GPU {about['gpu']}")  # fmt: skip
     print("one core: " + ", ".join(f"{k} {v / 1e9:.2f} G/s" for k, v in can.items()))
