@@ -286,7 +286,11 @@ def main() -> None:
         rows |= kranj(stf / "imagefusion_landsat_modis", net)
     print(table(rows))
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        digits = {
+            name: {method: [float(f"{v:.4g}") for v in values] for method, values in row.items()}
+            for name, row in rows.items()
+        }
+        args.json.write_text(json.dumps(digits, ensure_ascii=False).replace("}, ", "},\n") + "\n")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,22 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from trifuse.core import OutputExistsError, WeightsError
+from trifuse.simulate import procedural_series
+from trifuse.temporal.baselines import Stack
 from trifuse.temporal.card import Card
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
+from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.model import Dates, Tamrf
-from trifuse.temporal.weights import load_weights, read_card, save_weights
+from trifuse.temporal.scoring import score_hidden
+from trifuse.temporal.strategies import task
+from trifuse.temporal.weights import SHIPPED, load_weights, read_card, save_weights
+from trifuse.train.temporal_data import to_network
 
 CONFIG = TamrfConfig((LANDSAT, SENTINEL2), features=8, sensor_token=4, growth=4, layers=1,
                      heads=2, hidden=16)  # fmt: skip
@@ -95,3 +102,57 @@ def test_damage_is_named(saved, change, message):
     with pytest.raises(WeightsError, match=message) as e:
         load_weights(saved)
     assert str(e.value).startswith(str(saved)) and "\n" not in str(e.value)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_weights(SHIPPED)
+
+
+class TestShipped:
+    """The weights that come with TriFuse."""
+
+    def test_the_card_is_complete(self, shipped):
+        net, card = shipped
+        assert json.loads(SHIPPED.with_suffix(".json").read_text()) == card.to_json()
+        assert SHIPPED.stat().st_size < 2**20
+        assert [s.name for s in net.config.sensors] == ["landsat", "sentinel2"]
+        train, val = (set(card.data[k]) for k in ("train", "val"))
+        assert len(train) >= 32 and len(val) >= 8 and not train & val
+        assert {"seed", "data", "loss", "optim", "step"} <= set(card.protocol)
+        made = next(v for k, v in card.metrics.items() if "unseen synthetic" in k)
+        for row in ("gap-filling · landsat", "gap-filling · sentinel2", "fusion · sentinel2"):
+            assert made[row]["network"] < min(made[row]["linear"], made[row]["change"])
+        assert len(card.metrics["real series"]) >= 4 and "validation" in card.metrics
+        text = " ".join(card.limits)
+        assert "no real image was used" in text and "not of this one" in text
+        for name, row in made.items():  # what is worse than a baseline is told
+            if row["network"] > min(row.values()):
+                assert name in text
+
+    def test_it_beats_what_needs_no_network_on_unseen_scenes(self, shipped):
+        net, card = shipped
+        ratios = {}
+        for seed, year in ((3000, 2021), (3001, 2022)):
+            assert f"procedural {seed} {year}" not in (*card.data["train"], *card.data["val"])
+            images = {
+                k: Stack(to_network(i.data, i.bands), i.valid, i.days.astype(float))
+                for k, i in procedural_series(36, seed, year=year).images.items()
+            }
+            days = {k: v.doy.tolist() for k, v in images.items()}
+            for name in ("gap-filling", "fusion"):
+                found = score_hidden(
+                    forecast_by(net, blank=True), net.config.sensors, images,
+                    task(name, days, "landsat", "sentinel2"), margin=60,
+                    baselines=("linear", "change"),
+                )  # fmt: skip
+                for sensor, scores in found.items():
+                    std = net.config.sensor(sensor).std
+                    network, linear, change = (
+                        np.nanmean(scores[f"{m}/rmse"] / std)
+                        for m in ("network", "linear", "change")
+                    )
+                    ratios.setdefault((name, sensor), []).append(network / min(linear, change))
+        assert len(ratios) == 3
+        for values in ratios.values():
+            assert np.exp(np.mean(np.log(values))) < 0.98
