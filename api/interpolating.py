@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -34,13 +34,16 @@ from trifuse.products.writer import software
 from trifuse.temporal.area import Area, blocks, open_area
 from trifuse.temporal.blocks import Prior, block_side
 from trifuse.temporal.calendar import parse_date, parse_dates
-from trifuse.temporal.config import SENTINEL3
+from trifuse.temporal.config import PUBLISHED, SENTINEL3
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.outputs import choose_bands
 from trifuse.temporal.published import load_published
-from trifuse.temporal.weights import load_weights
+from trifuse.temporal.weights import SHIPPED, load_weights
 
 Clouds = Literal["auto", "show", "withhold"]
+PRIOR = "prior"
+"""In place of weights: no network."""
+
 SMALLEST_BLOCK = 192
 """Smaller blocks spend more on their surroundings than on themselves: features go to disk."""
 
@@ -132,10 +135,11 @@ def interpolate(
         series: folder as of :func:`trifuse.products.build_series`, an area of LS2S2, or series by
             sensor.
         out: folder for the images.
-        weights: safetensors of TriFuse, a published checkpoint (``.ckpt``), or what
-            :func:`load_trained` returned; none come with TriFuse. Default: the prior alone, the
-            interpolation of clear pixels in which the fine sensor takes from the coarse one what
-            that saw in between.
+        weights: safetensors of TriFuse, a published checkpoint (``.ckpt``), what
+            :func:`load_trained` returned, or ``prior``: no network, but the interpolation of clear
+            pixels in which the sensors tell each other what they saw in between. Default: the
+            small network that comes with TriFuse for a year of Sentinel-2 and Landsat, which adds
+            to the prior; the prior for other series.
         dates: as of :func:`trifuse.temporal.calendar.parse_dates`, or dates.
         bands: ``all``, or names; ``landsat:B4`` where a bare name means another sensor's; ``NDVI``
             of the predicted Sentinel-2 bands.
@@ -214,22 +218,30 @@ def interpolate(
 
 
 def as_trained(
-    weights: Path | str | Trained | None, sensors: Collection[str] = ()
+    weights: Path | str | Trained | None, series: Mapping[str, Series]
 ) -> Trained:  # fmt: skip
-    """What stands for a network: itself, a file of weights, or nothing: the prior alone.
+    """What stands for a network: itself, a file of weights, the shipped one, or the prior alone.
 
     Args:
         weights: as of :func:`interpolate`.
-        sensors: that there are series of; the prior takes what it knows of Sentinel-3.
+        series: by sensor; the prior takes what it knows of Sentinel-3.
     """
     if isinstance(weights, Trained):
         return weights
-    if weights is not None:
+    if weights is None and _as_trained_on(series):
+        return load_trained(SHIPPED)
+    if weights is not None and str(weights) != PRIOR:
         return load_trained(weights)
     prior = Prior()
-    if SENTINEL3.name in sensors:
+    if SENTINEL3.name in series:
         prior = Prior(replace(prior.config, sensors=(*prior.config.sensors, SENTINEL3)))
-    return Trained(prior, "first", True, {"name": "prior", "sha256": ""})
+    return Trained(prior, "first", True, {"name": PRIOR, "sha256": ""})
+
+
+def _as_trained_on(series: Mapping[str, Series]) -> bool:
+    """Whether the shipped network has seen the like: both of its sensors, in one year."""
+    years = {day.year for s in series.values() for day in s.dates}
+    return set(series) == {s.name for s in PUBLISHED.sensors} and len(years) == 1
 
 
 def load_trained(path: Path | str) -> Trained:

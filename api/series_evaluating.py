@@ -19,6 +19,7 @@ import torch
 from trifuse.core import ConfigError, DataError, Series, Window, fill_nearest
 from trifuse.fusformer.runtime import Runtime
 from trifuse.interpolating import Clouds, Trained, as_trained, trained_area
+from trifuse.products.series_find import open_sensors
 from trifuse.temporal.area import KELVIN, Area
 from trifuse.temporal.baselines import Stack, upsampled
 from trifuse.temporal.blocks import block_side, forecast_of
@@ -98,7 +99,7 @@ def evaluate_series(
 
     Args:
         series: as of :func:`trifuse.interpolating.interpolate`.
-        weights: likewise; without them the baselines alone are scored, of which the prior is one.
+        weights: likewise; of the prior alone the baselines are scored, of which it is one.
         task: of :data:`TASKS`.
         margin: metres left out at each edge.
         days_origin: as of :func:`trifuse.interpolating.interpolate`.
@@ -117,8 +118,9 @@ def evaluate_series(
         raise ConfigError(f"no task {task!r}", fix=f"give one of {', '.join(TASKS)}")
     if not (math.isfinite(margin) and margin >= 0):
         raise ConfigError(f"margin of {margin} m", fix="give 0 or more")
-    trained = as_trained(weights)
-    area = trained_area(trained, series, days_origin=days_origin, clouds=clouds)
+    opened = series if isinstance(series, Mapping) else open_sensors(series)
+    trained = as_trained(weights, opened)
+    area = trained_area(trained, opened, days_origin=days_origin, clouds=clouds)
     sensors = area.config.sensors
     fine = min(sensors, key=lambda s: s.ratio)
     coarse = max(sensors, key=lambda s: s.ratio)

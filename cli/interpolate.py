@@ -31,8 +31,9 @@ from trifuse.cli.options import PATH, Result, command, network_on_series, output
 def interpolate(series: Path, output: Path, dates: str, **options: Any) -> Result:
     """Predict cloud-free images at 10 m of any date from SERIES (see `trifuse series build`).
 
-    Without weights: linear interpolation of clear pixels, in which the fine sensor takes from the
-    coarse one what it saw in between.
+    A small network that comes along adds to an interpolation of clear pixels in which the sensors
+    tell each other what they saw in between; --weights prior is that interpolation alone, which
+    other series than a year of Sentinel-2 and Landsat get anyway.
 
     \b
     trifuse interpolate SERIES --weights tamrf.ckpt --dates 2022-01-15:2022-12-15:1M \\

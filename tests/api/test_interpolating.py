@@ -255,9 +255,9 @@ def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
         load_trained(tmp_path / "x.ckpt")
 
 
-def test_without_weights_it_interpolates(folder, tmp_path):
-    result = interpolate(folder, tmp_path / "o", dates="2022-01-09", bands="B4,LST,NDVI",
-                         dtype="float32", animation=False)  # fmt: skip
+def test_the_prior_alone_interpolates(folder, tmp_path):
+    result = interpolate(folder, tmp_path / "o", weights="prior", dates="2022-01-09",
+                         bands="B4,LST,NDVI", dtype="float32", animation=False)  # fmt: skip
     assert result.record["method"] == "prior" and result.record["clouds"] == "withheld"
     cube = open_geotiff(result.files[0]).read()
     fine = open_series(folder / "sentinel2")
@@ -270,6 +270,22 @@ def test_without_weights_it_interpolates(folder, tmp_path):
     assert np.isnan(cube.data[0][never]).all() and np.isnan(cube.data[2][never]).all()
     quality = open_geotiff(tmp_path / "o" / "2022-01-09_quality.tif")
     assert quality.bands.names == ("days_landsat", "days_sentinel2")
+
+
+def test_the_network_that_comes_along_serves_where_it_was_trained(folder, tmp_path):
+    options = {"dates": "2022-01-20", "bands": "B4", "dry_run": True}
+    record = interpolate(folder, tmp_path / "o", **options).record
+    assert record["model"]["network"] == "tamrf" and record["days_origin"] == "2022-01-01"
+    assert record["clouds"] == "withheld" and record["method"] == "tamrf"
+    two_years = {"sentinel2": make(SENTINEL2, GRID, days=(0, 400)),
+                 "landsat": open_series(folder / "landsat")}  # fmt: skip
+    alone = {"sentinel2": open_series(folder / "sentinel2")}
+    for other in (two_years, alone):
+        assert interpolate(other, tmp_path / "o", **options).record["model"]["name"] == "prior"
+    shipped = interpolate(folder, tmp_path / "s", dates="2022-01-20", bands="B4", quality=False,
+                          animation=False)  # fmt: skip
+    cube = open_geotiff(shipped.files[0]).read()
+    assert cube.valid.mean() > 0.9 and np.isfinite(cube.data[0][cube.valid]).all()
 
 
 def test_a_published_checkpoint_serves_as_it_is(fixtures_dir, folder, tmp_path):

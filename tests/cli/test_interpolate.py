@@ -116,11 +116,14 @@ def test_evaluate(trifuse, as_json, area, network, task):
 
 
 @pytest.mark.parametrize("task", ["fusion", "thermal"])
-def test_evaluate_without_weights_scores_the_baselines(trifuse, as_json, area, task):
-    code, out, err = trifuse("evaluate", "tamrf", area, "--task", task, "--margin", "90", "--json")
-    assert code == 0, err
-    scores = as_json(out)["scores"]["landsat" if task == "thermal" else "sentinel2"]
-    assert "prior" in scores and not any("network" in name for name in scores)
+def test_evaluate_takes_the_network_that_comes_along_or_none(trifuse, as_json, area, task):
+    for weights, network in ((), True), (("--weights", "prior"), False):
+        code, out, err = trifuse("evaluate", "tamrf", area, "--task", task, "--margin", "90",
+                                 "--json", *weights)  # fmt: skip
+        assert code == 0, err
+        scores = as_json(out)["scores"]["landsat" if task == "thermal" else "sentinel2"]
+        assert any("network" in name for name in scores) == network
+        assert "prior" in scores or network
 
 
 def test_evaluate_prints_a_table(trifuse, area, network):
