@@ -40,8 +40,24 @@ def test_every_command_of_a_walk_through_runs(repository, tmp_path, monkeypatch,
         assert (tmp_path / name).is_file()
 
 
+def test_a_year_of_clouds_to_any_date(repository, tmp_path, monkeypatch, capsys):
+    play((repository / "docs" / "walkthrough-series.md").read_text(), tmp_path, monkeypatch)
+    out = capsys.readouterr().out
+    assert "gap-filling: sentinel2" in out and "100% known" in out
+    assert len(list((tmp_path / "monthly").glob("2022-??-15.tif"))) == 9
+    table = (tmp_path / "ndvi" / "timeseries.csv").read_text().splitlines()
+    assert len(table) == 1 + 2 * 9
+
+
 @pytest.mark.parametrize(
-    "page", ["walkthrough-analyst", "walkthrough-researcher", "walkthrough-data-engineer", "scale"]
+    "page",
+    [
+        "walkthrough-analyst",
+        "walkthrough-researcher",
+        "walkthrough-data-engineer",
+        "walkthrough-series",
+        "scale",
+    ],
 )
 def test_commands_and_options_exist(repository, page):
     """Also where a walk-through is too long to be run here."""
