@@ -187,17 +187,18 @@ class LocalRestorer:
                 samples = level.weight * (level.into_y @ seen[level.numbers] @ level.into_x.T)
                 news[level.numbers] = level.transfer * unfold(samples, level.ratio)
             found = self._forward(self._tensor(first) - self._mean)
+            image = self._back(found * self._soft) + self._mean
+            shares = self._covariances.shares(image, self._kinds)
             for steps in ROUNDS:
-                found = self._solve(found, news, *self._places(found), steps)
+                found = self._solve(found, news, *self._places(found, shares), steps)
             out = self._back(found) + self._mean
         restored: np.ndarray = out.cpu().numpy()
         return restored
 
-    def _places(self, found: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _places(self, found: Tensor, shares: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Inverse covariance (l, l, cells), and one over the energy of each window (y, x)."""
         detail = self._back(found * self._high)
-        image = self._back(found * self._soft) + self._mean
-        inverse = self._covariances(detail, image, self._kinds)
+        inverse = self._covariances(detail, shares)
         sharp = found[self._sharpest]
         return inverse, [w.calm(w.back(sharp, w.plain)) for w in self._windows]
 

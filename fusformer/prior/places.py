@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trifuse.core.resample import blur_matrix
-from trifuse.fusformer.prior.kinds import Kinds, average_by_kind
+from trifuse.fusformer.prior.kinds import LEAST, Kinds, average_by_kind
 from trifuse.fusformer.prior.planar import invert_, products
 
 AROUND_COVARIANCE, AROUND_ENERGY = 4.0, 1.6
@@ -56,24 +56,32 @@ class Covariances:
 
         self._onto, self._back = matrices(_window), matrices(_between)
         self._pairs = torch.triu_indices(len(scene), len(scene), device=scene.device)
+        self._least = LEAST_SHARE * torch.eye(len(scene), device=scene.device)
         self._added = added[tuple(self._pairs)][:, None, None]
 
-    def __call__(self, detail: Tensor, image: Tensor, kinds: Kinds | None) -> Tensor:
+    def shares(self, image: Tensor, kinds: Kinds | None) -> Tensor:
+        """How much each cell is of each kind of ground: (k, cells along y, along x).
+
+        Args:
+            image: (l, y, x) restored pixels.
+            kinds: of the scene's ground; None for no difference.
+        """
+        if kinds is None:
+            return image.new_ones(1, *(n // self._cell for n in image.shape[1:]))
+        shares = pooled(kinds.shares(image), self._cell)
+        return shares[shares.amax(dim=(1, 2)) > LEAST]
+
+    def __call__(self, detail: Tensor, shares: Tensor) -> Tensor:
         """Learn them.
 
         Args:
             detail: (l, y, x) restored detail.
-            image: (l, y, x) restored pixels, to tell the kinds by.
-            kinds: of the scene's ground; None for no difference.
+            shares: of the kinds of ground.
 
         Returns:
             (l, l, cells), of detail whose energy is that of the scene.
         """
         found = products(detail, self._cell)
-        if kinds is None:
-            shares = found.new_ones(1, *found.shape[1:])
-        else:
-            shares = pooled(kinds.shares(image), self._cell)
         smooth = average_by_kind(found, shares, self._onto, self._back)
         smooth += self._added
         rows, cols = self._pairs
@@ -82,8 +90,7 @@ class Covariances:
         out = smooth.new_empty(*self._scene.shape, size.numel())
         out[rows, cols] = out[cols, rows] = smooth.flatten(1)
         usual = self._scene.diagonal()[self._sharpest].mean()
-        least = LEAST_SHARE * torch.eye(len(self._scene), device=out.device)
-        out += (TRUST * self._scene / usual + least)[:, :, None]
+        out += (TRUST * self._scene / usual + self._least)[:, :, None]
         return invert_(out).mul_((1 + TRUST) / usual)
 
 

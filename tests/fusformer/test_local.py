@@ -53,7 +53,7 @@ def test_the_same_statistics_everywhere_give_the_solution_of_the_scene(monkeypat
     solver = LocalRestorer(pixels.shape[1:], sharpness, statistics)
     first = solver.start(pixels)
 
-    def same(self, found):
+    def same(self, found, shares):
         inverse = self._inverse[:, :, None].repeat(1, 1, found[0].numel() // self._cell**2)
         return inverse, [torch.ones(len(w.back_y), len(w.back_x)) for w in self._windows]
 
@@ -89,9 +89,8 @@ def test_covariances_of_cells_are_those_of_windows_around_them(kinds):
     scene_, added = torch.eye(12), 1e-3 * torch.eye(12)
     found = ground_kinds(source, sharpness) if kinds else None
     shape = image.shape[1:]
-    cells, pixels = (
-        Covariances(shape, c, scene_, added, [1, 2, 3, 7])(detail, image, found) for c in (2, 1)
-    )
+    both = [Covariances(shape, c, scene_, added, [1, 2, 3, 7]) for c in (2, 1)]
+    cells, pixels = (c(detail, c.shares(image, found)) for c in both)
     rows, cols = (n // 2 for n in shape)
     spread = pixels.reshape(12, 12, rows, 2, cols, 2).mean(dim=(3, 5)).flatten(2)
     assert cells.shape == (12, 12, rows * cols)
