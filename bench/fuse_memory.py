@@ -2,7 +2,7 @@
 
     python bench/fuse_memory.py                                    # 1k², 2k², 4k², regression
     python bench/fuse_memory.py --sizes 1000 2000 4000 8000 --method regression network
-    python bench/fuse_memory.py --sizes 8000 --rows 1000 --method refined
+    python bench/fuse_memory.py --sizes 8010 --rows 600 --method refined
     python bench/fuse_memory.py --plot memory.png
 
 The scene is made window by window and the product is written, cloud-optimised, so that the peak
