@@ -112,7 +112,7 @@ class Physics:
             sharpness, statistics, check = learn(s2, told, search=self.s2_mtf is None)
             factor = noise_factor(sharpness, statistics)
             if self.s2_noise is None and factor != 1:
-                noise = tuple(factor * n for n in told.noise)
+                noise = tuple(factor * n for n in sharpness.noise)
                 sharpness, statistics, check = learn(
                     s2, replace(told, noise=noise), search=self.s2_mtf is None
                 )
