@@ -25,8 +25,9 @@ from trifuse.fusformer.prior.band_covariance import LevelSums
 from trifuse.fusformer.prior.scene_statistics import sample_windows
 from trifuse.fusformer.prior.sharpness import Sharpness
 
-LEAST, MOST = 0.08, 0.8
-"""Modulation transfers that are looked at."""
+LEAST, MOST = 0.08, 0.95
+"""Modulation transfers that are looked at. Of samples that are plain means of the sharper bands'
+pixels the highest is found."""
 
 BLOCKS = 4
 """Blocks of the scene that are looked at, at most."""
@@ -92,12 +93,15 @@ def _width(
         rest = products.diagonal()[rows] - explained
         return float(np.log(np.maximum(rest, 1e-14)).mean())
 
-    if not math.isfinite(left(narrow)):
+    told = sharpness.sigma(sharpness.ratio.index(ratio))
+    usual = left(told)
+    if not math.isfinite(usual):
         return None
     best = minimize_scalar(left, bounds=(narrow, wide), method="bounded",
                            options={"xatol": 0.004 * ratio})  # fmt: skip
-    inside = 1.02 * narrow < best.x < 0.98 * wide
-    return float(best.x) if inside else None
+    if best.fun >= usual:
+        return told
+    return float(best.x) if best.x < 0.98 * wide else None
 
 
 def search_blocks(source: CubeSource, sharpness: Sharpness) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trifuse.core import MemorySource
+from trifuse.core.resample import upsample_matrix
 from trifuse.fusformer.prior import Sharpness, learn, sharpness_of
 from trifuse.fusformer.prior.mtf_search import found_mtf, search_blocks
 from trifuse.simulate import procedural_scene, scene_views
@@ -48,6 +49,21 @@ def test_it_is_found_whatever_is_told(protocol: str, true: float, assumed: float
 def test_what_is_told_stays_where_it_is_right(protocol: str) -> None:
     source = MemorySource(seen(protocol).hrmsi)
     assert set(found(source, told(source)).values()) == {0.3}
+
+
+def test_samples_that_are_means_of_pixels() -> None:
+    cube = seen("mtf45").sharp
+    sharpness = told(MemorySource(seen("mtf45").hrmsi))
+    data = cube.data.copy()
+    for plane, ratio in zip(data, sharpness.ratio, strict=True):
+        if ratio > 1:
+            rows, cols = (n // ratio for n in plane.shape)
+            means = plane.reshape(rows, ratio, cols, ratio).mean(axis=(1, 3))
+            up_y, up_x = (upsample_matrix(n, ratio) for n in means.shape)
+            plane[:] = up_y @ (up_x @ means.T).T
+    mtf = dict(zip(sharpness.ratio, found_mtf([data], sharpness), strict=True))
+    # Sharper pixels are averaged in pairs at even ratios; six of them in a row transfer sinc(½).
+    assert mtf[2] > 0.9 and mtf[6] == pytest.approx(0.64, abs=0.05)
 
 
 def test_holes_and_the_order_of_bands_do_not_matter() -> None:
