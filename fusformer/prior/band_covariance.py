@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+from trifuse.core import fill_nearest
 from trifuse.core.bands import canonical_name
 from trifuse.core.resample import blur_matrix, degrade_matrix
 from trifuse.fusformer.prior.sharpness import Sharpness
@@ -39,6 +40,20 @@ TRUST = 100.0
 
 LEAST_SHARE = 1e-4
 """Least eigenvalue of a covariance, of the mean variance of its bands."""
+
+
+def centred(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A block less the mean of each band, and where a band was missing.
+
+    Args:
+        block: (l, y, x); NaN where missing, which is bridged from its neighbours.
+
+    Returns:
+        (l, y, x) finite float64, and (y, x) bool.
+    """
+    hole = np.isnan(block).any(axis=0)
+    filled = (fill_nearest(block) if hole.any() else block).astype(np.float64)
+    return filled - filled.mean(axis=(1, 2), keepdims=True), hole
 
 
 class LevelSums:
@@ -67,10 +82,7 @@ class LevelSums:
         self._moments: dict[tuple[int, int, float], np.ndarray] = {}
 
     def add(self, data: np.ndarray, hole: np.ndarray) -> None:
-        """Take a block: (l, y, x) of all bands, centred and finite; (y, x) bool where it was not.
-
-        Its sides are multiples of the ratio.
-        """
+        """Take a block, as :func:`centred` gives it; its sides are multiples of the ratio."""
         n_y, n_x = (n // self.ratio for n in hole.shape)
         smooth_y, smooth_x = (_smoothing(n, self._smooth) for n in (n_y, n_x))
         bad = hole.reshape(n_y, self.ratio, n_x, self.ratio).any(axis=(1, 3))

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.fft import dctn
 from scipy.ndimage import binary_dilation
 
-from trifuse.core import fill_nearest
-from trifuse.fusformer.prior.band_covariance import LevelSums
+from trifuse.fusformer.prior.band_covariance import LevelSums, centred
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, Sharpness
 from trifuse.fusformer.prior.spectrum import interpolation, samples
 
@@ -65,16 +64,14 @@ class BlockSums:
         """Take a block: (l, y, x), whole periods; NaN where missing."""
         missing = np.isnan(data)
         self.blocks += 1
-        filled = (fill_nearest(data) if missing.any() else data).astype(np.float64)
         self._total += np.where(missing, 0, data).sum(axis=(1, 2), dtype=np.float64)
         self._pixels += (~missing).sum(axis=(1, 2))
-        hole = missing.any(axis=0)
-        centred = filled - filled.mean(axis=(1, 2), keepdims=True)
-        self._add_power(centred)
+        values, hole = centred(data)
+        self._add_power(values)
         for level in self.levels:
-            level.add(centred, hole)
-        self._add_outside(centred, hole)
-        self._add_noise_limit(centred, hole)
+            level.add(values, hole)
+        self._add_outside(values, hole)
+        self._add_noise_limit(values, hole)
 
     def mean(self) -> np.ndarray:
         """(l,) mean of each band."""

@@ -37,7 +37,7 @@ def found(source: MemorySource, sharpness: Sharpness) -> dict[int, float]:
 
 
 @pytest.mark.parametrize(("protocol", "true"), [("mtf20", 0.2), ("mtf45", 0.45)])
-@pytest.mark.parametrize("assumed", [0.3, 0.6])
+@pytest.mark.parametrize("assumed", [0.3, 0.6, 1.0])
 def test_it_is_found_whatever_is_told(protocol: str, true: float, assumed: float) -> None:
     source = MemorySource(seen(protocol).hrmsi)
     mtf = found(source, told(source, assumed))
