@@ -102,7 +102,8 @@ def sharpen(
         bands: to write (default: all); the others help all the same.
         bbox: area to write, (west, south, east, north) in degrees; what is learned is learned
             from the whole image.
-        noise: standard deviation of the noise (reflectance), default 0.003.
+        noise: standard deviation of the noise (reflectance); default: what is found in the
+            pixels, or where nothing is found the metadata's, or 0.003.
         mtf: modulation transfer of the 20 m and 60 m bands at their Nyquist frequency; default:
             what is found in the pixels, or where nothing is found the metadata's, or 0.3.
         denoise: also write the restored form of the sharp bands, else they stay as they are.
@@ -144,9 +145,8 @@ def sharpen(
         }  # fmt: skip
         if dry_run:
             return Sharpened(path, None, record)
-        sharpness, record["check"], result = _sharpened(
-            source, told, method, force, mtf is None, device
-        )
+        look = {"force": force, "find_mtf": mtf is None, "find_noise": noise is None}
+        sharpness, record["check"], result = _sharpened(source, told, method, device, **look)
         record["sharpness"] = _sharpness_json(source.bands, sharpness)
         record["warnings"] = record["check"].pop("warnings")
         if isinstance(result, RestoredSource):
@@ -203,10 +203,10 @@ def _told(source: CubeSource, mtf: float | None, noise: float | None) -> Sharpne
 
 
 def _sharpened(
-    source: CubeSource, told: Sharpness, method: Method, force: bool, search: bool, device: str
+    source: CubeSource, told: Sharpness, method: Method, device: str, **look: bool
 ) -> tuple[Sharpness, dict[str, Any], CubeSource]:
     """Sharpness after a look at the pixels, what the look told, and the source to write."""
-    sharpness, statistics, check = learn(source, told, force=force, search=search)
+    sharpness, statistics, check = learn(source, told, **look)
     if not sharpness.blurred:
         raise DataError(
             "all bands are as sharp as their pixels already: to sharpen them would spoil them",

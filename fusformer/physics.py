@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,7 @@ from trifuse.core import (
 from trifuse.core.resample import NO_SHIFT
 from trifuse.fusformer.prior.chain import ChainRun, chain_prior
 from trifuse.fusformer.prior.restored_source import RestoredSource
-from trifuse.fusformer.prior.scene_statistics import Statistics
-from trifuse.fusformer.prior.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness, sharpness_of
+from trifuse.fusformer.prior.sharpness import Sharpness, sharpness_of
 from trifuse.fusformer.prior.sharpness_check import learn
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
@@ -45,9 +44,6 @@ from trifuse.fusformer.scene import Scene
 SHIFT_FROM, WIDTH_FROM = 0.01, 0.02
 """Shifts in cells, and relative changes of the PSF's width, below which what is told is better than
 what is found: on data without errors both come out at a third of this at most."""
-
-NOISE_DIFFERS = 1.25
-"""Factor by which the noise that is found must differ from the one told to count in its place."""
 
 _NATIVE = {
     **dict.fromkeys(("B2", "B3", "B4", "B8"), 0),
@@ -69,8 +65,9 @@ class Physics:
             bands, likewise checked.
         s2_mtf: modulation transfer of blurred bands at their native Nyquist frequency; default:
             what is found in the pixels, or where nothing is found the metadata's, or 0.3.
-        s2_noise: standard deviation of Sentinel-2's noise, reflectance; default: the metadata's,
-            or 0.003, held against the pixels.
+        s2_noise: standard deviation of Sentinel-2's noise, reflectance, believed as far as the
+            pixels can have so much; default: what is found in them, or where nothing is found the
+            metadata's, or 0.003.
         s3_noise: of Sentinel-3's; default: told by what the map leaves.
         residual: whether what the map leaves of Sentinel-3 is added back, as far as no noise.
     """
@@ -109,13 +106,9 @@ class Physics:
             noise = self.s2_noise if self.s2_noise is not None else s2.meta.get("noise")
             return _Told(s2, {"restored": False, "deviation": _deviations(s2, noise)})
         try:
-            sharpness, statistics, check = learn(s2, told, search=self.s2_mtf is None)
-            factor = noise_factor(sharpness, statistics)
-            if self.s2_noise is None and factor != 1:
-                noise = tuple(factor * n for n in sharpness.noise)
-                sharpness, statistics, check = learn(
-                    s2, replace(told, noise=noise), search=self.s2_mtf is None
-                )
+            sharpness, statistics, check = learn(
+                s2, told, find_mtf=self.s2_mtf is None, find_noise=self.s2_noise is None
+            )
         except DataError as e:
             _log.warning("%s: not restored: %s", s2.name, e.what)
             return _Told(s2, {"restored": False, "why": e.what,
@@ -179,26 +172,6 @@ class PhysicsRun:
     def record(self) -> dict[str, Any]:
         """What was found of the scene."""
         return self.chain.record
-
-
-def noise_factor(sharpness: Sharpness, statistics: Statistics) -> float:
-    """By how much the noise that is found differs from the one that is told.
-
-    What interpolated bands have outside the range of the interpolation is noise; where it is
-    there, it tells of the sharp bands' noise too, which cannot be told from their detail.
-
-    Args:
-        sharpness: with the noise told.
-        statistics: found under it.
-
-    Returns:
-        The factor; 1 where nothing is found, or what is found differs by less than a quarter.
-    """
-    told = np.maximum(sharpness.noise, LEAST_NOISE)
-    ratio = statistics.outside / told
-    found = [v for v, r in zip(ratio, sharpness.ratio, strict=True) if r > 1 and v > ON_PIXELS]
-    factor = float(np.median(found)) if found else 1.0
-    return factor if abs(math.log(factor)) > math.log(NOISE_DIFFERS) else 1.0
 
 
 def placed(found: Registration, told: PSF) -> tuple[tuple[float, float], PSF]:

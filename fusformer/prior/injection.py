@@ -17,7 +17,7 @@ from trifuse.core import CubeSource, DataError, fill_nearest
 from trifuse.core.resample import blur_matrix, degrade_matrix
 from trifuse.fusformer.prior.blockwise import BLOCK, BlockwiseSource, Solver
 from trifuse.fusformer.prior.restored_source import sharpened_meta
-from trifuse.fusformer.prior.scene_statistics import sample_windows
+from trifuse.fusformer.prior.scene_blocks import sample_windows
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, Sharpness
 from trifuse.fusformer.prior.spectrum import interpolation
 

@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from trifuse.core import CubeSource, fill_nearest
-from trifuse.fusformer.prior.scene_statistics import sample_windows
+from trifuse.fusformer.prior.scene_blocks import sample_windows
 from trifuse.fusformer.prior.sharpness import Sharpness
 
 COUNT = 6

@@ -22,7 +22,7 @@ from scipy.optimize import minimize_scalar
 
 from trifuse.core import PSF, CubeSource
 from trifuse.fusformer.prior.band_covariance import LevelSums, centred
-from trifuse.fusformer.prior.scene_statistics import sample_windows
+from trifuse.fusformer.prior.scene_blocks import sample_windows
 from trifuse.fusformer.prior.sharpness import Sharpness
 
 LEAST, MOST = 0.08, 0.95

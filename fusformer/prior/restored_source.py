@@ -85,7 +85,7 @@ def restored(
     Args:
         source: the image.
         mtf: of blurred bands at their native Nyquist frequency, in place of what is found.
-        noise: standard deviation (reflectance), in place of the metadata's.
+        noise: standard deviation (reflectance), in place of what is found.
         force: restore also bands that the pixels say are sharp.
         device: ``cpu``, ``cuda`` or ``auto``.
 
@@ -100,7 +100,9 @@ def restored(
     told = sharpness_of(source, mtf=mtf, noise=noise)
     if told is None:
         return source
-    sharpness, statistics, _ = learn(source, told, force=force, search=mtf is None)
+    sharpness, statistics, _ = learn(
+        source, told, force=force, find_mtf=mtf is None, find_noise=noise is None
+    )
     if not sharpness.blurred:
         return source
     return RestoredSource(source, sharpness, statistics, device=device)

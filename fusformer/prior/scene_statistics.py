@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trifuse.core import CubeSource, DataError, Window
+from trifuse.core import CubeSource
 from trifuse.fusformer.prior.band_covariance import band_covariance
 from trifuse.fusformer.prior.block_sums import BIN_EDGES, BlockSums
+from trifuse.fusformer.prior.pixel_evidence import pixel_evidence
+from trifuse.fusformer.prior.scene_blocks import sample_blocks
 from trifuse.fusformer.prior.sharpness import Sharpness, pixel_noise
-
-BLOCK, MOST_BLOCKS = 240, 36
-"""Pixels of a block, and blocks that are looked at, spread evenly over the scene."""
-
-MAX_MISSING = 0.25
-"""Blocks that lack more of their pixels are left out, as long as there are others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,22 +26,14 @@ class Statistics:
         covariance: (l, l) of the bands' detail, mean 1 on the diagonal of the sharpest bands.
         outside: (l,) standard deviation of what is outside the range of the interpolation; NaN
             for bands of ratio 1.
-        detail: (l,) share (0–1) of it that the sharp bands' detail explains; NaN likewise.
-        ratio_of_powers: (l,) power at 0.03–0.07 over that at 0.15–0.22 cycles per pixel, relative
-            to the sharpest bands'.
         cells: native pixels of the coarsest bands behind the covariance.
-        noise_limit: (l,) standard deviation that the noise of a band's native samples cannot
-            exceed; NaN where too few bands of a kind are there to tell; None: not looked for.
     """
 
     mean: np.ndarray
     power: np.ndarray
     covariance: np.ndarray
     outside: np.ndarray
-    detail: np.ndarray
-    ratio_of_powers: np.ndarray
     cells: int
-    noise_limit: np.ndarray | None = None
 
     def density(self, frequency: np.ndarray) -> np.ndarray:
         """Spectral density at frequencies in cycles per pixel."""
@@ -56,14 +44,14 @@ class Statistics:
     def select(self, numbers: Sequence[int]) -> Statistics:
         """Those of some of the bands; the normalisation stays that of all."""
         n = list(numbers)
-        limit = None if self.noise_limit is None else self.noise_limit[n]
         return Statistics(
-            self.mean[n], self.power, self.covariance[np.ix_(n, n)], self.outside[n],
-            self.detail[n], self.ratio_of_powers[n], self.cells, limit,
-        )  # fmt: skip
+            self.mean[n], self.power, self.covariance[np.ix_(n, n)], self.outside[n], self.cells
+        )
 
 
-def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
+def scene_statistics(
+    source: CubeSource, sharpness: Sharpness, outside: np.ndarray | None = None
+) -> Statistics:
     """Statistics of a scene, from blocks spread evenly over it: of the scene alone, memory flat.
 
     The covariance is :func:`trifuse.fusformer.prior.band_covariance.band_covariance`.
@@ -71,6 +59,7 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
     Args:
         source: the image, in reflectance.
         sharpness: of its bands.
+        outside: (l,) as :class:`Statistics` has it, if it is known; else it is looked for.
 
     Returns:
         The statistics, bands in the source's order.
@@ -78,59 +67,11 @@ def scene_statistics(source: CubeSource, sharpness: Sharpness) -> Statistics:
     Raises:
         DataError: if the image holds no native pixel of the coarsest bands, or no valid one.
     """
-    if len(sharpness) != len(source.bands):
-        raise DataError(f"sharpness of {len(sharpness)} bands for {len(source.bands)}",
-                        where=source.name)  # fmt: skip
-    if min(source.grid.shape) < 4 * sharpness.period:
-        raise DataError(
-            f"{source.grid.height}×{source.grid.width} pixels are too few to learn from where "
-            f"native pixels have {sharpness.period}", where=source.name,
-            fix="give a larger image",
-        )  # fmt: skip
-    windows = sample_windows(source.grid.shape, sharpness.period, sharpness.origin)
-    spoilt: list[tuple[float, Window]] = []
+    if outside is None:
+        outside = pixel_evidence(source, sharpness).outside
     sums = BlockSums(sharpness)
-    for window in windows:
-        data = source.read(window).masked()
-        share = float(np.isnan(data).any(axis=0).mean())
-        if share > MAX_MISSING:
-            spoilt.append((share, window))
-        else:
-            sums.add(data)
-    if not sums.blocks:
-        # All are holed: the least holed quarter has to do.
-        spoilt.sort(key=lambda s: s[0])
-        for share, window in spoilt[: max(1, len(spoilt) // 4)]:
-            if share < 1:
-                sums.add(source.read(window).masked())
-    if not sums.blocks:
-        raise DataError("no pixel is valid in all bands", where=source.name)
-    outside, explained = sums.outside()
+    for block in sample_blocks(source, sharpness):
+        sums.add(block)
     on_pixels, on_samples = (v**2 for v in pixel_noise(sharpness, outside))
     covariance = band_covariance(sums.levels, on_pixels, on_samples, source.bands.names)
-    return Statistics(
-        sums.mean(), sums.power(), covariance, outside, explained, sums.ratio_of_powers(),
-        sums.levels[-1].cells, sums.noise_limit(),
-    )  # fmt: skip
-
-
-def sample_windows(
-    shape: tuple[int, int], period: int, origin: tuple[int, int] = (0, 0)
-) -> list[Window]:
-    """At most MOST_BLOCKS windows of BLOCK pixels, spread evenly, on multiples of the period."""
-    spans = []
-    for total, at in zip(shape, origin, strict=True):
-        first = at % period
-        n = total - first
-        size = min(BLOCK - BLOCK % period, n - n % period)
-        count = -(-n // size)
-        last = n - n % period - size
-        starts = [
-            first + round(last / period * i / max(count - 1, 1)) * period for i in range(count)
-        ]
-        spans.append([(s, size) for s in starts])
-    all_ = [Window(r, c, h, w) for r, h in spans[0] for c, w in spans[1]]
-    if len(all_) <= MOST_BLOCKS:
-        return all_
-    chosen = np.linspace(0, len(all_) - 1, MOST_BLOCKS).round().astype(int)
-    return [all_[i] for i in chosen]
+    return Statistics(sums.mean(), sums.power(), covariance, outside, sums.levels[-1].cells)

@@ -10,6 +10,7 @@ a sharp band would invert a blur that never was, so that band is then taken as s
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from trifuse.core import CubeSource
 from trifuse.fusformer.prior.mtf_search import found_mtf, search_blocks
+from trifuse.fusformer.prior.pixel_evidence import Evidence, pixel_evidence
 from trifuse.fusformer.prior.scene_statistics import Statistics, scene_statistics
 from trifuse.fusformer.prior.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness
 
@@ -27,8 +29,9 @@ EXPLAINED = 0.05
 OUTSIDE = 3.0
 """Standard deviation outside the range, in noise told, that noise does not account for."""
 
-POSSIBLE = 0.8
-"""Noise is only taken for less than is told below this share of it: limits are not exact."""
+NOISE_DIFFERS = 1.25
+"""Factor by which noise that is found must differ from the one told to count in its place: what
+the pixels say of it is not exact."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,17 +81,17 @@ class SharpnessCheck:
 
 
 def check_sharpness(
-    names: Sequence[str], sharpness: Sharpness, statistics: Statistics
+    names: Sequence[str], sharpness: Sharpness, evidence: Evidence
 ) -> SharpnessCheck:
-    """Hold the statistics of a scene against what is told of its sharpness.
+    """Hold what is found in the pixels against what is told of their sharpness.
 
     Args:
         names: of the bands.
         sharpness: as told.
-        statistics: found under that assumption.
+        evidence: found under its ratios.
     """
     blurred = [i for i, r in enumerate(sharpness.ratio) if r > 1]
-    share, outside = statistics.detail, statistics.outside
+    share, outside = evidence.detail, evidence.outside
     # Without sharp bands nothing explains; then too much outside is all there is to go by.
     too_much = {i for i in blurred if outside[i] > OUTSIDE * max(sharpness.noise[i], 1e-3)}
     sharp = {
@@ -102,36 +105,46 @@ def check_sharpness(
         tuple(names[i] for i in sorted(sharp)),
         tuple(names[i] for i in sorted(too_much - sharp)),
         told(share, blurred), told(outside, blurred),
-        told(statistics.ratio_of_powers, range(len(names))),
+        told(evidence.ratio_of_powers, range(len(names))),
     )  # fmt: skip
 
 
-def possible_noise(sharpness: Sharpness, statistics: Statistics) -> float:
-    """The share of the noise told that the pixels can have at most; 1 where they bear it out.
+def noise_factor(sharpness: Sharpness, evidence: Evidence) -> float:
+    """By how much the noise that is found differs from the one that is told.
 
-    One factor for all bands: what is told is mostly one value for all, and of the coarsest bands
-    there are too few to tell. Noise that is understated costs less than noise overstated.
+    Noise that came after the interpolation shows outside its range, and tells of the sharp bands'
+    noise too, which cannot be told from their detail. Where there is none, the samples' noise has
+    a limit, so it may be less than told, but never more. One factor for all bands: what is told
+    is mostly one value for all, and of the coarsest bands there are too few to tell.
 
     Args:
-        sharpness: as told.
-        statistics: found under that assumption.
+        sharpness: with the noise told, bands that are sharp declared so.
+        evidence: found in the pixels.
+
+    Returns:
+        The factor; 1 where nothing is found, or what is found differs by less than a quarter.
     """
     told = np.maximum(sharpness.noise, LEAST_NOISE)
-    outside = np.nan_to_num(statistics.outside)
+    outside = np.nan_to_num(np.where(np.array(sharpness.ratio) > 1, evidence.outside, 0))
     measured = outside > ON_PIXELS * told
-    if measured.any():  # noise that came after the interpolation shows outside its range
-        found = outside[measured] / told[measured]
-        least = float(np.median(found))
+    if measured.any():
+        factor = float(np.median(outside[measured] / told[measured]))
     else:
-        limit = told if statistics.noise_limit is None else statistics.noise_limit
+        limit = evidence.noise_limit
         # In the samples, noise that came after the interpolation is not white.
         known = np.isfinite(limit) & ~(outside > ON_PIXELS * limit)
-        least = float((limit[known] / told[known]).min()) if known.any() else 1.0
-    return max(least, LEAST_NOISE / float(told.max())) if least < POSSIBLE else 1.0
+        factor = min(1.0, float((limit[known] / told[known]).min())) if known.any() else 1.0
+    factor = max(factor, LEAST_NOISE / float(told.max()))
+    return factor if abs(math.log(factor)) > math.log(NOISE_DIFFERS) else 1.0
 
 
 def learn(
-    source: CubeSource, sharpness: Sharpness, *, force: bool = False, search: bool = True
+    source: CubeSource,
+    sharpness: Sharpness,
+    *,
+    force: bool = False,
+    find_mtf: bool = True,
+    find_noise: bool = True,
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
     """The statistics of a scene, and its sharpness as far as the pixels bear it out.
 
@@ -139,34 +152,34 @@ def learn(
         source: the image.
         sharpness: as told.
         force: believe what is told against the pixels.
-        search: look for the modulation transfer in the pixels; what is told stays where they
+        find_mtf: look for the modulation transfer in the pixels; what is told stays where they
             agree.
+        find_noise: let noise that is found count in place of what is told. Else it only is taken
+            for less than is told where the pixels cannot have as much: noise overstated costs
+            more than noise understated.
 
     Returns:
         The sharpness, with bands that turn out to be sharp declared so (and a warning logged),
-        no more noise than the pixels can have, and the modulation transfer that is found;
-        the statistics under it; the check of what was told.
+        the noise and the modulation transfer that are found; the statistics under it; the check
+        of what was told.
 
     Raises:
         DataError: if the image is too small to learn from, or holds no valid pixel.
     """
-    statistics = scene_statistics(source, sharpness)
-    factor = 1.0 if force else possible_noise(sharpness, statistics)
-    if factor < 1:
-        _log.info("%s: has at most %.3g of the noise told", source.name, factor)
-        sharpness = replace(sharpness, noise=tuple(factor * n for n in sharpness.noise))
-        statistics = scene_statistics(source, sharpness)
+    evidence = pixel_evidence(source, sharpness)
     names = source.bands.names
-    check = check_sharpness(names, sharpness, statistics)
+    check = check_sharpness(names, sharpness, evidence)
     for text in check.warnings():
         _log.warning("%s: %s", source.name, text)
-    if check.sharp and not force:
+    if not force:
         sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
-        if sharpness.blurred:
-            statistics = scene_statistics(source, sharpness)
-    if search and not force and sharpness.blurred:
-        found = found_mtf(search_blocks(source, sharpness), sharpness)
-        if found != sharpness.mtf:
-            sharpness = replace(sharpness, mtf=found)
-            statistics = scene_statistics(source, sharpness)
-    return sharpness, statistics, check
+        factor = noise_factor(sharpness, evidence)
+        if factor < 1 or (find_noise and factor > 1):
+            _log.info("%s: has %.3g of the noise told", source.name, factor)
+            noise = tuple(min(factor * n, 1.0) for n in sharpness.noise)
+            sharpness = replace(sharpness, noise=noise)
+        if find_mtf and sharpness.blurred:
+            mtf = found_mtf(search_blocks(source, sharpness), sharpness)
+            sharpness = replace(sharpness, mtf=mtf)
+    outside = np.where(np.array(sharpness.ratio) > 1, evidence.outside, np.nan)
+    return sharpness, scene_statistics(source, sharpness, outside), check

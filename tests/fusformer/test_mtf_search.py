@@ -94,7 +94,7 @@ def test_learning_heeds_it_unless_told_not_to() -> None:
     source = MemorySource(seen("mtf45").hrmsi)
     sharpness = told(source)
     assert learn(source, sharpness)[0].mtf[4] == pytest.approx(0.45, abs=0.02)
-    assert learn(source, sharpness, search=False)[0].mtf == sharpness.mtf
+    assert learn(source, sharpness, find_mtf=False)[0].mtf == sharpness.mtf
     assert learn(source, sharpness, force=True)[0].mtf == sharpness.mtf
 
 

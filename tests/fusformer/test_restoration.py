@@ -75,8 +75,7 @@ def test_solution_is_that_of_the_normal_equations() -> None:
     sharpness = Sharpness(ratios, (0.3, 0.25, 0.3, 0.2), (0.01, sigma, 0.03, sigma))
     root = rng.normal(size=(4, 4))
     statistics = Statistics(
-        rng.normal(size=4), np.geomspace(5, 0.01, 40), root @ root.T, np.full(4, np.nan),
-        np.full(4, np.nan), np.ones(4), 100,
+        rng.normal(size=4), np.geomspace(5, 0.01, 40), root @ root.T, np.full(4, np.nan), 100,
     )  # fmt: skip
     native = [rng.normal(size=(n // r, n // r)) for r in ratios]
     up = [upsample_matrix(n // r, r).toarray() if r > 1 else np.eye(n) for r in ratios]
@@ -339,3 +338,16 @@ def test_noise_that_cannot_be_is_taken_for_less(protocol: str) -> None:
     np.testing.assert_allclose(found, right, rtol=0.05)
     forced, _, _ = learn(source, wrong, force=True)
     assert forced.noise == wrong.noise
+
+
+def test_noise_found_counts_but_noise_given_is_not_raised() -> None:
+    source = MemorySource(observed().hrmsi)
+    low = sharpness_of(source, noise=0.0015)
+    assert low is not None
+    np.testing.assert_allclose(learn(source, low)[0].noise, 0.003, rtol=0.15)
+    assert learn(source, low, find_noise=False)[0].noise == low.noise
+    assert learn(source, low, force=True)[0].noise == low.noise
+    # What the pixels cannot hold is not believed in either case.
+    high = sharpness_of(source, noise=0.012)
+    assert high is not None
+    np.testing.assert_allclose(learn(source, high, find_noise=False)[0].noise, 0.003, rtol=0.15)
