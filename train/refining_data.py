@@ -32,8 +32,8 @@ from trifuse.core import (
 )
 from trifuse.fusformer.prior.kinds import ground_kinds
 from trifuse.fusformer.prior.local import LocalRestorer
-from trifuse.fusformer.prior.scene_statistics import scene_statistics
 from trifuse.fusformer.prior.sharpness import Sharpness
+from trifuse.fusformer.prior.sharpness_check import learn
 from trifuse.fusformer.prior.universal import universal_map
 from trifuse.fusformer.refiner import BANDS
 from trifuse.simulate.observation import (
@@ -76,7 +76,8 @@ class PoolConfig:
         noise: standard deviations (reflectance) between which those lie.
         mtf: likewise the modulation transfer at the native Nyquist frequency.
         calibration: standard deviations of gain and offset.
-        vary: whether bands are dropped from some scenes, and images softened.
+        vary: whether bands are dropped from some scenes, made images softened, and half of the
+            real ones recoloured.
     """
 
     land: int = 300
@@ -156,6 +157,7 @@ def _make(config: PoolConfig, unit: Unit, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng([seed, 1])
     if isinstance(kind, CubeSource):
         image = scenes.cut_real(kind, config.size, rng)
+        image = scenes.recolour(image, rng) if config.vary and rng.random() < 0.5 else image
     elif kind == "mosaics":
         image = scenes.mosaic(config.size, rng)
     else:
@@ -207,7 +209,7 @@ def observe_restored(
     cube = Cube(np.asarray(seen[kept], np.float32), np.ones(grid.shape, np.bool_), own, grid)
     sharpness = Sharpness(tuple(ratios[i] for i in kept), (MTF,) * len(kept), (told,) * len(kept))
     source = MemorySource(cube)
-    statistics = scene_statistics(source, sharpness)
+    sharpness, statistics, _ = learn(source, sharpness)
     kinds = ground_kinds(source, sharpness)
     restorer = LocalRestorer(grid.shape, sharpness, statistics, kinds)
     planes = np.zeros((3, *image.shape), np.float32)

@@ -57,26 +57,30 @@ def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Neighbouring wavelengths are bent alike. Shapes and textures stay where they are.
 
     Args:
-        image: (12, y, x) reflectance.
+        image: (12, y, x) reflectance, NaN in bands that are not there.
         rng: draws.
 
     Returns:
-        The same shape, float32, LEAST to 1.2.
+        The same shape, float32, LEAST to 1.2; NaN in the same bands.
     """
-    place = np.log(load("S2A_MSI").select(list(BANDS)).bands.centres)
+    there = np.isfinite(image).all(axis=(1, 2))
+    place = np.log(load("S2A_MSI").select(list(BANDS)).bands.centres)[there]
     apart = np.abs(place[:, None] - place[None, :])
     alike = np.exp(-0.5 * (apart / _REACH) ** 2) + 0.1 * np.eye(len(place))
     root = np.linalg.cholesky(alike)
     gamma, gain = (
         np.exp(s * (root @ rng.standard_normal(len(place))))[:, None, None] for s in (0.2, 0.35)
     )
-    mean = np.maximum(image.mean(axis=(1, 2), keepdims=True), LEAST)
-    bent = mean * np.maximum(image / mean, LEAST) ** gamma
+    seen = image[there]
+    mean = np.maximum(seen.mean(axis=(1, 2), keepdims=True), LEAST)
+    bent = mean * np.maximum(seen / mean, LEAST) ** gamma
     detail = bent - mean
     spread = detail.std(axis=(1, 2), keepdims=True) + 1e-6
     mixing = np.eye(len(place)) + 0.08 * rng.standard_normal(apart.shape) * np.exp(-apart / 0.6)
     mixed = mean + spread * np.tensordot(mixing, detail / spread, axes=1)
-    return np.asarray(np.clip(mixed * gain, LEAST, 1.2), np.float32)
+    out = np.full_like(image, np.nan, np.float32)
+    out[there] = np.clip(mixed * gain, LEAST, 1.2)
+    return out
 
 
 def mosaic(size: int, rng: np.random.Generator) -> np.ndarray:
