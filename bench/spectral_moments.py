@@ -35,17 +35,18 @@ QUANTILE = 0.999
 """Share of the training spectra that are not called strange."""
 
 
-def spectra(seed: int, count: int) -> np.ndarray:
+def spectra(seed: int, count: int, size: int = SIZE, gsd: float = GSD) -> np.ndarray:
     """(about ``count``, wavelength) reflectance of places of one scene, in its light."""
     library = SpectralLibrary.at(WAVELENGTHS)
-    world = build_world((SIZE, SIZE), seed, GSD)
+    world = build_world((size, size), seed, gsd)
     light = build_light(world, clouds=False)
     rng = np.random.default_rng(seed)
     found = []
-    for start in range(0, SIZE, ROWS):
-        rows = slice(start, min(start + ROWS, SIZE))
+    for start in range(0, size, ROWS):
+        rows = slice(start, min(start + ROWS, size))
         surface = surface_at(world, rows)
-        places = rng.choice(len(surface.share), max(1, count * ROWS // SIZE), replace=False)
+        wanted = max(1, count * ROWS // size)
+        places = rng.choice(len(surface.share), min(wanted, len(surface.share)), replace=False)
         some = {f.name: getattr(surface, f.name)[places] for f in fields(surface)}
         lit = light.direct[rows].ravel()[places, None] * (1 - library.diffuse)
         lit = lit + light.sky[rows].ravel()[places, None] * library.diffuse

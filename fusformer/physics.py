@@ -4,8 +4,9 @@
    (:mod:`trifuse.fusformer.prior.restoration`), unless they are sharp already.
 2. The shift of Sentinel-3 and the width of its PSF are found on the restored image
    (:func:`trifuse.align.register`; ``trifuse.fuse`` does that).
-3. The scene's spectral map is the universal one, moved by the scene's coarse cells as far as their
-   number and noise warrant (:mod:`trifuse.fusformer.prior.empirical_bayes`).
+3. The scene's spectral map is that of the mean scene, moved by this scene's coarse cells as far as
+   their number and noise warrant, in the ways in which maps of scenes do differ
+   (:mod:`trifuse.fusformer.prior.empirical_bayes`).
 4. What the map leaves of Sentinel-3 is added back as far as it is not noise
    (:mod:`trifuse.fusformer.prior.residual`).
 
@@ -166,7 +167,7 @@ class PhysicsRun:
 
     def deviation(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
         """See :class:`trifuse.fusformer.tiles.UncertainRun`."""
-        return self.chain.deviation(hrmsi)
+        return self.chain.deviation(window, hrmsi)
 
     @property
     def record(self) -> dict[str, Any]:

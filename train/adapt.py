@@ -30,7 +30,7 @@ from trifuse.fusformer.prior.kinds import ground_kinds
 from trifuse.fusformer.prior.local import LocalRestorer
 from trifuse.fusformer.prior.scene_statistics import scene_statistics
 from trifuse.fusformer.prior.sharpness import pixel_noise
-from trifuse.fusformer.prior.universal import universal_map
+from trifuse.fusformer.prior.spectral_prior import spectral_prior
 from trifuse.fusformer.refined import RefinedSource
 from trifuse.fusformer.refiner import BANDS, Refiner
 from trifuse.fusformer.scene import Scene
@@ -296,11 +296,11 @@ def _cells(
         if back.sum() * HELD_BACK < FEWEST_CELLS:
             return (float("nan"), float("nan")), 0.0
         names = scene.sensors
-        universal = universal_map(view.bands, scene.bands, s2=names[0], s3=names[1])
+        prior = spectral_prior(view.bands, scene.bands, s2=names[0], s3=names[1])
         inside = cells_inside(scene.s2.grid, scene.pair, psf)
         seen, share = scene.hr_coarse
         shown = np.where(back, np.float32(np.nan), observed)
-        fit, _, _ = fit_bayes_cells(seen, share, shown, universal, inside=inside)
+        fit, _, _ = fit_bayes_cells(seen, share, shown, prior, inside=inside)
         off = (fit.spectral.apply(seen) - observed)[:, back]
         found.append(np.square(off, dtype=np.float64))
     there = np.isfinite(found[0]).any(axis=0)

@@ -17,6 +17,7 @@ from trifuse.core import Window, fill_nearest
 from trifuse.fusformer.prior.calibration import calibration, restored_deviation
 from trifuse.fusformer.prior.empirical_bayes import BayesMap, fit_bayes_cells
 from trifuse.fusformer.prior.residual import residual_weights
+from trifuse.fusformer.prior.spectral_prior import spectral_prior
 from trifuse.fusformer.prior.universal import UniversalMap, universal_map
 from trifuse.fusformer.scene import Scene
 
@@ -31,7 +32,7 @@ class ChainRun:
     Attributes:
         scene: the two images.
         fit: the scene's map.
-        universal: what it started from.
+        universal: the map of all ground: what it leaves of usual spectra, and what is strange.
         residual: (L, h, w) float32, what is added back, in coarse cells; None for nothing.
         weights: (L,) share of the residual that it is.
         model: (L,) standard deviation of what is left of the cells and is no noise, reflectance.
@@ -108,8 +109,9 @@ def chain_prior(scene: Scene, *, residual: bool = True, s3_noise: float | None =
     """
     s2, s3 = scene.sensors
     universal = universal_map(scene.s2.bands, scene.bands, s2=s2, s3=s3)
+    prior = spectral_prior(scene.s2.bands, scene.bands, s2=s2, s3=s3)
     inside = cells_inside(scene.s2.grid, scene.pair, scene.psf)
-    fit, left, _ = fit_bayes_cells(*scene.hr_coarse, scene.lrhsi, universal, inside=inside)
+    fit, left, _ = fit_bayes_cells(*scene.hr_coarse, scene.lrhsi, prior, inside=inside)
     telling = residual_weights(left, scene.psf)
     with np.errstate(invalid="ignore"):
         power = np.nan_to_num(np.nanmean(np.square(left, dtype=np.float64), axis=(1, 2)))

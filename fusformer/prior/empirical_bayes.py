@@ -1,14 +1,20 @@
-"""The spectral map of a scene whose coarse cells are few or noisy: shrunk to the universal one.
+"""The spectral map of a scene whose coarse cells are few or noisy: shrunk to what maps usually are.
 
-For each S3 band the coefficients w (and the offset) are a priori normal around those of the
-universal map u, with variances (0.02 u)² + τ² and, for the offset, 0.003² (1 + Σ u²): S2's bands
-may be miscalibrated by 2 % and 0.003, and the scene's materials may differ. S3's cells y are
-normal around the map of S2 in these cells with variance σ². How far to go from the universal map
-(τ) and how much to believe the cells (σ) is told by the evidence p(y | τ, σ), band by band; the
-posterior is averaged over both. So one cell moves the offset, and 10⁵ make the ordinary
-regression. Costs a few l × l decompositions per band, whatever the number of cells.
+For each S3 band the coefficients w (and the offset) are a priori normal around those of the mean
+scene u, with covariance
 
-Sources: MacKay 1992, doi:10.1162/neco.1992.4.3.415 (evidence); Hoeting et al. 1999,
+    t² Γ + diag((0.02 u)² + τ²),   for the offset t² Γ + 0.003² (1 + Σ u²)
+
+Γ is how maps differ from scene to scene (:mod:`trifuse.fusformer.prior.spectral_prior`), t how
+much more or less this scene does, τ what it has of its own, and S2's bands may be miscalibrated by
+2 % and 0.003. S3's cells y are normal around the map of S2 in these cells with variance σ². How
+far to go from the mean map (t, τ) and how much to believe the cells (σ) is told by the evidence
+p(y | t, τ, σ), band by band; the posterior is averaged over all three. So one cell moves the
+offset, and 10⁵ make the ordinary regression. Costs a few l × l decompositions per band, whatever
+the number of cells.
+
+Sources: Lindley & Smith 1972, doi:10.1111/j.2517-6161.1972.tb00885.x (the hierarchical linear
+model); MacKay 1992, doi:10.1162/neco.1992.4.3.415 (evidence); Hoeting et al. 1999,
 doi:10.1214/ss/1009212519 (averaging over what the evidence leaves open).
 """
 
@@ -22,10 +28,13 @@ from trifuse.align import SpectralMap
 from trifuse.align.regression import HIDDEN
 from trifuse.align.spectral_map import patterns
 from trifuse.core import DataError
-from trifuse.fusformer.prior.universal import UniversalMap
+from trifuse.fusformer.prior.spectral_prior import SpectralPrior
 
-SPREADS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Candidates of τ, per unit of reflectance."""
+SCALES = (0.5, 1.0, 2.0, 4.0)
+"""Candidates of t."""
+
+SPREADS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Candidates of τ, per unit of reflectance. All above 0, so that the covariance has an inverse."""
 
 NOISES = np.geomspace(1e-6, 1e-1, 41)
 """Candidates of σ, reflectance. Down to what float32 images of no noise leave: a floor of 1e-4
@@ -44,6 +53,7 @@ class BayesMap:
         covariance: (L, l + 1, l + 1) posterior covariance of the coefficients and the offset.
         noise: (L,) σ: standard deviation of what the map leaves of S3's cells, reflectance.
         spread: (L,) τ.
+        scale: (L,) t.
         cells: (L,) cells behind it, as a sum of weights.
         evidence: logarithm of the evidence, summed over the bands.
     """
@@ -52,6 +62,7 @@ class BayesMap:
     covariance: np.ndarray
     noise: np.ndarray
     spread: np.ndarray
+    scale: np.ndarray
     cells: np.ndarray
     evidence: float
 
@@ -73,7 +84,7 @@ class BayesMap:
 
 
 def fit_bayes(
-    seen: np.ndarray, observed: np.ndarray, weights: np.ndarray, prior: UniversalMap
+    seen: np.ndarray, observed: np.ndarray, weights: np.ndarray, prior: SpectralPrior
 ) -> BayesMap:
     """Fit on coarse cells.
 
@@ -81,7 +92,7 @@ def fit_bayes(
         seen: (l, n) S2 in S3's cells, NaN where missing.
         observed: (L, n) S3, NaN where missing; a cell that lacks one band counts for the others.
         weights: (n,) inverse relative variance of the cells' errors; 0 leaves a cell out.
-        prior: the map without a scene.
+        prior: what is known of the map without the scene.
 
     Returns:
         The map; that of the prior for a band without a cell.
@@ -90,17 +101,16 @@ def fit_bayes(
         DataError: if the shapes disagree.
     """
     x, y = np.asarray(seen, np.float64).T, np.asarray(observed, np.float64).T
-    if x.shape[1:] + y.shape[1:] != prior.matrix.shape[::-1] or not len(x) == len(y) == len(
-        weights
-    ):
+    before = prior.mean
+    wanted = (before.shape[1] - 1, len(before))
+    if (*x.shape[1:], *y.shape[1:]) != wanted or not len(x) == len(y) == len(weights):
         raise DataError(
-            f"S2 has shape {seen.shape}, S3 {observed.shape}, the map {prior.matrix.shape}"
+            f"S2 has shape {seen.shape}, S3 {observed.shape}, the map is of {wanted} bands"
         )
     usable = np.isfinite(x).all(axis=1) & (weights > 0)
     features = np.column_stack([x, np.ones(len(x))])
-    before = np.column_stack([prior.matrix, prior.offset])
-    after, covariance = before.copy(), np.empty((len(before), x.shape[1] + 1, x.shape[1] + 1))
-    noise, spread, cells = np.empty((3, len(before)))
+    after, covariance = before.copy(), np.empty_like(prior.covariance)
+    noise, spread, scale, cells = np.empty((4, len(before)))
     evidence = 0.0
     for rows, bands in patterns(np.isfinite(y) & usable[:, None]):
         weight, a = weights[rows, None], features[rows]
@@ -110,20 +120,20 @@ def fit_bayes(
         fixed = 0.5 * np.log(weight).sum()
         cells[bands] = weight.sum()
         for k, b, s in zip(bands, cross.T, squares, strict=True):
-            solved = _posterior(before[k], gram, b, s, len(a))
+            solved = _posterior(_factors(before[k], prior.covariance[k]), gram, b, s, len(a))
             after[k] += solved.step
             covariance[k] = solved.covariance
-            noise[k], spread[k] = solved.noise, solved.spread
+            noise[k], spread[k], scale[k] = solved.noise, solved.spread, solved.scale
             evidence += solved.evidence + fixed
     spectral = SpectralMap(after[:, :-1], after[:, -1], np.full(len(after), np.nan))
-    return BayesMap(spectral, covariance, noise, spread, cells, evidence)
+    return BayesMap(spectral, covariance, noise, spread, scale, cells, evidence)
 
 
 def fit_bayes_cells(
     seen: np.ndarray,
     share: np.ndarray,
     observed: np.ndarray,
-    prior: UniversalMap,
+    prior: SpectralPrior,
     *,
     inside: np.ndarray | None = None,
 ) -> tuple[BayesMap, np.ndarray, np.ndarray]:
@@ -133,7 +143,7 @@ def fit_bayes_cells(
         seen: (l, y, x) S2 in S3's cells, NaN where missing.
         share: (y, x) in 0–1, how much of what a cell sees S2 has.
         observed: (L, y, x) S3, NaN where missing.
-        prior: the map without a scene.
+        prior: what is known of the map without the scene.
         inside: (y, x) in 0–1, how much of what a cell sees lies within S2's edges; beyond, S3
             was made by mirroring, or saw other ground: whichever has the higher evidence.
 
@@ -163,47 +173,61 @@ class _Posterior:
     covariance: np.ndarray
     noise: float
     spread: float
+    scale: float
     evidence: float
 
 
-def _posterior(
-    u: np.ndarray, gram: np.ndarray, cross: np.ndarray, squares: float, count: int
-) -> _Posterior:
-    """Of one band, averaged over τ and σ by the evidence.
+def _factors(u: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Of the prior's covariance for each candidate of t and τ, as B with B Bᵀ.
 
     Args:
         u: (l + 1,) prior coefficients and offset.
+        covariance: (l + 1, l + 1) from scene to scene.
+
+    Returns:
+        (t × τ, l + 1, l + 1).
+    """
+    wrong = np.append((GAIN * u[:-1]) ** 2, OFFSET**2 * (1 + u[:-1] @ u[:-1]))
+    own = np.diag(np.append(np.ones(len(u) - 1), 0))
+    scenes = np.square(SCALES)[:, None, None, None] * covariance
+    made = scenes + np.square(SPREADS)[:, None, None] * own + np.diag(wrong)
+    return np.linalg.cholesky(made.reshape(-1, len(u), len(u)))
+
+
+def _posterior(
+    factors: np.ndarray, gram: np.ndarray, cross: np.ndarray, squares: float, count: int
+) -> _Posterior:
+    """Of one band, averaged over t, τ and σ by the evidence.
+
+    Args:
+        factors: (t × τ, l + 1, l + 1) of the prior's covariance.
         gram: (l + 1, l + 1) AᵀA.
         cross: (l + 1,) Aᵀ(y − A u).
         squares: of y − A u.
         count: cells.
     """
     variance = NOISES**2
-    steps, evidences, bases = [], [], []
-    for tau in SPREADS:
-        scale = np.sqrt(np.append((GAIN * u[:-1]) ** 2 + tau**2, OFFSET**2 * (1 + u[:-1] @ u[:-1])))
-        values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
-        values = values.clip(0)[:, None]
-        along = (vectors.T @ (scale * cross))[:, None]
-        total = values + variance
-        misfit = np.maximum(squares - (along**2 / total).sum(axis=0), 0) / variance
-        volume = count * np.log(2 * np.pi * variance) + np.log1p(values / variance).sum(axis=0)
-        evidences.append(-0.5 * (volume + misfit))
-        base = scale[:, None] * vectors
-        bases.append((base, variance / total))
-        steps.append(base @ (along / total))
-    evidence, step = np.array(evidences), np.array(steps)
+    values, vectors = np.linalg.eigh(factors.transpose(0, 2, 1) @ gram @ factors)
+    values, base = values.clip(0)[..., None], factors @ vectors
+    along = (cross @ base)[..., None]
+    total = values + variance
+    misfit = np.maximum(squares - (along**2 / total).sum(axis=1), 0) / variance
+    volume = count * np.log(2 * np.pi * variance) + np.log1p(values / variance).sum(axis=1)
+    evidence = -0.5 * (volume + misfit)
+    step = base @ (along / total)  # (t × τ, l + 1, σ)
     best = evidence.max()
     probable = np.exp(evidence - best)
     whole = probable.sum()
     probable /= whole
-    mean = np.einsum("ts,tis->i", probable, step)
-    covariance = -np.outer(mean, mean)
-    for chance, each, (base, shrunk) in zip(probable, step, bases, strict=True):
-        covariance += (base * (shrunk @ chance)) @ base.T + (each * chance) @ each.T
+    chance = probable[:, None]
+    mean = (step * chance).sum(axis=(0, 2))
+    shrunk = (variance / total * chance).sum(axis=2, keepdims=True)
+    across = base @ (shrunk * base.transpose(0, 2, 1)) + (step * chance) @ step.transpose(0, 2, 1)
+    of_prior = probable.sum(axis=1).reshape(len(SCALES), len(SPREADS))
     return _Posterior(
-        mean, covariance,
+        mean, across.sum(axis=0) - np.outer(mean, mean),
         noise=float(np.exp(probable.sum(axis=0) @ np.log(NOISES))),
-        spread=float(np.exp(probable.sum(axis=1) @ np.log(SPREADS))),
+        spread=float(np.exp(of_prior.sum(axis=0) @ np.log(SPREADS))),
+        scale=float(np.exp(of_prior.sum(axis=1) @ np.log(SCALES))),
         evidence=float(best + np.log(whole) - np.log(evidence.size)),
     )  # fmt: skip

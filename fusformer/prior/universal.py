@@ -31,8 +31,6 @@ from trifuse.srf_data import SensorSRF, gaussian, integrate, load, names
 NOISE = 0.0015
 """Standard deviation that the map expects in the sharp bands, reflectance."""
 
-_DEFAULT = {"s2": "S2A_MSI", "s3": "S3A_SYN"}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
@@ -123,10 +121,7 @@ def universal_map(
         BandError: if nothing is known of a band's response.
     """
     table = training_moments() if moments is None else moments
-    to_s2, to_s3 = (
-        responses(bands, sensor or _DEFAULT[kind], table.nm)
-        for bands, sensor, kind in ((hr, s2, "s2"), (lr, s3, "s3"))
-    )
+    to_s2, to_s3 = sensor_responses(hr, lr, s2, s3, table.nm)
     mean, factor = table.mean.astype(np.float64), table.factor.astype(np.float64)
     sharp, coarse = to_s2 @ factor, to_s3 @ factor
     precision = np.linalg.inv(sharp @ sharp.T + noise**2 * np.eye(len(hr)))
@@ -135,6 +130,13 @@ def universal_map(
     centre = to_s2 @ mean
     offset = to_s3 @ mean - matrix @ centre
     return UniversalMap(matrix, offset, error, to_s2, centre, precision, table.limit)
+
+
+def sensor_responses(
+    hr: BandSet, lr: BandSet, s2: str | None, s3: str | None, nm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`responses` of the sharp and of the coarse bands; see :func:`universal_map`."""
+    return responses(hr, s2 or "S2A_MSI", nm), responses(lr, s3 or "S3A_SYN", nm)
 
 
 def responses(bands: BandSet, sensor: str, nm: np.ndarray) -> np.ndarray:
