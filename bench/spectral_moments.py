@@ -4,7 +4,7 @@
 
 Spectra of the ground are drawn from procedural scenes, whose materials follow physical models at
 any wavelength, without the errors of any sensor: all kinds of country, seeds 1000 and up, which
-serve nothing else. To them come mixtures of two, with shares that favour one of them
+serve for training alone. To them come mixtures of two, with shares that favour one of them
 (Beta(½, ½)), and of each the brightness varies by ×0.5–1.5. No measured scene is among them.
 
 Takes three minutes on one core.

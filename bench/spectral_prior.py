@@ -29,9 +29,8 @@ from trifuse.fusformer.card import software
 from trifuse.fusformer.prior.empirical_bayes import fit_bayes
 from trifuse.fusformer.prior.spectral_prior import (
     CELLS,
-    FEATURE,
+    LACKS,
     NOISE,
-    ROUGHNESS,
     STEPS,
     SceneSpectra,
     SpectralPrior,
@@ -130,7 +129,7 @@ def main() -> None:
             "lost_by_rank": float(f"{lost:.2g}"),
         },
         "learning": {
-            "roughness": ROUGHNESS, "feature_nm": FEATURE, "noise": NOISE, "cells": CELLS,
+            "lacks_nm": [list(lack) for lack in LACKS], "noise": NOISE, "cells": CELLS,
             "steps": STEPS,
         },
         "good_for": list(GOOD_FOR), "limits": list(LIMITS), "metrics": metrics,

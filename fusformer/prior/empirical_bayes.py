@@ -9,9 +9,9 @@ scene u, with covariance
 much more or less this scene does, τ what it has of its own, and S2's bands may be miscalibrated by
 2 % and 0.003. S3's cells y are normal around the map of S2 in these cells with variance σ². How
 far to go from the mean map (t, τ) and how much to believe the cells (σ) is told by the evidence
-p(y | t, τ, σ), band by band; the posterior is averaged over all three. So one cell moves the
-offset, and 10⁵ make the ordinary regression. Costs a few l × l decompositions per band, whatever
-the number of cells.
+p(y | t, τ, σ), band by band; the posterior is averaged over all three, where τ is as much less
+likely as it is larger, before the cells are seen. So one cell moves the offset, and 10⁵ make the
+ordinary regression. Costs a few l × l decompositions per band, whatever the number of cells.
 
 Sources: Lindley & Smith 1972, doi:10.1111/j.2517-6161.1972.tb00885.x (the hierarchical linear
 model); MacKay 1992, doi:10.1162/neco.1992.4.3.415 (evidence); Hoeting et al. 1999,
@@ -34,7 +34,8 @@ SCALES = (0.5, 1.0, 2.0, 4.0)
 """Candidates of t."""
 
 SPREADS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Candidates of τ, per unit of reflectance. All above 0, so that the covariance has an inverse."""
+"""Candidates of τ, per unit of reflectance, with prior chances as 1/τ: were they alike,
+scenes of eight cells would lose 0.1 dB. All are above 0, so that the covariance has an inverse."""
 
 NOISES = np.geomspace(1e-6, 1e-1, 41)
 """Candidates of σ, reflectance. Down to what float32 images of no noise leave: a floor of 1e-4
@@ -213,7 +214,8 @@ def _posterior(
     total = values + variance
     misfit = np.maximum(squares - (along**2 / total).sum(axis=1), 0) / variance
     volume = count * np.log(2 * np.pi * variance) + np.log1p(values / variance).sum(axis=1)
-    evidence = -0.5 * (volume + misfit)
+    rare = np.tile(np.log(SPREADS), len(SCALES))[:, None]
+    evidence = -0.5 * (volume + misfit) - rare
     step = base @ (along / total)  # (t × τ, l + 1, σ)
     best = evidence.max()
     probable = np.exp(evidence - best)
@@ -229,5 +231,5 @@ def _posterior(
         noise=float(np.exp(probable.sum(axis=0) @ np.log(NOISES))),
         spread=float(np.exp(of_prior.sum(axis=0) @ np.log(SPREADS))),
         scale=float(np.exp(of_prior.sum(axis=1) @ np.log(SCALES))),
-        evidence=float(best + np.log(whole) - np.log(evidence.size)),
+        evidence=float(best + np.log(whole) - np.log(len(NOISES) * np.exp(-rare).sum())),
     )  # fmt: skip

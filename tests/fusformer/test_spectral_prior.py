@@ -168,8 +168,8 @@ class TestSpectralPrior:
         assert card["trained_on"]["pixels"] and card["good_for"] and card["limits"]
         assert card["metrics"]["held_out"]["gain_db"] > 0
         assert card["learning"] == {
-            "roughness": learning.ROUGHNESS, "feature_nm": learning.FEATURE,
-            "noise": learning.NOISE, "cells": learning.CELLS, "steps": learning.STEPS,
+            "lacks_nm": [list(lack) for lack in learning.LACKS], "noise": learning.NOISE,
+            "cells": learning.CELLS, "steps": learning.STEPS,
         }  # fmt: skip
         means = spectra.mean @ spectra.basis.T
         assert means.shape == (120, len(spectra.nm)) and 0 < means.min() < means.max() < 1
