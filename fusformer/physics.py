@@ -167,7 +167,7 @@ class PhysicsRun:
 
     def deviation(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
         """See :class:`trifuse.fusformer.tiles.UncertainRun`."""
-        return self.chain.deviation(hrmsi)
+        return self.chain.deviation(window, hrmsi)
 
     @property
     def record(self) -> dict[str, Any]:

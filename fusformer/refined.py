@@ -22,6 +22,7 @@ import torch
 from trifuse.core import BandSet, Cube, CubeSource, DataError, Window, canonical_name
 from trifuse.fusformer.physics import Physics, PhysicsRun
 from trifuse.fusformer.prior.local import LocallyRestoredSource
+from trifuse.fusformer.prior.restored_errors import RestoredErrors
 from trifuse.fusformer.prior.restored_source import RestoredSource
 from trifuse.fusformer.refiner import BANDS, Refiner
 from trifuse.fusformer.refiner_weights import load_refiner
@@ -105,6 +106,15 @@ class RefinedSource(CubeSource):
                 part = Window(window.row + row, window.col + col, *size)
                 data[:, row : row + step, col : col + step] = self._part(part)
         return Cube(data[self.bands.indices(names)], cube.valid, cube.bands, cube.grid, self.meta)
+
+    @property
+    def errors(self) -> RestoredErrors:
+        """Those of the restored bands; the network leaves less."""
+        return self.restored.errors
+
+    def deviations(self, window: Window) -> np.ndarray:
+        """See :meth:`RestoredSource.deviations`; the network leaves less."""
+        return self.restored.deviations(window)
 
     def with_network(self, network: Refiner) -> RefinedSource:
         """The same view with another network; what is restored is shared."""

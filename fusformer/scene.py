@@ -18,20 +18,24 @@ from trifuse.core.resample import NO_SHIFT
 
 
 class SelectedBands(CubeSource):
-    """Some bands of a source, in an order of their own."""
+    """Some bands of a source, in an order of their own.
+
+    Attributes:
+        source: all of them.
+    """
 
     def __init__(self, source: CubeSource, names: Sequence[str]) -> None:
-        self._source = source
+        self.source = source
         self.name, self.grid, self.meta = source.name, source.grid, source.meta
         self.bands: BandSet = source.bands.select(source.bands.indices(names))
 
     def __reduce__(self) -> tuple:
         """Plain pieces: meta may be a proxy, which does not pickle."""
-        return SelectedBands, (self._source, self.bands.names)
+        return SelectedBands, (self.source, self.bands.names)
 
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
-        return self._source.read(window, self.bands.names if bands is None else bands)
+        return self.source.read(window, self.bands.names if bands is None else bands)
 
 
 class Scene:

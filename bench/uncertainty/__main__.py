@@ -3,13 +3,11 @@
     python -m bench uncertainty                       # on scenes that nothing was fitted on
     python -m bench.uncertainty --scenes jasper berlin --protocols clean real-world --method physics
     python -m bench.uncertainty --fit fusformer/prior/calibration.json
+    python -m bench.uncertainty --scenes potsdam --json bench/uncertainty/coverage.json --merge
 
-The factors of the calibration are fitted on procedural validation scenes: by S2 band, the error of
-the restoration over its posterior deviation (protocol real-world), for ``physics`` and, place by
-place, for ``refined``; by S3 band, what the map leaves
-on the pixels over what it leaves in the cells, and how large that gets at most (protocol clean).
-A normal distribution covers
-68.3 % and 95.0 % within 1 and 1.96 deviations.
+A normal distribution covers 68.3 % and 95.0 % within 1 and 1.96 deviations. Shares are means over
+the bands, with the least and the largest of them; those of dark and of bright pixels stand beside
+them, since these fail first on scenes that are unlike those of the fit.
 """
 
 from __future__ import annotations
@@ -22,85 +20,68 @@ from typing import Any
 import numpy as np
 
 from bench.fusion import scenes
-from trifuse.align import register
-from trifuse.core import MemorySource, write_json
-from trifuse.fusformer import Runtime, get_method
-from trifuse.fusformer.physics import placed
+from bench.uncertainty.draws import Draw, draw
+from bench.uncertainty.fitting import KINDS, WITHIN, by_band, fit
+from trifuse.core import write_json
 from trifuse.fusformer.prior.calibration import calibration
-from trifuse.fusformer.prior.chain import ChainRun
-from trifuse.fusformer.scene import Scene
-from trifuse.simulate import PROTOCOLS, Observed, observe
 
-WITHIN = (1.0, 1.96)
-KINDS = {"physics": "restoration", "refined": "local"}
-"""Methods, and what their factors are called."""
-
-CACHE = Path("out/uncertainty/scenes")
+FEWEST = 200
+"""Pixels of a kind in all draws below which nothing is said of it."""
 
 
-def fused(
-    scene: str, protocol: str, seed: int, method: str
-) -> tuple[Observed, ChainRun, np.ndarray]:
-    """A draw, the fitted chain and the restored pixels."""
-    how: Any = get_method(method)
-    views = scenes.load_views(scene, CACHE)
-    seen = observe(views.s2, views.s3, 10, PROTOCOLS[protocol], seed)
-    view = how.view(MemorySource(seen.hrmsi, scene), Runtime("cpu"))
-    coarse = MemorySource(seen.lrhsi, "coarse")
-    shift, psf = placed(register(view, coarse, psf=seen.psf), seen.psf)
-    both = Scene(view, coarse, view.bands.names, coarse.bands.names, psf, shift)
-    chain = how.prepare(both, Runtime("cpu")).chain
-    return seen, chain, both.read_filled(both.grid.whole)[0]
+def covered(each: Draw) -> tuple[dict[str, tuple[np.ndarray, int]], float]:
+    """What the deviations of a draw hold.
 
-
-def fit(names: list[str]) -> dict[str, Any]:
-    """Medians over scenes, and of ``most`` the largest."""
-    of_map, most = [], []
-    restored: dict[str, list[np.ndarray]] = {m: [] for m in KINDS}
-    for name in names:
-        seen, chain, pixels = fused(name, "clean", 0, "physics")
-        off = rms(left(seen, chain, pixels))
-        of_map.append(off / np.maximum(chain.model, 1e-6))
-        most.append(np.maximum(off / chain.universal.error, 1))
-        for method, errors in restored.items():
-            seen, chain, pixels = fused(name, "real-world", 0, method)
-            told = chain.scene.s2.meta["restoration"]["deviation"]
-            own = np.array([told[n] for n in seen.hrmsi.bands.names])
-            errors.append(rms(seen.sharp.masked() - pixels) / own)
-    fine, coarse = seen.hrmsi.bands.names, seen.truth.bands.names
-    return {
-        **{KINDS[m]: by_band(fine, np.median(e, axis=0)) for m, e in restored.items()},
-        "map": by_band(coarse, np.median(of_map, axis=0)),
-        "most": by_band(coarse, np.max(most, axis=0)),
-        "source": f"{len(names)} procedural scenes, {names[0]} to {names[-1]}",
-    }  # fmt: skip
-
-
-def by_band(names: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
-    return {n: round(float(v), 2) for n, v in zip(names, values, strict=True)}
-
-
-def left(seen: Observed, chain: ChainRun, pixels: np.ndarray) -> np.ndarray:
-    """Truth less the result: (L, y, x)."""
-    return np.asarray(seen.truth.masked() - chain(chain.scene.grid.whole, pixels))
-
-
-def rms(values: np.ndarray) -> np.ndarray:
-    """Over the pixels of each band."""
-    return np.asarray(np.sqrt(np.nanmean(np.square(values), axis=(1, 2))))
-
-
-def covered(
-    scene: str, protocol: str, seed: int, method: str
-) -> tuple[np.ndarray, float, tuple[str, ...]]:
-    """(2, L) share of the pixels within 1 and 1.96 deviations, and the share called strange."""
-    seen, chain, pixels = fused(scene, protocol, seed, method)
-    told = chain.deviation(pixels)
-    off = np.abs(left(seen, chain, pixels)) / told[:-1]
+    Returns:
+        Of all, dark and bright pixels: (2, L) per cent within 1 and 1.96 deviations, and how many
+        pixels they are; and the share that is called strange, per cent.
+    """
+    told = each.chain.deviation(each.whole, each.pixels)
+    off = np.abs(each.left) / told[:-1]
     known = np.isfinite(off)
-    shares = [np.where(known, off <= w, 0).sum(axis=(1, 2)) / known.sum(axis=(1, 2))
-              for w in WITHIN]  # fmt: skip
-    return np.array(shares), float((told[-1] > 1).mean()), seen.truth.bands.names
+    shares = {}
+    for kind, there in (("all", np.True_), ("dark", each.dark), ("bright", each.bright)):
+        counted = known & there
+        count = np.maximum(counted.sum(axis=(1, 2)), 1)
+        within = [(counted & (off <= w)).sum(axis=(1, 2)) / count for w in WITHIN]
+        shares[kind] = 100 * np.array(within), int(counted.any(axis=0).sum())
+    return shares, 100 * float((told[-1] > 1).mean())
+
+
+def row(scene: str, protocol: str, method: str, seeds: int) -> dict[str, Any]:
+    """Coverage over draws of a scene."""
+    draws = [draw(scene, protocol, s, method) for s in range(seeds)]
+    found = [covered(d) for d in draws]
+    names = draws[0].seen.truth.bands.names
+    out: dict[str, Any] = {"scene": scene, "protocol": protocol, "method": method}
+    for kind in ("all", "dark", "bright"):
+        count = sum(shares[kind][1] for shares, _ in found)
+        if count < FEWEST:
+            continue
+        weights = [shares[kind][1] for shares, _ in found]
+        mean = np.average([shares[kind][0] for shares, _ in found], axis=0, weights=weights)
+        if kind == "all":
+            keyed = zip(WITHIN, mean, strict=True)
+            out |= {f"within_{w:g}": by_band(names, s) for w, s in keyed}
+        else:
+            out[kind] = {"share": round(count / sum(d.dark.size for d in draws), 3),
+                         **{f"within_{w:g}": round(float(s.mean()), 2)
+                            for w, s in zip(WITHIN, mean, strict=True)}}  # fmt: skip
+    out["strange"] = round(float(np.mean([s for _, s in found])), 2)
+    return out
+
+
+def line(found: dict[str, Any]) -> str:
+    """A row as text."""
+    parts = []
+    for w in WITHIN:
+        values = list(found[f"within_{w:g}"].values())
+        parts.append(f"{np.mean(values):5.1f} ({min(values):5.1f}–{max(values):5.1f})")
+    for kind in ("dark", "bright"):
+        own = found.get(kind)
+        parts.append("" if own is None else f"{own['within_1']:5.1f} {own['within_1.96']:5.1f}")
+    return (f"{found['scene']:20} {found['protocol']:13} {parts[0]:>20} {parts[1]:>20} "
+            f"{parts[2]:>12} {parts[3]:>12} {found['strange']:6.2f} %")  # fmt: skip
 
 
 def main() -> None:
@@ -111,6 +92,7 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", default=["clean", "real-world", "native-noise"])
     parser.add_argument("--method", default="refined", choices=KINDS)
     parser.add_argument("--json", type=Path, help="also write the shares here")
+    parser.add_argument("--merge", action="store_true", help="keep the file's rows of other scenes")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--per-band", action="store_true")
     options = parser.parse_args()
@@ -120,30 +102,24 @@ def main() -> None:
         print(json.dumps(value, indent=1))
         return
     print(f"calibrated on {calibration().source}")
-    print(
-        f"{'scene':24} {'protocol':14} within 1: mean (bands)    within 1.96: mean (bands) strange"
-    )
-    rows: list[dict[str, Any]] = []
+    print(f"{'scene':20} {'protocol':13} {'within 1: mean':>20} {'within 1.96: mean':>20} "
+          f"{'dark pixels':>12} {'bright':>12} strange")  # fmt: skip
+    rows = []
     for scene in options.scenes:
         for protocol in options.protocols:
             silent = protocol in ("clean", "sharp-as-blurred")
-            draws = [
-                covered(scene, protocol, s, options.method)
-                for s in range(1 if silent else options.seeds)
-            ]
-            shares = 100 * np.mean([d[0] for d in draws], axis=0)
-            parts = [f"{s.mean():5.1f} ({s.min():5.1f}–{s.max():5.1f})" for s in shares]
-            rows.append({"scene": scene, "protocol": protocol, "method": options.method,
-                         **{f"within_{w:g}": by_band(draws[0][2], s)
-                            for w, s in zip(WITHIN, shares, strict=True)}})  # fmt: skip
-            strange = 100 * np.mean([d[1] for d in draws])
-            print(f"{scene:24} {protocol:14} {parts[0]:>22} {parts[1]:>28} {strange:7.2f} %",
-                  flush=True)  # fmt: skip
+            rows.append(row(scene, protocol, options.method, 1 if silent else options.seeds))
+            print(line(rows[-1]), flush=True)
             if options.per_band:
-                for name, one, two in zip(draws[0][2], *shares, strict=True):
+                shares = (rows[-1][f"within_{w:g}"] for w in WITHIN)
+                for (name, one), two in zip(*(s.items() for s in shares), strict=True):
                     print(f"    {name:6} {one:5.1f} {two:5.1f}")
     if options.json:
-        write_json(options.json, rows, overwrite=True)
+        kept = []
+        if options.merge and options.json.is_file():
+            kept = [r for r in json.loads(options.json.read_text(encoding="utf-8"))
+                    if r["scene"] not in options.scenes]  # fmt: skip
+        write_json(options.json, kept + rows, overwrite=True)
 
 
 if __name__ == "__main__":

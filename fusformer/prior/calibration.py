@@ -1,23 +1,25 @@
 """How much larger errors are than the closed forms say, by band: fitted on procedural scenes.
 
-The restoration's posterior knows stationary fields of one covariance, whether bands are restored
-under it or place by place, and coarse cells show a part of what a linear map leaves on the pixels.
-Both are made good by factors per band
-(``bench/uncertainty`` fits them and tells what they cover on scenes that it did not see).
+The restoration's posterior knows Gaussian detail alone (:mod:`restored_errors`), the spectral map's
+takes cells as free of errors of the sharp bands, of the shift and of the PSF
+(:mod:`empirical_bayes`), and what no linear map can do is known of usual spectra
+(:mod:`map_errors`). All are made good by factors (``bench/uncertainty`` fits them and tells what
+they cover on scenes that it did not see).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from statistics import median
+from typing import Any
 
 import numpy as np
 
-from trifuse.core import CubeSource, canonical_name
+from trifuse.core import canonical_name
 
 
 class Factors:
@@ -38,17 +40,21 @@ class Calibration:
 
     Attributes:
         restoration: by S2 band, error of a restored band over its posterior deviation.
-        local: likewise where bands are restored place by place (the deviation is the same).
-        map: by S3 band, what the map leaves on pixels over what it leaves in cells.
-        most: by S3 band, what any scene's map leaves on pixels over what the universal one leaves
-            of its own spectra, at most; at least 1.
+        local: likewise where bands are restored place by place.
+        map: error of the map's numbers over their posterior deviation.
+        usual: by S3 band, what a scene's map leaves on pixels that are as its cells are over what
+            the universal one leaves of usual spectra.
+        growth: by S3 band, exponent with which that grows with the distance from the cells.
+        finer: by S3 band, what the map leaves on such pixels over what it leaves in cells.
         source: what they were fitted on.
     """
 
     restoration: Factors
     local: Factors
-    map: Factors
-    most: Factors
+    map: float
+    usual: Factors
+    growth: Factors
+    finer: Factors
     source: str
 
 
@@ -57,17 +63,17 @@ def calibration() -> Calibration:
     """The factors that come with the package."""
     file = files("trifuse.fusformer.prior").joinpath("calibration.json")
     values = json.loads(file.read_text(encoding="utf-8"))
-    kinds = ("restoration", "local", "map", "most")
-    return Calibration(**{k: Factors(values[k]) for k in kinds}, source=values["source"])
+    by_band = ("restoration", "local", "usual", "growth", "finer")
+    return Calibration(
+        **{k: Factors(values[k]) for k in by_band}, map=values["map"], source=values["source"]
+    )
 
 
-def restored_deviation(s2: CubeSource) -> np.ndarray:
-    """Standard deviation of the errors of a view's bands: (l,) reflectance; 0 where not known."""
-    about = s2.meta.get("restoration", {})
-    told = about.get("deviation", {})
-    own = np.array([told.get(n, 0.0) for n in s2.bands.names], np.float64)
+def restored_factors(meta: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
+    """Factors of the deviations of a view's bands, by its metadata: (l,); 1 where not restored."""
+    about = meta.get("restoration", {})
     if not about.get("restored"):
-        return own
+        return np.ones(len(names))
     known = calibration()
     factors = known.local if about.get("by_place") else known.restoration
-    return own * [factors(n) for n in s2.bands.names]
+    return np.array([factors(n) for n in names])

@@ -8,24 +8,24 @@ The sharp image is taken to be as sharp as its pixels in every band: it is resto
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from trifuse.align import cells_inside
 from trifuse.core import Window, fill_nearest
-from trifuse.fusformer.prior.calibration import calibration, restored_deviation
+from trifuse.fusformer.prior.calibration import calibration, restored_factors
 from trifuse.fusformer.prior.empirical_bayes import BayesMap, fit_bayes_cells
+from trifuse.fusformer.prior.map_errors import MapErrors, ground_of, map_errors
 from trifuse.fusformer.prior.residual import residual_weights
+from trifuse.fusformer.prior.restored_errors import Restored, mapped_variance
 from trifuse.fusformer.prior.spectral_prior import spectral_prior
 from trifuse.fusformer.prior.universal import UniversalMap, universal_map
 from trifuse.fusformer.scene import Scene
 
-PRIOR_CELLS = 30.0
-"""Cells that the universal map's own error counts for in the error of a scene's map."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ChainRun:
     """The fitted chain; a :data:`TileRun`, finite everywhere.
 
@@ -36,6 +36,7 @@ class ChainRun:
         residual: (L, h, w) float32, what is added back, in coarse cells; None for nothing.
         weights: (L,) share of the residual that it is.
         model: (L,) standard deviation of what is left of the cells and is no noise, reflectance.
+        telling: (L,) share of what is left that this is, 0–1.
     """
 
     scene: Scene
@@ -44,41 +45,62 @@ class ChainRun:
     residual: np.ndarray | None
     weights: np.ndarray
     model: np.ndarray
+    telling: np.ndarray
 
     def __call__(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
         """See :data:`TileRun`."""
         mapped = self.fit.spectral.apply(hrmsi)
         return mapped if self.residual is None else mapped + self.scene.moved(self.residual, window)
 
-    def deviation(self, hrmsi: np.ndarray) -> np.ndarray:
+    def deviation(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
         """Standard deviations, then strangeness: (L + 1, y, x) float32.
 
+        Errors of the sharp bands go together, and through the map as they do; the map's numbers
+        are uncertain; and there is what no linear map can do.
+
         Args:
-            hrmsi: (l, y, x) finite sharp pixels.
+            window: of the scene.
+            hrmsi: (l, y, x) its finite sharp pixels.
         """
         strange = self.universal.strangeness(hrmsi) / self.universal.limit
-        variance = self.fit.variance(hrmsi) + self.constant.astype(np.float32)[:, None, None]
+        variance = self.map_errors.variance(hrmsi)
+        variance += calibration().map ** 2 * self.fit.variance(hrmsi)
+        variance += mapped_variance(
+            self.fit.spectral.matrix, self._sharp_covariance, self._sharp_deviation(window)
+        )
         return np.concatenate([np.sqrt(variance), strange[None].astype(np.float32)])
 
-    @property
-    def constant(self) -> np.ndarray:
-        """(L,) variance that is the same for all pixels: of the sharp bands, and of the map.
-
-        What a linear map cannot do shows in the cells, κ times smaller than on the pixels: what is
-        left of them and goes on from cell to cell is of that kind; what does not may be, up to
-        what the universal map leaves of its own spectra. Few cells say little of it: they are
-        fitted too well, so the latter counts for ``PRIOR_CELLS``.
-        """
-        known, names = calibration(), self.scene.bands.names
-        scale, most = (np.array([table(n) for n in names]) for table in (known.map, known.most))
-        usual = self.universal.error
-        found = scale * np.maximum(self.model, np.minimum(self.fit.noise, usual / scale))
-        found = np.minimum(found, most * usual)  # noise that is taken for the map's error ends here
-        cells = self.fit.cells
-        of_map = (PRIOR_CELLS * usual**2 + cells * found**2) / (PRIOR_CELLS + cells)
-        return np.asarray(
-            self.fit.spectral.matrix**2 @ restored_deviation(self.scene.s2) ** 2 + of_map
+    @cached_property
+    def map_errors(self) -> MapErrors:
+        """What the map cannot do; looks at the scene's cells when it is first asked for."""
+        ground = ground_of(*self.scene.hr_coarse, self.universal, self._sharp_covariance)
+        return map_errors(
+            ground, self.scene.bands.names, self.universal.error, self.model, self.telling
         )
+
+    @cached_property
+    def _sharp_covariance(self) -> np.ndarray:
+        """(l, l) of the sharp bands' errors."""
+        view, own = self.scene.s2.source, self.scene.s2.bands.names
+        factors = restored_factors(view.meta, own)
+        if isinstance(view, Restored):
+            numbers = view.bands.indices(own)
+            found: np.ndarray = view.errors.covariance[np.ix_(numbers, numbers)]
+            return found * np.outer(factors, factors)
+        told = view.meta.get("restoration", {}).get("deviation", {})
+        return np.asarray(np.diag([told.get(n, 0.0) ** 2 for n in own]))
+
+    def _sharp_deviation(self, window: Window) -> np.ndarray:
+        """(l, y, x), or (l, 1, 1) where all pixels have the same."""
+        view, own = self.scene.s2.source, self.scene.s2.bands.names
+        if not isinstance(view, Restored):
+            same: np.ndarray = np.sqrt(self._sharp_covariance.diagonal())[:, None, None]
+            return same
+        ground = self.scene.pair.s2_window
+        there = view.deviations(window.shift(ground.row, ground.col))
+        factors = restored_factors(view.meta, own).astype(np.float32)
+        deviation: np.ndarray = there[view.bands.indices(own)] * factors[:, None, None]
+        return deviation
 
     @property
     def record(self) -> dict[str, Any]:
@@ -121,5 +143,5 @@ def chain_prior(scene: Scene, *, residual: bool = True, s3_noise: float | None =
         added = fill_nearest(left) * weights.astype(np.float32)[:, None, None]
     return ChainRun(
         scene, fit, universal, added, weights if residual else np.zeros(len(left)),
-        np.sqrt(telling * power),
+        np.sqrt(telling * power), telling,
     )  # fmt: skip

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import CubeSource
+from trifuse.core import CubeSource, Window
 from trifuse.fusformer.prior.blockwise import BLOCK, BlockwiseSource, Solver
 from trifuse.fusformer.prior.restoration import BlockRestorer
+from trifuse.fusformer.prior.restored_errors import REACH, RestoredErrors, restored_errors
 from trifuse.fusformer.prior.scene_statistics import Statistics
 from trifuse.fusformer.prior.sharpness import Sharpness, sharpness_of
 from trifuse.fusformer.prior.sharpness_check import learn
@@ -48,6 +49,7 @@ class RestoredSource(BlockwiseSource):
         self.sharpness, self.statistics = sharpness, statistics
         self._device = Runtime(device).torch_device
         self.meta = {**source.meta, **sharpened_meta(source, sharpness, "restoration")}
+        self._errors: RestoredErrors | None = None
 
     @property
     def deviation(self) -> np.ndarray:
@@ -56,6 +58,29 @@ class RestoredSource(BlockwiseSource):
         assert isinstance(restorer, BlockRestorer)
         deviation: np.ndarray = restorer.deviation
         return deviation
+
+    @property
+    def errors(self) -> RestoredErrors:
+        """Those of the restored bands; learnt when they are first asked for."""
+        if self._errors is None:
+            self._errors = restored_errors(self.sharpness, self.statistics)
+        return self._errors
+
+    def deviations(self, window: Window) -> np.ndarray:
+        """Standard deviations of the errors at each pixel: (l, y, x) float32, finite everywhere.
+
+        Seen in the restored pixels around; no window changes them by more than rounding.
+
+        Args:
+            window: of the scene.
+        """
+        top, left = max(window.row - REACH, 0), max(window.col - REACH, 0)
+        bottom = min(window.row + window.height + REACH, self.grid.height)
+        right = min(window.col + window.width + REACH, self.grid.width)
+        around = self.read(Window(top, left, bottom - top, right - left)).data
+        deviation = self.errors.deviation(around)
+        rows, cols = window.shift(-top, -left).slices
+        return deviation[:, rows, cols]
 
     def _solver(self) -> Solver:
         return BlockRestorer(self.block_shape, self.sharpness, self.statistics, self._device)

@@ -20,7 +20,7 @@ from trifuse.core import (
 from trifuse.fusformer import Runtime, get_method
 from trifuse.fusformer.physics import Physics
 from trifuse.fusformer.prior import RestoredSource, learn, sharpness_of
-from trifuse.fusformer.prior.calibration import restored_deviation
+from trifuse.fusformer.prior.calibration import restored_factors
 from trifuse.fusformer.refined import SHIPPED, Refined, RefinedSource, refine_turned
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
 from trifuse.fusformer.refiner_weights import RefinerCard, load_refiner, save_refiner
@@ -192,9 +192,11 @@ def test_the_method_refines_blurred_images_alone(tmp_path):
     assert view.meta["restoration"]["restored"]
     assert method.view(view, Runtime("cpu")) is view
     plain = Refined(network="none").view(source, Runtime("cpu"))
-    stationary = restored_deviation(Physics().view(source, Runtime("cpu")))
-    by_place = restored_deviation(plain)
+    stationary = restored_factors(Physics().view(source, Runtime("cpu")).meta, BANDS)
+    by_place = restored_factors(plain.meta, BANDS)
     assert (by_place > 0).all() and (by_place < stationary).all()
+    window = Window(5, 9, 20, 30)
+    np.testing.assert_array_equal(view.deviations(window), plain.deviations(window))
     again = pickle.loads(pickle.dumps(view))
     np.testing.assert_array_equal(again.read().data, view.read().data)
     assert np.nanmax(np.abs(view.read().data - plain.read().data)) > 0
