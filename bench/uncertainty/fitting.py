@@ -1,7 +1,7 @@
 """The factors of the calibration, fitted on procedural validation scenes.
 
-Each scene counts whole and with two blocks of the size of the real ones, one of them partly water:
-a map that few cells made is off by more, and most of a large scene's pixels lie far from edges.
+Each scene counts half as a whole and half with two blocks of the size of the real ones, one of them
+partly water: statistics and maps that few pixels and cells made are off by more.
 Every draw has other errors. A factor is such that 68.3 % and 95 % of the errors lie within 1 and
 1.96 deviations, as nearly as one factor can make it (the geometric mean of both), and the mean of
 its logarithm over the draws.
@@ -43,6 +43,12 @@ def fit(names: Sequence[str]) -> dict[str, Any]:
     where: list[tuple[str, int, Any]] = []
     for i, name in enumerate(names):
         where += [(name, i + 100 * k, b) for k, b in enumerate((None, *blocks(name)))]
+    weights = [2.0 if b is None else 1.0 for *_, b in where]
+
+    def typical(logarithms: list[np.ndarray]) -> np.ndarray:
+        values = np.ma.masked_invalid(np.array(logarithms))
+        return np.asarray(np.exp(np.ma.average(values, axis=0, weights=weights)))
+
     clean = [draw(n, "clean", s, "physics", b) for n, s, b in where]
     fine, coarse = clean[0].seen.hrmsi.bands.names, clean[0].seen.truth.bands.names
     growth = growth_of(clean)
@@ -53,12 +59,12 @@ def fit(names: Sequence[str]) -> dict[str, Any]:
         usual.append(np.log(sigma / chain.universal.error))
         known = (chain.telling > CERTAIN) & (chain.model > 0)
         finer.append(np.log(np.where(known, sigma / np.maximum(chain.model, 1e-9), np.nan)))
-    found = {"usual": np.exp(np.mean(usual, axis=0)), "finer": np.exp(np.nanmean(finer, axis=0))}
+    found = {"usual": typical(usual), "finer": typical(finer)}
     own = {}
     for method, kind in KINDS.items():
         restored = [draw(n, "real-world", s, method, b, **LOCAL.get(method, {}))
                     for n, s, b in where]  # fmt: skip
-        own[kind] = np.exp(np.mean([np.log(restored_scale(d)) for d in restored], axis=0))
+        own[kind] = typical([np.log(restored_scale(d)) for d in restored])
     return {
         **{k: by_band(fine, v) for k, v in own.items()},
         "map": map_factor(restored, growth, found["usual"]),
