@@ -152,7 +152,7 @@ def fuse(
         method: ``bicubic``, ``regression``, ``network`` or a method of :mod:`trifuse.fusformer`;
             default: ``network`` if weights are given, else ``refined``.
         weights: safetensors of a trained network; with ``refined``: of the one that refines its
-            bands, or ``shipped`` for that which comes along.
+            bands in place of that which comes along, or ``none`` for no network.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
         sharpness: of S2's bands, for methods that restore them: ``auto`` (the default) goes by
             the metadata, checked against the pixels; ``sharp`` restores nothing; ``1:2:6`` are
@@ -244,6 +244,7 @@ def fuse(
         given = sharp
         if isinstance(how, Sharpening):
             sharp = how.view(sharp, Runtime(device, precision))
+            record["model"] = model_record(how, weights, sharp)
         place = place_s3(sharp, coarse, how, psf, coregister)
         record["registration"], record["psf_sigma_cells"] = place.record, place.psf.sigma
         registered = time.perf_counter() - start

@@ -11,7 +11,7 @@ from typing import Any
 
 from trifuse.core import CubeSource, sha256
 from trifuse.fusformer import Method, Network, SelfCheck
-from trifuse.fusformer.refined import Refined, weights_of
+from trifuse.fusformer.refined import Refined, RefinedSource, weights_of
 from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.matching import Match, other_instrument
 from trifuse.srf_data import load, names
@@ -73,9 +73,20 @@ def about_record(source: CubeSource) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def model_record(how: Method, weights: Path | str | None) -> dict[str, Any] | None:
-    """The card of a network with the digest of its weights; None for other methods."""
-    if isinstance(how, Refined) and how.network != "none":
+def model_record(
+    how: Method, weights: Path | str | None, view: CubeSource | None = None
+) -> dict[str, Any] | None:
+    """The card of a network with the digest of its weights; None for other methods.
+
+    Args:
+        how: the method.
+        weights: that it was given.
+        view: what it made of the sharp image; None before it is made. A network that refines has
+            no part in an image that was not restored.
+    """
+    if isinstance(how, Refined):
+        if how.network == "none" or (view is not None and not isinstance(view, RefinedSource)):
+            return None
         path = weights_of(how.network)
         return {**load_refiner(path)[1].to_json(), "sha256": sha256(path)}
     if not isinstance(how, Network):

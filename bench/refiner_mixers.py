@@ -41,18 +41,18 @@ from trifuse.train.refining_data import (
     observe_restored,
 )
 
+PAIRS = {"width": 64, "shuffle": 2}
+
 NETWORKS: dict[str, tuple[RefinerConfig, float]] = {
-    "dense convolution 3×3, 64 × 6, 2×2 pixels a token": (RefinerConfig(), 1e-3),
-    "gated depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
-        RefinerConfig(mixer="dwconv", norm=True), 2e-3),
-    "gated depth-wise convolution 7×7, 40 × 6, 1 pixel": (
-        RefinerConfig(mixer="dwconv", norm=True, width=40, shuffle=1), 2e-3),
-    "window attention 8×8, 64 × 6, 2×2 pixels": (
-        RefinerConfig(mixer="window", norm=True), 1e-3),
+    "dense convolution 3×3, 64 × 6, 2×2 pixels a token": (
+        RefinerConfig(mixer="conv", norm=False, **PAIRS), 1e-3),
+    "gated depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (RefinerConfig(**PAIRS), 2e-3),
+    "gated depth-wise convolution 7×7, 40 × 6, 1 pixel": (RefinerConfig(), 2e-3),
+    "window attention 8×8, 64 × 6, 2×2 pixels": (RefinerConfig(mixer="window", **PAIRS), 1e-3),
     "channel attention + depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
-        RefinerConfig(mixer="channel", norm=True), 1e-3),
+        RefinerConfig(mixer="channel", **PAIRS), 1e-3),
     "spectral tokens (8 a pixel) + depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
-        RefinerConfig(mixer="spectral", norm=True, heads=8), 1e-3),
+        RefinerConfig(mixer="spectral", heads=8, **PAIRS), 1e-3),
 }  # fmt: skip
 """Networks and their learning rates."""
 
@@ -128,14 +128,18 @@ def kinds(pool: RefiningPool) -> list[int]:
     return [k for _, k in order][: known.get("first") or None]
 
 
-class Jasper:
-    """Four draws of the protocol on the real scene, as a pool."""
+class Seen:
+    """Four draws of the protocol on a real scene, as a pool."""
 
-    def __init__(self) -> None:
+    def __init__(self, scene: str) -> None:
         from bench.fusion.scenes import load_views
 
-        image = load_views("jasper-whole").s2.select(BANDS).data[:, :96, :96]
-        made = [observe_restored(image, VALIDATION, np.random.default_rng(s)) for s in range(4)]
+        image = load_views(scene).s2.select(BANDS).data[:, :96, :96]
+        height, width = (n - n % 6 for n in image.shape[1:])
+        made = [
+            observe_restored(image[:, :height, :width], VALIDATION, np.random.default_rng(s))
+            for s in range(4)
+        ]
         self._planes = [planes for planes, _ in made]
         self._about = [about for _, about in made]
 
@@ -165,7 +169,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pool: Any = Joined([options.pool, *options.more], options.bent)
     task = RefinerTask(RefinerTrainConfig(), pool, RefiningPool(options.validation))
-    real = RefinerTask(RefinerTrainConfig(), pool, Jasper())  # type: ignore[arg-type]
+    real = RefinerTask(RefinerTrainConfig(), pool, Seen("jasper-whole"))  # type: ignore[arg-type]
     rows = []
     for number, (name, (config, rate)) in enumerate(NETWORKS.items(), start=1):
         if options.only and number not in options.only:

@@ -44,7 +44,7 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
 @click.option("--method", cls=MethodOption, metavar="NAME",
               help="Default: network with --weights, else refined.")  # fmt: skip
 @click.option("--weights", type=PATH, help="Of a trained network (safetensors); for "
-              "refined: of its refiner, or shipped.")  # fmt: skip
+              "refined: of another refiner, or none.")  # fmt: skip
 @click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
               help="Modulation transfer of the coarse sensor at Nyquist.")  # fmt: skip
 @click.option("--sharpness", metavar="HOW",

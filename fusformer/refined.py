@@ -2,16 +2,15 @@
 
 The chain of :mod:`trifuse.fusformer.physics` with two steps more between the restoration and the
 spectral map: the restoration is solved again with the statistics of each place
-(:mod:`trifuse.fusformer.prior.local`), and where weights are given a
-network that has learnt what such fields look like corrects what is left
-(:mod:`trifuse.fusformer.refiner`). Where the restoration is off, because the
-bands are sharp, so are both.
+(:mod:`trifuse.fusformer.prior.local`), and a network that has learnt what such fields look like
+corrects what is left (:mod:`trifuse.fusformer.refiner`), as far as its corrections prove right in
+this scene one scale down (:mod:`trifuse.fusformer.trust`). Where the restoration is off, because
+the bands are sharp, so are all three.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from trifuse.core import BandSet, Cube, CubeSource, DataError, Window, canonical_name
+from trifuse.core import BandSet, CubeSource, DataError, Window, canonical_name
+from trifuse.fusformer.one_scale_down import Lesson
 from trifuse.fusformer.physics import Physics, PhysicsRun
+from trifuse.fusformer.prior.blockwise import LatticeSource, Span
 from trifuse.fusformer.prior.local import LocallyRestoredSource
 from trifuse.fusformer.prior.restored_errors import RestoredErrors
 from trifuse.fusformer.prior.restored_source import RestoredSource
@@ -28,18 +29,19 @@ from trifuse.fusformer.refiner import BANDS, Refiner
 from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.fusformer.runtime import Runtime
 from trifuse.fusformer.scene import Scene
+from trifuse.fusformer.trust import trusted_share
 
 SHIPPED = Path(__file__).with_name("shipped") / "refiner.safetensors"
 """Weights that come along; their card beside them says what they are good for."""
 
-MOST = 512
-"""Pixels along a side that the network sees at once, halo included, if its reach is finite."""
+BLOCK = 384
+"""Pixels along a side of what the network makes at once; it sees its halo beyond them."""
 
 
-class RefinedSource(CubeSource):
-    """Restored bands, refined as they are read; other bands than Sentinel-2's stay as restored.
+class RefinedSource(LatticeSource):
+    """Restored bands, refined block by block; other bands than Sentinel-2's stay as restored.
 
-    Windows are computed with the network's halo, so no window changes a pixel by more than
+    Blocks are computed with the network's halo, so where they lie changes no pixel by more than
     rounding. Pixels without value are shown to the network as the scene's mean.
 
     Args:
@@ -53,6 +55,7 @@ class RefinedSource(CubeSource):
         restored: the restored image.
         network: in evaluation mode.
         slots: number of a band → its plane in the network.
+        share: (l,) of the network's corrections that are heeded; 1 until it is set.
 
     Raises:
         DataError: if the network's reach is not finite, or no band is one of Sentinel-2's.
@@ -67,16 +70,14 @@ class RefinedSource(CubeSource):
         device: str = "auto",
         flips: bool = False,
     ) -> None:
-        self.restored, self._raw = restored, raw
-        self.name, self.grid, self.bands, self.meta = (
-            restored.name, restored.grid, restored.bands, restored.meta,
-        )  # fmt: skip
         planes = {n: i for i, n in enumerate(BANDS)}
-        at = [planes.get(canonical_name(n), -1) for n in self.bands.names]
+        at = [planes.get(canonical_name(n), -1) for n in restored.bands.names]
         self.slots = {i: slot for i, slot in enumerate(at) if slot >= 0}
         self._numbers, self._slots = list(self.slots), list(self.slots.values())
         if network.halo is None or not self._numbers:
-            raise DataError("bands that no network of finite reach can refine", where=self.name)
+            raise DataError("bands that no network of finite reach can refine", where=restored.name)
+        super().__init__(restored, network.alignment, BLOCK, 0, restored.sharpness.origin)
+        self.restored, self._raw = restored, raw
         self._halo, self._step = network.halo, network.alignment
         self._flips = flips
         self._runtime = Runtime(device)
@@ -90,22 +91,9 @@ class RefinedSource(CubeSource):
         present[0, self._slots] = 1.0
         self._deviation, self._present = deviation.to(place), present.to(place)
         self._mean = restored.statistics.mean.astype(np.float32)[:, None, None]
+        self.share = np.ones(len(self.bands), np.float32)
         row, col = restored.sharpness.origin
         self._origin = row % self._step, col % self._step
-
-    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
-        """See :meth:`CubeSource.read`."""
-        window = self.grid.whole if window is None else window
-        names = self.bands.names if bands is None else tuple(bands)
-        cube = self.restored.read(window, names)
-        data = np.empty((len(self.bands), *window.shape), np.float32)
-        step = max(self._step, MOST - 2 * self._halo - self._step)
-        for row in range(0, window.height, step):
-            for col in range(0, window.width, step):
-                size = min(step, window.height - row), min(step, window.width - col)
-                part = Window(window.row + row, window.col + col, *size)
-                data[:, row : row + step, col : col + step] = self._part(part)
-        return Cube(data[self.bands.indices(names)], cube.valid, cube.bands, cube.grid, self.meta)
 
     @property
     def errors(self) -> RestoredErrors:
@@ -117,25 +105,28 @@ class RefinedSource(CubeSource):
         return self.restored.deviations(window)
 
     def with_network(self, network: Refiner) -> RefinedSource:
-        """The same view with another network; what is restored is shared."""
+        """The same view with another network, all of it heeded; what is restored is shared."""
         other = copy.copy(self)
         other.network = laid_out(network.to(self._runtime.torch_device))
         if (network.halo, network.alignment) != (self._halo, self._step):
             raise DataError("the other network has another reach", where=self.name)
+        other.share = np.ones_like(self.share)
+        other.forget()
         return other
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        super().__setstate__(state)
         self.network = laid_out(self.network)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Plain pieces, because a mapping proxy does not pickle."""
-        return {**self.__dict__, "meta": dict(self.meta)}
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
-        self.restored.close()
+        super().close()
         self._raw.close()
+
+    def _solved(self, row: Span, col: Span) -> tuple[np.ndarray, np.ndarray]:
+        window = Window(row.first, col.first, row.stop - row.first, col.stop - col.first)
+        valid = self.restored.read(window).valid
+        return np.ascontiguousarray(self._part(window)), valid
 
     def _part(self, window: Window) -> np.ndarray:
         """All bands of a small window, refined."""
@@ -160,23 +151,36 @@ class RefinedSource(CubeSource):
         planes = [np.zeros((len(BANDS), bottom - top, right - left), np.float32) for _ in range(2)]
         for plane, values in zip(planes, (restored, raw), strict=True):
             plane[self._slots] = np.pad(values[self._numbers], pad, mode="edge")
-        refined = self._refine(*planes)[self._slots]
+        refined = self._refine(self._deviation, *planes)[self._slots]
         refined = refined[:, seen.row - top :, seen.col - left :]
-        out[self._numbers] = np.where(missing[self._numbers], out[self._numbers], refined)
+        change = self.share[self._numbers, None, None] * (refined - restored[self._numbers])
+        out[self._numbers] += np.where(missing[self._numbers], 0, change)
         inner = np.s_[:, window.row - seen.row : window.row - seen.row + window.height,
                       window.col - seen.col : window.col - seen.col + window.width]  # fmt: skip
         result: np.ndarray = out[inner]
         return result
 
-    def _refine(self, restored: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        """(12, y, x) twice → (12, y, x)."""
+    def correct(self, lesson: Lesson) -> np.ndarray:
+        """What the network makes of restored pixels, all of its corrections heeded: (l, y, x)."""
+        planes = np.zeros((2, len(BANDS), *lesson.raw.shape[1:]), np.float32)
+        planes[0, self._slots] = lesson.restored[self._numbers]
+        planes[1, self._slots] = lesson.raw[self._numbers]
+        deviation = torch.zeros_like(self._deviation)
+        told = torch.as_tensor(lesson.deviation[self._numbers], dtype=torch.float32)
+        deviation[0, self._slots] = told.to(deviation.device)
+        out = lesson.restored.copy()
+        out[self._numbers] = self._refine(deviation, *planes)[self._slots]
+        return out
+
+    def _refine(self, deviation: torch.Tensor, restored: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        """(1, 12), and (12, y, x) twice → (12, y, x)."""
         place = self._runtime.torch_device
         z, x = (torch.from_numpy(v)[None].to(place) for v in (restored, raw))
         with self._runtime.computing():
             if not self._flips:
-                out = self.network(z, x, self._deviation, self._present)
+                out = self.network(z, x, deviation, self._present)
             else:
-                out = refine_turned(self.network, z, x, self._deviation, self._present)
+                out = refine_turned(self.network, z, x, deviation, self._present)
         refined: np.ndarray = out[0].float().cpu().numpy()
         return refined
 
@@ -234,8 +238,8 @@ class Refined:
         s2_noise: likewise.
         s3_noise: likewise.
         residual: likewise.
-        network: path of a refiner's weights; ``shipped`` for those that come along; ``none`` for
-            the local restoration alone.
+        network: path of a refiner's weights; ``shipped`` (the default) for those that come along;
+            ``none`` for the local restoration alone.
         flips: see :class:`RefinedSource`.
     """
 
@@ -244,8 +248,8 @@ class Refined:
     s2_noise: float | None = None
     s3_noise: float | None = None
     residual: bool = True
-    network: str = "none"
-    flips: bool = True
+    network: str = "shipped"
+    flips: bool = False
     name: str = field(default="refined", init=False)
     halo: int | None = field(default=0, init=False)
     alignment: int = field(default=1, init=False)
@@ -280,7 +284,14 @@ class Refined:
         if self.network == "none":
             return local
         network, _ = load_refiner(weights_of(self.network))
-        return RefinedSource(local, s2, network, device=runtime.device, flips=self.flips)
+        refined = RefinedSource(local, s2, network, device=runtime.device, flips=self.flips)
+        refined.share = trusted_share(local, refined.correct)
+        told = {
+            n: round(float(v), 3) for n, v in zip(local.bands.names, refined.share, strict=True)
+        }
+        local.meta = {**local.meta, "restoration": {**about, "trusted": told}}
+        refined.meta = local.meta
+        return refined
 
     def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:
         """Fit the scene's map and weigh its residual."""

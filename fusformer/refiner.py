@@ -1,14 +1,18 @@
 """A small network that refines Sentinel-2 bands after their restoration.
 
 The closed-form restoration knows of a scene how strongly its bands go together everywhere; this
-network has learnt how they go together here. It sees the restored bands z and what restoration
-changed, x − z, and returns z plus a correction in units of the restoration's own standard
-deviation, so a band that was not restored (deviation 0) is returned as it is, and an untrained
-network returns z.
+network has learnt how they go together here. It sees the detail of the restored bands, z less
+its Gaussian mean G z, and what restoration changed, x − z, and returns z plus a correction, all in
+units of the restoration's own standard deviation s. So a band that was not restored (deviation 0)
+is returned as it is, and an untrained network returns z.
 
-    tokens = Conv3×3(unshuffle([z / 0.1, asinh((x − z) / s)])) + Linear([log s, present])
+    tokens = Conv3×3(unshuffle([asinh((z − G z) / 2 s), asinh((x − z) / s)]))
+             + Linear([log s, present])
     tokens = tokens + mixer(tokens)                     blocks times
     result = z + s · shuffle(Conv3×3(tokens))
+
+It never sees how bright a place is: from reflectance a network learns the spectra of the materials
+it was trained on, which does not hold on others (``bench/NOTES.md``).
 
 Its target is the sharp Sentinel-2 image in the observed radiometry, so multispectral images alone
 can train it, and neither Sentinel-3 bands nor their map matter to it.
@@ -36,8 +40,8 @@ from trifuse.srf_data import S2_L2A
 BANDS: tuple[str, ...] = tuple(S2_L2A)
 """The network's planes, in order; an image may lack some of them."""
 
-BRIGHT = 0.1
-"""Reflectance that is 1 in the tokens."""
+DETAIL, DETAIL_REACH = 4.0, 12
+"""Standard deviation and reach in pixels of the Gaussian mean that detail is without."""
 
 DEVIATION = 0.003
 """Usual standard deviation of a restored band, reflectance."""
@@ -64,11 +68,11 @@ class RefinerConfig:
         ConfigError: if a value is out of range.
     """
 
-    width: int = 64
+    width: int = 40
     blocks: int = 6
-    mixer: str = "conv"
-    norm: bool = False
-    shuffle: int = 2
+    mixer: str = "dwconv"
+    norm: bool = True
+    shuffle: int = 1
     kernel: int = 7
     heads: int = 4
     window: int = 8
@@ -155,7 +159,7 @@ class Refiner(nn.Module):
         tokens = sum(known) + 2
         self.halo: int | None = None
         if len(known) == len(mixers):
-            self.halo = config.shuffle * (tokens + 1) - 1
+            self.halo = config.shuffle * (tokens + 1) - 1 + DETAIL_REACH
         self.alignment = config.shuffle * math.lcm(*(m.alignment for m in mixers))
 
     def forward(self, restored: Tensor, raw: Tensor, deviation: Tensor, present: Tensor) -> Tensor:
@@ -182,11 +186,11 @@ class Refiner(nn.Module):
         height, width = restored.shape[2:]
         cell = self.config.shuffle
         unit = (deviation * present)[:, :, None, None]
-        there = present[:, :, None, None]
-        change = torch.asinh((raw - restored) / unit.clamp(min=FLOOR)) * (unit > FLOOR)
-        planes = [restored / BRIGHT * there, change]
+        parts = torch.cat([(restored - local_mean(restored)) / 2, raw - restored], dim=1)
+        known = (unit > FLOOR).repeat(1, 2, 1, 1)
+        planes = torch.asinh(parts / unit.clamp(min=FLOOR).repeat(1, 2, 1, 1)) * known
         pad = (0, -width % cell, 0, -height % cell)
-        image = F.pixel_unshuffle(F.pad(torch.cat(planes, dim=1), pad, mode="replicate"), cell)
+        image = F.pixel_unshuffle(F.pad(planes, pad, mode="replicate"), cell)
         level = torch.log((deviation / DEVIATION).clamp(min=0.03)) * present
         features = self.stem(image.contiguous(memory_format=torch.channels_last))
         about = self.level(torch.cat([level, present], dim=1))
@@ -195,3 +199,16 @@ class Refiner(nn.Module):
         correction = F.pixel_shuffle(self.head(tokens.permute(0, 3, 1, 2)), cell)
         out: Tensor = restored + unit * correction[:, :, :height, :width].float()
         return out
+
+
+def local_mean(image: Tensor) -> Tensor:
+    """Gaussian mean of each plane over DETAIL pixels: (B, C, H, W) → the same shape."""
+    count, reach = image.shape[1], DETAIL_REACH
+    at = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    weights = torch.exp(-0.5 * (at / DETAIL) ** 2)
+    rows = (weights / weights.sum()).view(1, 1, -1, 1).expand(count, 1, -1, 1)
+    padded = F.pad(image, (reach,) * 4, mode="replicate")
+    # Half precision would round reflectance to steps as large as its noise.
+    with torch.autocast(image.device.type, enabled=False):
+        mean = F.conv2d(F.conv2d(padded, rows, groups=count), rows.transpose(2, 3), groups=count)
+    return mean

@@ -15,8 +15,8 @@ from trifuse.core.weights import fill_model, read_weights, write_weights
 from trifuse.fusformer.card import finite, software
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
 
-FORMAT = 1
-"""Version of the card's layout."""
+FORMAT = 2
+"""Version of the card's layout and of what the network is shown."""
 
 LIMITS = (
     "For Sentinel-2 surface reflectance 0–1 that was restored by the method named in the card.",

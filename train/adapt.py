@@ -1,14 +1,12 @@
 """A refiner adapted to one scene, without any truth: one scale down, the scene is its own.
 
-The refined image, averaged over blocks of two pixels, is a sharp image of the same ground whose
-bands are almost free of noise. Seen again with the sensor's blur and noise, it makes training
-pairs in the scene's own materials and textures (Wald's protocol). What is learnt there need not
-hold one scale up: networks that gained 0.2 dB one scale down were seen to lose as much on the
-scene. So the adapted network is kept only if it is better on ground that it was not adapted on,
-and clearly better on coarse cells of Sentinel-3 that were held back from the spectral map.
+The refined image one scale down (:mod:`trifuse.fusformer.one_scale_down`) makes training pairs in
+the scene's own materials and textures. What is learnt there need not hold one scale up: networks
+that gained 0.2 dB one scale down were seen to lose as much on the scene. So the adapted network is
+kept only if it is better on ground that it was not adapted on, and clearly better on coarse cells
+of Sentinel-3 that were held back from the spectral map.
 
-Sources: Wald, Ranchin and Mangolini 1997, PE&RS 63(6), 691–699 (one scale down); Shocher, Cohen
-and Irani 2018, doi:10.1109/CVPR.2018.00329 (training on the image itself).
+Source: Shocher, Cohen and Irani 2018, doi:10.1109/CVPR.2018.00329 (training on the image itself).
 """
 
 from __future__ import annotations
@@ -23,18 +21,14 @@ import torch
 from torch import Tensor
 
 from trifuse.align import cells_inside
-from trifuse.core import PSF, Cube, CubeSource, DataError, Grid, MemorySource, Window
+from trifuse.core import PSF, CubeSource, DataError, MemorySource, Window
 from trifuse.core.resample import NO_SHIFT
+from trifuse.fusformer.one_scale_down import Lesson, halved, seen_again, whole_windows
 from trifuse.fusformer.prior.empirical_bayes import fit_bayes_cells
-from trifuse.fusformer.prior.kinds import ground_kinds
-from trifuse.fusformer.prior.local import LocalRestorer
-from trifuse.fusformer.prior.scene_statistics import scene_statistics
-from trifuse.fusformer.prior.sharpness import pixel_noise
 from trifuse.fusformer.prior.spectral_prior import spectral_prior
 from trifuse.fusformer.refined import RefinedSource
 from trifuse.fusformer.refiner import BANDS, Refiner
 from trifuse.fusformer.scene import Scene
-from trifuse.simulate.observation import native_field, native_view
 from trifuse.train.refining import INPUTS, LEAST, relative_losses
 from trifuse.train.refining_data import to_s3
 
@@ -112,7 +106,7 @@ def adapt(
         DataError: if the scene has no window without gaps that is large enough.
     """
     rng = np.random.default_rng([seed, 3])
-    windows = _windows(view)
+    windows = whole_windows(view, SIZE, LEAST_SIZE, 2 * view.restored.sharpness.period, MOST)
     if not windows:
         raise DataError(
             f"no window of {LEAST_SIZE}×{LEAST_SIZE} pixels without gaps to adapt to",
@@ -120,11 +114,9 @@ def adapt(
         )  # fmt: skip
     train, judge = [], []
     for window in windows:
-        sharp = view.read(window).data
-        sharp = sharp.reshape(len(sharp), window.height // 2, 2, window.width // 2, 2)
-        sharp = sharp.mean(axis=(2, 4))
+        sharp = halved(view.read(window).data)
         for _ in range(DRAWS):
-            sample = _one_scale_down(view, sharp, rng)
+            sample = _sample(view, seen_again(view.restored, sharp, rng))
             parts = _split(sample, last=len(windows) == 1 or window == windows[-1],
                            only=len(windows) == 1)  # fmt: skip
             train += parts[0]
@@ -145,55 +137,21 @@ def adapt(
     return Adapted(other if kept else view, kept, why, done, gain, cells, clearly)
 
 
-def _windows(view: CubeSource) -> list[Window]:
-    """Windows without gaps, spread over the scene, of whole periods one scale down."""
-    size = [min(SIZE, n) - min(SIZE, n) % 12 for n in view.grid.shape]
-    if min(size) < LEAST_SIZE:
-        return []
-    counts = [max(1, n // s) for n, s in zip(view.grid.shape, size, strict=True)]
-    starts = [
-        [round(i * (n - s) / max(c - 1, 1)) for i in range(c)]
-        for n, s, c in zip(view.grid.shape, size, counts, strict=True)
-    ]
-    every = [Window(r, c, *size) for r in starts[0] for c in starts[1]]
-    order = np.linspace(0, len(every) - 1, min(len(every), 4 * MOST)).round().astype(int)
-    chosen: list[Window] = []
-    for i in order:
-        if len(chosen) < MOST and np.isfinite(view.read(every[i]).masked()).all():
-            chosen.append(every[i])
-    return chosen
-
-
-def _one_scale_down(
-    view: RefinedSource, sharp: np.ndarray, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    """A sharp image seen as the scene was, and restored: a sample as a pool gives it."""
-    sharpness = view.restored.sharpness
-    on_pixels, on_samples = pixel_noise(sharpness, view.restored.statistics.outside)
-    raw = native_view(sharp, sharpness.ratio, list(sharpness.mtf))
-    for i, ratio in enumerate(sharpness.ratio):
-        raw[i] += native_field((1, *raw.shape[1:]), [ratio], float(on_samples[i]), rng)[0]
-        raw[i] += on_pixels[i] * rng.standard_normal(raw.shape[1:], np.float32)
-    shape = raw.shape[1], raw.shape[2]
-    grid = Grid.from_origin(view.grid.crs, 0.0, 0.0, view.grid.gsd[0], *shape)
-    cube = Cube(raw.astype(np.float32), np.ones(shape, np.bool_), view.bands, grid)
-    source = MemorySource(cube)
-    statistics = scene_statistics(source, sharpness)
-    restorer = LocalRestorer(shape, sharpness, statistics, ground_kinds(source, sharpness))
-    restored = restorer(cube.data)
-    at = view.slots
-    planes = np.zeros((3, len(BANDS), *shape), np.float32)
-    about = np.zeros((2, len(BANDS)), np.float32)
-    for plane, values in zip(planes, (restored, cube.data, sharp), strict=True):
-        plane[list(at.values())] = values[list(at)]
-    about[0, list(at.values())] = restorer.deviation[list(at)]
-    about[1, list(at.values())] = 1
-    names = ("restored", "raw", "sharp")
-    sample = dict(zip(names, map(torch.from_numpy, planes), strict=True))
+def _sample(view: RefinedSource, lesson: Lesson) -> dict[str, Tensor]:
+    """A lesson as a pool gives its scenes: in the network's planes, with mean squares."""
+    numbers, slots = list(view.slots), list(view.slots.values())
+    sample: dict[str, Tensor] = {}
+    for name in ("restored", "raw", "sharp"):
+        values: np.ndarray = getattr(lesson, name)
+        planes = np.zeros((len(BANDS), *values.shape[1:]), np.float32)
+        planes[slots] = values[numbers]
+        sample[name] = torch.from_numpy(planes)
+    deviation, present = np.zeros((2, len(BANDS)), np.float32)
+    deviation[slots], present[slots] = lesson.deviation[numbers], 1
     error = sample["restored"] - sample["sharp"]
     mapped = torch.einsum("kb,byx->kyx", torch.from_numpy(to_s3()), error)
     return sample | {
-        "deviation": torch.from_numpy(about[0]), "present": torch.from_numpy(about[1]),
+        "deviation": torch.from_numpy(deviation), "present": torch.from_numpy(present),
         "square": error.square().mean(dim=(1, 2)), "mapped": mapped.square().mean(dim=(1, 2)),
     }  # fmt: skip
 

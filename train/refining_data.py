@@ -76,8 +76,8 @@ class PoolConfig:
         noise: standard deviations (reflectance) between which those lie.
         mtf: likewise the modulation transfer at the native Nyquist frequency.
         calibration: standard deviations of gain and offset.
-        vary: whether bands are dropped from some scenes, made images softened, and half of the
-            real ones recoloured.
+        vary: whether bands are dropped from some scenes, those made have an instrument's
+            imperfections, and half of the real ones are recoloured.
     """
 
     land: int = 300
@@ -164,7 +164,7 @@ def _make(config: PoolConfig, unit: Unit, folder: Path) -> dict[str, Any]:
         image = scenes.land(config.size, seed, rng)
         image = scenes.recolour(image, rng) if kind == "recoloured" else image
     if config.vary and not isinstance(kind, CubeSource):
-        image = scenes.soften(image, rng)
+        image = scenes.imperfect(image, rng)
     planes, about = observe_restored(image, config, rng)
     counts = np.clip(np.rint(planes / STEP), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, shift
 
 from trifuse.core import CubeSource, DataError, MemorySource, Window, canonical_name
 from trifuse.fusformer.prior.universal import responses, training_moments
@@ -86,6 +86,10 @@ def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def mosaic(size: int, rng: np.random.Generator) -> np.ndarray:
     """Random shapes one over another, each of two materials that mix in a random texture.
 
+    In half of the scenes shapes lie in districts of few materials each, as roofs and yards do in
+    a town: what differs from shape to shape is then mostly how bright they are, whereas districts
+    differ by their spectra, so bands go together otherwise in fine detail than in coarse.
+
     Args:
         size: edge in pixels.
         rng: draws.
@@ -96,12 +100,18 @@ def mosaic(size: int, rng: np.random.Generator) -> np.ndarray:
     Source: Lee, Mumford and Huang 2001, doi:10.1023/A:1011109015675 (dead leaves).
     """
     fine = 2 * size  # drawn at half a pixel, then averaged: borders lie anywhere
-    shapes = int(rng.integers(150, 500))
+    shapes = int(np.exp(rng.uniform(np.log(150), np.log(4000))))  # fields, up to a town
     label = _leaves(fine, shapes, rng)
-    palette = materials(int(rng.integers(6, 40)), rng)
+    palette = materials(int(rng.integers(6, 80)), rng)
+    choice = np.tile(np.arange(len(palette)), (shapes, 1))
+    if rng.random() < 0.5:
+        count = int(rng.integers(5, 60))
+        own = rng.integers(0, len(palette), (count, int(rng.integers(1, 5))))
+        choice = own[_districts(label, _leaves(fine, count, rng), shapes)]
+    brightness = rng.uniform(0.05, 0.5)
     first, second = (
-        palette[rng.integers(0, len(palette), shapes)]
-        * np.exp(0.15 * rng.standard_normal((shapes, 1)))
+        palette[choice[np.arange(shapes), rng.integers(0, choice.shape[1], shapes)]]
+        * np.exp(brightness * rng.standard_normal((shapes, 1)))
         for _ in range(2)
     )
     share = rng.uniform(0, 0.4, shapes)[label]
@@ -116,6 +126,17 @@ def mosaic(size: int, rng: np.random.Generator) -> np.ndarray:
         plane[:] = value.reshape(size, 2, size, 2).mean(axis=(1, 3))
     out += 3e-4 * rng.standard_normal(out.shape, np.float32)
     return np.maximum(out, LEAST)
+
+
+def _districts(label: np.ndarray, district: np.ndarray, shapes: int) -> np.ndarray:
+    """In which district the middle of each shape lies: (shapes,) int; 0 for hidden shapes."""
+    flat = label.ravel()
+    seen = np.maximum(np.bincount(flat, minlength=shapes), 1)
+    middle = [
+        (np.bincount(flat, axis.ravel(), shapes) / seen).astype(int)
+        for axis in np.indices(label.shape)
+    ]
+    return np.asarray(district[middle[0], middle[1]])
 
 
 def materials(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -173,18 +194,46 @@ def cut_real(source: CubeSource, size: int, rng: np.random.Generator) -> np.ndar
     raise DataError("too many pixels are missing", where=source.name)
 
 
-def soften(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Half of the images blurred a little: real ones differ in sharpness, too."""
+def imperfect(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An image as instruments have it, each effect in half of the cases.
+
+    All bands a little blurred; bands beyond 1000 nm, or each band, a little displaced and softer
+    than the others (another detector sees them); and the image's own noise.
+
+    Args:
+        image: (12, y, x) reflectance, NaN in bands that are not there.
+        rng: draws.
+
+    Returns:
+        The same shape, float32.
+    """
+    out = image.astype(np.float32)
+    count = len(image)
     if rng.random() < 0.5:
-        return image
-    sigma = rng.uniform(0.2, 0.8)
-    return np.stack([gaussian_filter(plane, sigma, mode="reflect") for plane in image])
+        sigma = rng.uniform(0.2, 0.8)
+        out = np.stack([gaussian_filter(plane, sigma, mode="reflect") for plane in out])
+    if rng.random() < 0.5:
+        far = np.array(load("S2A_MSI").select(list(BANDS)).bands.centres) > 1000
+        one = np.where(far, 1.0, 0.0) if rng.random() < 0.5 else rng.random(count)
+        moved = rng.uniform(-0.3, 0.3, 2)
+        softer = rng.uniform(0, 0.5)
+        for plane, share in zip(out, one, strict=True):
+            if share and np.isfinite(plane).all():
+                plane[:] = shift(plane, share * moved, order=3, mode="reflect")
+                plane[:] = gaussian_filter(plane, share * softer, mode="reflect")
+    if rng.random() < 0.5:
+        noise = np.exp(rng.uniform(np.log(1e-4), np.log(2e-3)))
+        each = noise * rng.uniform(0.5, 1.5, (count, 1, 1)).astype(np.float32)
+        out += each * rng.standard_normal(out.shape, np.float32)
+    return out
 
 
 def _leaves(size: int, shapes: int, rng: np.random.Generator) -> np.ndarray:
     """Which shape lies on top of each pixel: (size, size) int."""
     label = np.zeros((size, size), np.int64)
-    least, most, slope = rng.uniform(2, 8), rng.uniform(30, 120), rng.uniform(1, 3)
+    least = rng.uniform(1, 8)
+    most = max(rng.uniform(30, 120) * min(1, (500 / shapes) ** 0.5), 1.5 * least)
+    slope = rng.uniform(1, 3)
     for number in range(1, shapes):
         # Radii by a power law, cut at both ends.
         share = rng.random()

@@ -89,11 +89,10 @@ def lattice(
     return [Span(s, size, a, b) for s, (a, b) in zip(starts, pairwise(cuts), strict=True)]
 
 
-class BlockwiseSource(CubeSource):
-    """A source with the bands and the grid of another, computed block by block.
+class LatticeSource(CubeSource):
+    """A source with the bands and the grid of another, made block by block, each block once.
 
-    Pixels are NaN where the other has none; those that are there but not valid (clouds) are
-    computed like all others and stay not valid. Safe to read from several threads.
+    Safe to read from several threads.
 
     Args:
         source: the other.
@@ -121,11 +120,10 @@ class BlockwiseSource(CubeSource):
         self._lock = threading.RLock()
         self._done: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._spool = Spool()
-        self._made: Solver | None = None
 
     @abstractmethod
-    def _solver(self) -> Solver:
-        """What computes a block of ``block_shape``; made when the first is asked for."""
+    def _solved(self, row: Span, col: Span) -> tuple[np.ndarray, np.ndarray]:
+        """What a block gives: (l, y, x) float32, NaN where missing, and (y, x) bool valid."""
 
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
@@ -167,18 +165,16 @@ class BlockwiseSource(CubeSource):
         """Without what is computed: where it arrives, it is computed again."""
         return {
             **self.__dict__, "meta": dict(self.meta),
-            "_lock": None, "_done": None, "_spool": None, "_made": None,
+            "_lock": None, "_done": None, "_spool": None,
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._done, self._spool = threading.RLock(), OrderedDict(), Spool()
+        self.forget()
 
-    def _prepared(self) -> Solver:
-        with self._lock:
-            if self._made is None:
-                self._made = self._solver()
-            return self._made
+    def forget(self) -> None:
+        """Start with no block computed; a copy does, so that it shares none with the original."""
+        self._lock, self._done, self._spool = threading.RLock(), OrderedDict(), Spool()
 
     def _block(self, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
         """What a block gives: (l, y, x) float32 and (y, x) bool valid."""
@@ -194,6 +190,39 @@ class BlockwiseSource(CubeSource):
                 key, oldest = self._done.popitem(last=False)
                 self._spool.put(key, *oldest)
             return done
+
+
+class BlockwiseSource(LatticeSource):
+    """A source computed from another by a solver of blocks.
+
+    Pixels are NaN where the other has none; those that are there but not valid (clouds) are
+    computed like all others and stay not valid. Args as :class:`LatticeSource`.
+    """
+
+    def __init__(
+        self,
+        source: CubeSource,
+        period: int,
+        block: int = BLOCK,
+        halo: int | None = None,
+        origin: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(source, period, block, halo, origin)
+        self._made: Solver | None = None
+
+    @abstractmethod
+    def _solver(self) -> Solver:
+        """What computes a block of ``block_shape``; made when the first is asked for."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See :meth:`LatticeSource.__getstate__`."""
+        return {**super().__getstate__(), "_made": None}
+
+    def _prepared(self) -> Solver:
+        with self._lock:
+            if self._made is None:
+                self._made = self._solver()
+            return self._made
 
     def _solved(self, row: Span, col: Span) -> tuple[np.ndarray, np.ndarray]:
         wanted = Window(row.start, col.start, row.size, col.size)

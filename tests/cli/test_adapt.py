@@ -65,9 +65,9 @@ def test_a_network_that_is_no_better_leaves_no_trace(trifuse, fused, monkeypatch
 
 def test_weights_of_a_refiner_are_taken_and_recorded(fused, fails, pair, tmp_path):
     given = (*BLURRED, "--method", "refined")
-    record, pixels = fused("shipped", *given, "--weights", "shipped")
+    record, pixels = fused("shipped", *given)
     assert record["model"]["network"] == "refiner" and len(record["model"]["sha256"]) == 64
-    plain, without = fused("plain", *given)
+    plain, without = fused("without", *given, "--weights", "none")
     assert plain["model"] is None and 0 < np.abs(pixels - without).max() < 0.05
     out = tmp_path / "none.tif"
     fails(6, "w.safetensors", "fuse", *pair, *given, "--weights", tmp_path / "w.safetensors",

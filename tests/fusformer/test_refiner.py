@@ -27,7 +27,7 @@ from trifuse.fusformer.refiner_weights import RefinerCard, load_refiner, save_re
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 
-SMALL = RefinerConfig(width=16, blocks=2, kernel=3, heads=4, window=4)
+SMALL = RefinerConfig(width=16, blocks=2, kernel=3, heads=4, window=4, shuffle=2, norm=False)
 FINITE = ["conv", "dwconv", "spectral", "window", "none"]
 
 
@@ -86,6 +86,16 @@ def test_bands_without_deviation_or_absent_are_returned_and_not_looked_at():
     torch.testing.assert_close(model(other, seen, deviation, present)[:, rest], out[:, rest])
 
 
+def test_brightness_does_not_matter():
+    # What it corrects is detail; a band's offset or its slow changes come out as they went in.
+    model = network()
+    restored, raw, *others = inputs(24, 24)
+    out = model(restored, raw, *others)
+    up = torch.linspace(0.1, 0.4, 12)[None, :, None, None]
+    brighter = model(restored + up, raw + up, *others)
+    torch.testing.assert_close(brighter, out + up, rtol=0, atol=2e-5)
+
+
 def test_shapes_and_settings_that_make_no_sense_are_refused():
     with pytest.raises(DataError, match="12, H, W"):
         network()(*(v[:, :4] for v in inputs(8, 8)))
@@ -121,7 +131,7 @@ def test_weights_come_back_and_damage_is_told(tmp_path):
     with pytest.raises(WeightsError, match="another network"):
         save_refiner(path, model, RefinerCard(RefinerConfig()), overwrite=True)
     with pytest.raises(WeightsError, match="no card of a refiner"):
-        RefinerCard.loads('{"format": 1, "network": "fusformer"}')
+        RefinerCard.loads('{"format": 2, "network": "fusformer"}')
     wrong = card.dumps().replace('"width": 16', '"width": -1')
     with pytest.raises(WeightsError, match="damaged"):
         RefinerCard.loads(wrong)
