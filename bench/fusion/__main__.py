@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from bench.fusion import claims, methods, results, runner, scenes, tables
 from trifuse.simulate import PROTOCOLS
 
-PAIRS = ("physics:regression-best", "physics:regression", "refined:physics",
+PAIRS = ("physics:regression-best", "physics:regression", "default:physics", "default:refined@network=none",
          "default:regression-best", "default:regression", "default:fusformer-paper",
          "physics:limit-sharp")  # fmt: skip
 

@@ -16,7 +16,7 @@ from bench.fusion.scenes import REAL
 from bench.fusion.tables import Results, align
 
 RATIO = 10
-DEFAULT, CHAIN, NETWORK, PAPER = "default", "physics", "refined", "fusformer-paper"
+DEFAULT, CHAIN, NETWORK, PAPER = "default", "physics", "default", "fusformer-paper"
 GCV = "regression@coregister=off"
 """On clean pairs there is nothing to register."""
 
