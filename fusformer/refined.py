@@ -97,11 +97,11 @@ class RefinedSource(LatticeSource):
 
     @property
     def errors(self) -> RestoredErrors:
-        """Those of the restored bands; the network leaves less."""
+        """Those of the local restoration; the calibration knows that a network leaves less."""
         return self.restored.errors
 
     def deviations(self, window: Window) -> np.ndarray:
-        """See :meth:`RestoredSource.deviations`; the network leaves less."""
+        """See :meth:`RestoredSource.deviations`; these are the local restoration's, too."""
         return self.restored.deviations(window)
 
     def with_network(self, network: Refiner) -> RefinedSource:

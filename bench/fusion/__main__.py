@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from bench.fusion import claims, methods, results, runner, scenes, tables
 from trifuse.simulate import PROTOCOLS
 
-PAIRS = ("physics:regression-best", "physics:regression", "default:physics", "default:refined@network=none",
-         "default:regression-best", "default:regression", "default:fusformer-paper",
-         "physics:limit-sharp")  # fmt: skip
+PAIRS = ("physics:regression-best", "physics:regression", "default:physics",
+         "default:refined@network=none", "default:regression-best", "default:regression",
+         "default:fusformer-paper", "physics:limit-sharp")  # fmt: skip
 
 
 def main(given: list[str] | None = None) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.fusion import scenes
 from bench.uncertainty.draws import Draw, draw
-from bench.uncertainty.fitting import KINDS, WITHIN, by_band, fit
+from bench.uncertainty.fitting import WITHIN, by_band, fit
 from trifuse.core import write_json
 from trifuse.fusformer.prior.calibration import calibration
 
@@ -90,7 +90,7 @@ def main() -> None:
     test = [f"procedural-{s}x240" for s in scenes.TEST[:5]]
     parser.add_argument("--scenes", nargs="+", default=[*scenes.REAL, *test])
     parser.add_argument("--protocols", nargs="+", default=["clean", "real-world", "native-noise"])
-    parser.add_argument("--method", default="refined", choices=KINDS)
+    parser.add_argument("--method", default="refined", choices=["physics", "refined"])
     parser.add_argument("--json", type=Path, help="also write the shares here")
     parser.add_argument("--merge", action="store_true", help="keep the file's rows of other scenes")
     parser.add_argument("--seeds", type=int, default=2)

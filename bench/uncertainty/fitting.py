@@ -20,8 +20,12 @@ from trifuse.fusformer.prior.restored_errors import Restored
 
 WITHIN = (1.0, 1.96)
 SHARES = (0.683, 0.95)
-KINDS = {"physics": "restoration", "refined": "local"}
-"""Methods, and what their factors are called."""
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "restoration": ("physics", {}),
+    "local": ("refined", {"network": "none"}),
+    "refined": ("refined", {}),
+}
+"""Factors, and the methods whose restored bands they are of."""
 
 LEVELS = np.array([0.25, 0.5, 1, 2, 4, 8, 16, 32, np.inf])
 """Distances between which pixels are taken together, and the fewest of them."""
@@ -61,9 +65,8 @@ def fit(names: Sequence[str]) -> dict[str, Any]:
         finer.append(np.log(np.where(known, sigma / np.maximum(chain.model, 1e-9), np.nan)))
     found = {"usual": typical(usual), "finer": typical(finer)}
     own = {}
-    for method, kind in KINDS.items():
-        restored = [draw(n, "real-world", s, method, b, **LOCAL.get(method, {}))
-                    for n, s, b in where]  # fmt: skip
+    for kind, (method, options) in KINDS.items():
+        restored = [draw(n, "real-world", s, method, b, **options) for n, s, b in where]
         own[kind] = typical([np.log(restored_scale(d)) for d in restored])
     return {
         **{k: by_band(fine, v) for k, v in own.items()},
@@ -72,10 +75,6 @@ def fit(names: Sequence[str]) -> dict[str, Any]:
         **{k: by_band(coarse, v, 3) for k, v in found.items()},
         "source": f"{names[0]} to {names[-1]}, and two blocks of each",
     }
-
-
-LOCAL: dict[str, dict[str, Any]] = {"refined": {"network": "none"}}
-"""Options under which bands are as the local restoration leaves them."""
 
 
 def growth_of(draws: Sequence[Draw]) -> np.ndarray:

@@ -41,6 +41,7 @@ class Calibration:
     Attributes:
         restoration: by S2 band, error of a restored band over its posterior deviation.
         local: likewise where bands are restored place by place.
+        refined: likewise where a network has corrected that.
         map: error of the map's numbers over their posterior deviation.
         usual: by S3 band, what a scene's map leaves on pixels that are as its cells are over what
             the universal one leaves of usual spectra.
@@ -51,6 +52,7 @@ class Calibration:
 
     restoration: Factors
     local: Factors
+    refined: Factors
     map: float
     usual: Factors
     growth: Factors
@@ -63,7 +65,7 @@ def calibration() -> Calibration:
     """The factors that come with the package."""
     file = files("trifuse.fusformer.prior").joinpath("calibration.json")
     values = json.loads(file.read_text(encoding="utf-8"))
-    by_band = ("restoration", "local", "usual", "growth", "finer")
+    by_band = ("restoration", "local", "refined", "usual", "growth", "finer")
     return Calibration(
         **{k: Factors(values[k]) for k in by_band}, map=values["map"], source=values["source"]
     )
@@ -75,5 +77,7 @@ def restored_factors(meta: Mapping[str, Any], names: Sequence[str]) -> np.ndarra
     if not about.get("restored"):
         return np.ones(len(names))
     known = calibration()
-    factors = known.local if about.get("by_place") else known.restoration
+    factors = known.restoration
+    if about.get("by_place"):
+        factors = known.refined if "trusted" in about else known.local
     return np.array([factors(n) for n in names])
