@@ -279,6 +279,7 @@ def fuse(
                     ).write  # fmt: skip
             if path is None:
                 cube, result = fuse_cube(sharp, coarse, **options)
+                cube = replace(cube, meta={**cube.meta, **meta})
             else:
                 writer = stack.enter_context(
                     cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite)
