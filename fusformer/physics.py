@@ -100,6 +100,16 @@ class Physics:
         Raises:
             ConfigError: if bands that are no Sentinel-2 bands are given ratios.
         """
+        return self.restored(s2, runtime, RestoredSource)
+
+    def restored(
+        self, s2: CubeSource, runtime: Runtime, restoration: type[RestoredSource]
+    ) -> CubeSource:
+        """:meth:`view` by a restoration of this or another kind.
+
+        Returns:
+            The restored image, or ``s2`` itself, with more said of it, where nothing is to be done.
+        """
         if "restoration" in s2.meta:
             return s2
         told = self._told(s2)
@@ -122,7 +132,7 @@ class Physics:
         if not sharpness.blurred:
             return _Told(s2, {"restored": False, **about,
                               "deviation": _deviations(s2, sharpness.noise)})  # fmt: skip
-        view = RestoredSource(s2, sharpness, statistics, device=runtime.device)
+        view = restoration(s2, sharpness, statistics, device=runtime.device)
         about["deviation"] = _deviations(s2, view.deviation)
         done = view.meta["restored"]["bands"]
         view.meta = {**view.meta, "restoration": {"restored": True, "bands": done, **about}}

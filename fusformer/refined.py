@@ -275,22 +275,18 @@ class Refined:
         """
         if "restoration" in s2.meta:
             return s2
-        view = self.physics.view(s2, runtime)
-        if not isinstance(view, RestoredSource):
+        view = self.physics.restored(s2, runtime, LocallyRestoredSource)
+        if not isinstance(view, LocallyRestoredSource):
             return view
-        local = LocallyRestoredSource(s2, view.sharpness, view.statistics, device=runtime.device)
         about = {**view.meta["restoration"], "by_place": True}
-        local.meta = {**view.meta, "restored": local.meta["restored"], "restoration": about}
+        view.meta = {**view.meta, "restoration": about}
         if self.network == "none":
-            return local
+            return view
         network, _ = load_refiner(weights_of(self.network))
-        refined = RefinedSource(local, s2, network, device=runtime.device, flips=self.flips)
-        refined.share = trusted_share(local, refined.correct)
-        told = {
-            n: round(float(v), 3) for n, v in zip(local.bands.names, refined.share, strict=True)
-        }
-        local.meta = {**local.meta, "restoration": {**about, "trusted": told}}
-        refined.meta = local.meta
+        refined = RefinedSource(view, s2, network, device=runtime.device, flips=self.flips)
+        refined.share = trusted_share(view, refined.correct)
+        told = {n: round(float(v), 3) for n, v in zip(view.bands.names, refined.share, strict=True)}
+        view.meta = refined.meta = {**view.meta, "restoration": {**about, "trusted": told}}
         return refined
 
     def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:

@@ -26,7 +26,7 @@ from trifuse.fusformer.prior.restored_source import RestoredSource
 SIZE, LEAST_SIZE, MOST = 240, 48, 4
 """Edge in pixels of the windows that are looked at, at most and at least, and how many of them."""
 
-PIXELS, MOST_DRAWS = 8000, 4
+PIXELS, MOST_DRAWS = 5000, 4
 """Pixels one scale down that are enough; windows that are smaller are seen with several draws of
 noise."""
 
