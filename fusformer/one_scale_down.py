@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trifuse.core import Cube, CubeSource, Grid, MemorySource, Window
+from trifuse.core.native import native_field, native_view
 from trifuse.fusformer.prior.kinds import ground_kinds
 from trifuse.fusformer.prior.local import LocalRestorer
 from trifuse.fusformer.prior.restored_source import RestoredSource
 from trifuse.fusformer.prior.scene_statistics import scene_statistics
 from trifuse.fusformer.prior.sharpness import pixel_noise
-from trifuse.simulate.observation import native_field, native_view
 
 
 @dataclass(frozen=True, slots=True, eq=False)

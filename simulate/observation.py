@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import PSF, ConfigError, Cube, DataError, degrade
+from trifuse.core.native import native_field, native_view
 from trifuse.simulate.observation_effects import (
     S2_NATIVE,
     add_noise,
@@ -27,16 +28,13 @@ from trifuse.simulate.observation_effects import (
     displace,
     draw_calibration,
     hide,
-    native_axis,
-    native_field,
     native_ratios,
-    native_view,
 )
 
 __all__ = [
     "SharpErrors", "CoarseErrors", "Told", "ObservationErrors", "REAL_WORLD", "CLEAN", "PROTOCOLS",
     "Drawn", "Observed", "observe",
-    "S2_NATIVE", "native_ratios", "native_axis", "native_view", "native_field",
+    "S2_NATIVE", "native_ratios",
     "draw_calibration", "calibrate", "add_noise", "displace", "cloud_mask", "hide",
 ]  # fmt: skip
 

@@ -1,8 +1,7 @@
 """The effects of an observation, one by one, on plain arrays.
 
-The protocols are in :mod:`trifuse.simulate.observation`.
-
-Sources: Aiazzi et al. 2006, doi:10.14358/PERS.72.5.591 (Gaussian by the MTF at Nyquist).
+The protocols are in :mod:`trifuse.simulate.observation`; what their native sampling does to bands
+is in :mod:`trifuse.core.native`.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
-from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
-from trifuse.core import PSF, BandSet, fill_nearest
+from trifuse.core import PSF, BandSet
 from trifuse.core.bands import canonical_name
-from trifuse.core.resample import blur_matrix, upsample_matrix
 
 S2_NATIVE: Mapping[str, int] = MappingProxyType({
     "B1": 6, "B2": 1, "B3": 1, "B4": 1, "B5": 2, "B6": 2, "B7": 2, "B8": 1, "B8A": 2, "B9": 6,
@@ -36,67 +33,6 @@ def native_ratios(bands: BandSet | Sequence[str]) -> tuple[int, ...]:
     """
     names = bands.names if isinstance(bands, BandSet) else bands
     return tuple(S2_NATIVE.get(canonical_name(n), 1) for n in names)
-
-
-def native_axis(
-    n: int, ratio: int, mtf: float = 0.3
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """One axis of what a band goes through: to its native pixels, and back by cubic convolution.
-
-    Args:
-        n: number of pixels; the last native pixel may stand over the edge.
-        ratio: pixels per native pixel.
-        mtf: modulation transfer at the native Nyquist frequency.
-
-    Returns:
-        (ceil(n / ratio), n) and (n, ceil(n / ratio)) float64; the rows of both sum to one.
-    """
-    cells = -(-n // ratio)
-    centres = np.arange(cells) * ratio + (ratio - 1) / 2
-    sigma = PSF.from_mtf(mtf).pixels(ratio)
-    down = blur_matrix(n, sigma, centres, spread=0.0 if ratio % 2 else 0.5)
-    return down, upsample_matrix(cells, ratio)[:n]
-
-
-def native_view(
-    data: np.ndarray, ratios: Sequence[int], mtf: float | Sequence[float] = 0.3
-) -> np.ndarray:
-    """Sharp bands as their native sampling leaves them, interpolated to the same pixels.
-
-    Args:
-        data: (l, y, x) reflectance; NaN stays NaN and is bridged from its neighbours.
-        ratios: pixels per native pixel, one per band; bands of 1 stay as they are.
-        mtf: modulation transfer at the native Nyquist frequency, one for all or one per band.
-
-    Returns:
-        The same shape and dtype.
-    """
-    mtfs = list(mtf) if isinstance(mtf, Sequence) else [mtf] * len(data)
-    out = data.copy()
-    filled = fill_nearest(data) if np.isnan(data).any() else data
-    for plane, target, ratio, m in zip(filled, out, ratios, mtfs, strict=True):
-        if ratio == 1:
-            continue
-        (down_y, up_y), (down_x, up_x) = (native_axis(n, ratio, m) for n in plane.shape)
-        cells = down_x @ (down_y @ plane.astype(np.float64)).T
-        target[:] = (up_x @ (up_y @ cells.T).T).T
-    return np.where(np.isnan(data), np.float32(np.nan), out)
-
-
-def native_field(
-    shape: tuple[int, ...], ratios: Sequence[int], sigma: float, rng: np.random.Generator
-) -> np.ndarray:
-    """White noise at each band's native sampling, interpolated to the pixels: (l, y, x) float32."""
-    out = np.empty(shape, np.float32)
-    for plane, ratio in zip(out, ratios, strict=True):
-        n_y, n_x = plane.shape
-        cells = sigma * rng.standard_normal((-(-n_y // ratio), -(-n_x // ratio)))
-        if ratio == 1:
-            plane[:] = cells
-        else:
-            up_y, up_x = (upsample_matrix(-(-n // ratio), ratio)[:n] for n in (n_y, n_x))
-            plane[:] = (up_x @ (up_y @ cells).T).T
-    return out
 
 
 def draw_calibration(

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from trifuse.core import PSF, ConfigError, degrade
-from trifuse.simulate.observation_effects import add_noise, native_field, native_ratios
+from trifuse.core.native import native_field
+from trifuse.simulate.observation_effects import add_noise, native_ratios
 from trifuse.train.batches import Draw
 
 

@@ -30,6 +30,7 @@ from trifuse.core import (
     run_units,
     write_bytes,
 )
+from trifuse.core.native import native_field, native_view
 from trifuse.fusformer.prior.kinds import ground_kinds
 from trifuse.fusformer.prior.local import LocalRestorer
 from trifuse.fusformer.prior.sharpness import Sharpness
@@ -40,9 +41,7 @@ from trifuse.simulate.observation import (
     add_noise,
     calibrate,
     draw_calibration,
-    native_field,
     native_ratios,
-    native_view,
 )
 from trifuse.srf_data import S3_SYN, load
 from trifuse.train import refining_scenes as scenes

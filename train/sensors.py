@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from trifuse.core import ConfigError, degrade
+from trifuse.core.native import native_view
 from trifuse.simulate.observation_effects import (
     calibrate,
     displace,
     draw_calibration,
     hide,
     native_ratios,
-    native_view,
 )
 from trifuse.train.augment import Chance, Sample
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from trifuse.core import MemorySource
+from trifuse.core.native import native_view
 from trifuse.products import open_cube, open_sentinel2, write_cube, write_sentinel2_safe
 from trifuse.simulate import procedural_scene, scene_views
-from trifuse.simulate.observation import native_ratios, native_view
+from trifuse.simulate.observation import native_ratios
 from trifuse.srf_data import S2_L2A
 
 

@@ -63,7 +63,8 @@ class TestUniversal:
         made = universal_map(HR.select(names), LR.select(["S6", "Oa01"]))
         assert made.matrix.shape == (2, len(names))
         whole = universal_map(HR, LR)
-        assert (made.error >= whole.error[[20, 0]] - 1e-9).all()
+        # Maps allow for noise, so without it a band more can leave a trifle more.
+        assert (made.error >= 0.99 * whole.error[[20, 0]]).all()
         assert made.strangeness(made.centre[:, None])[0] == pytest.approx(0, abs=1e-9)
 
     def test_satellites_have_their_own_responses(self):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trifuse.core import PSF, BandSet, ConfigError, Cube, DataError, Grid, degrade, upsample
+from trifuse.core.native import native_axis, native_view
 from trifuse.simulate import scene_views
 from trifuse.simulate.observation import (
     CLEAN,
@@ -16,9 +17,7 @@ from trifuse.simulate.observation import (
     SharpErrors,
     cloud_mask,
     displace,
-    native_axis,
     native_ratios,
-    native_view,
     observe,
 )
 from trifuse.srf_data import S2_L2A

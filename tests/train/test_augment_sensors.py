@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from trifuse.core import PSF, ConfigError, degrade
+from trifuse.core.native import native_view
 from trifuse.simulate import PROTOCOLS
-from trifuse.simulate.observation_effects import native_view
 from trifuse.srf_data import S2_L2A
 from trifuse.train import (
     Augmentation,
