@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.fft import idctn
 
 from trifuse.core import MemorySource
+from trifuse.core.native import native_field, native_view
 from trifuse.fusformer.prior import Sharpness, sharpness_of
 from trifuse.fusformer.prior.band_covariance import (
     LevelSums,
@@ -21,7 +22,6 @@ from trifuse.fusformer.prior.band_covariance import (
 from trifuse.fusformer.prior.scene_statistics import scene_statistics
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
-from trifuse.simulate.observation_effects import native_field, native_view
 
 RATIOS = (1, 1, 2, 6)
 NAMES = ("a", "b", "c", "d")
