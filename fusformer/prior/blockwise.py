@@ -199,16 +199,7 @@ class BlockwiseSource(LatticeSource):
     computed like all others and stay not valid. Args as :class:`LatticeSource`.
     """
 
-    def __init__(
-        self,
-        source: CubeSource,
-        period: int,
-        block: int = BLOCK,
-        halo: int | None = None,
-        origin: tuple[int, int] = (0, 0),
-    ) -> None:
-        super().__init__(source, period, block, halo, origin)
-        self._made: Solver | None = None
+    _made: Solver | None = None
 
     @abstractmethod
     def _solver(self) -> Solver:
