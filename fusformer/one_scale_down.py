@@ -46,14 +46,15 @@ def whole_windows(view: CubeSource, size: int, least: int, period: int, most: in
         view: the restored image.
         size: edge in pixels at most.
         least: edge in pixels at least.
-        period: edges are multiples of this, even.
+        period: edges are multiples of this, twice the sampling's, and four of it at least: what
+            is learnt of an image takes as much of it one scale down.
         most: so many windows at most.
 
     Returns:
         The windows; none where the scene is smaller, or gaps are everywhere.
     """
     edges = [min(size, n) - min(size, n) % period for n in view.grid.shape]
-    if min(edges) < least:
+    if min(edges) < max(least, 4 * period):
         return []
     counts = [max(1, n // s) for n, s in zip(view.grid.shape, edges, strict=True)]
     starts = [

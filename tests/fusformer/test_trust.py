@@ -95,3 +95,4 @@ def test_without_a_window_to_tell_by_the_network_is_believed():
     holed = view(replace(cube, data=data, valid=np.isfinite(data).all(axis=0)))
     np.testing.assert_array_equal(trusted_share(holed, worse), 1)
     assert not whole_windows(restored(), 240, 80, 12, 4)  # smaller than the least
+    assert not whole_windows(restored(), 240, 48, 24, 4)  # too small for so coarse a sampling
