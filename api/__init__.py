@@ -10,15 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trifuse.checking import check_fidelity
     from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
-    from trifuse.evaluating import evaluate
-    from trifuse.fusing import fuse
-    from trifuse.interpolating import interpolate
-    from trifuse.mapping import ndvi, ndvi_series
-    from trifuse.matching import match
+    from trifuse.flows.evaluate import evaluate
+    from trifuse.flows.fidelity import check_fidelity
+    from trifuse.flows.fuse import fuse
+    from trifuse.flows.interpolate import interpolate
+    from trifuse.flows.match import match
+    from trifuse.flows.ndvi import ndvi, ndvi_series
+    from trifuse.flows.sharpen import sharpen
     from trifuse.products import build_series, open_cube, open_sensors, open_series, write_cube
-    from trifuse.sharpening import sharpen
     from trifuse.simulate import TripletStore
     from trifuse.srf_data import load as load_srf
     from trifuse.train import TripletDataset
@@ -36,14 +36,14 @@ _HOME = {
     "write_cube": "trifuse.products",
     "simulate": "trifuse.simulate",
     "train": "trifuse.train",
-    "fuse": "trifuse.fusing",
-    "match": "trifuse.matching",
-    "sharpen": "trifuse.sharpening",
-    "interpolate": "trifuse.interpolating",
-    "ndvi": "trifuse.mapping",
-    "ndvi_series": "trifuse.mapping",
-    "check_fidelity": "trifuse.checking",
-    "evaluate": "trifuse.evaluating",
+    "fuse": "trifuse.flows.fuse",
+    "match": "trifuse.flows.match",
+    "sharpen": "trifuse.flows.sharpen",
+    "interpolate": "trifuse.flows.interpolate",
+    "ndvi": "trifuse.flows.ndvi",
+    "ndvi_series": "trifuse.flows.ndvi",
+    "check_fidelity": "trifuse.flows.fidelity",
+    "evaluate": "trifuse.flows.evaluate",
     "load_srf": "trifuse.srf_data",
     "TripletStore": "trifuse.simulate",
     "TripletDataset": "trifuse.train",

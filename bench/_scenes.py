@@ -10,16 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trifuse.core import (
-    PSF,
-    Cube,
-    CubeSource,
-    Grid,
-    MemorySource,
-    Window,
-    degrade,
-    upsample,
-)
+from trifuse.core import PSF, Cube, CubeSource, Grid, MemorySource, Window, degrade, upsample
 from trifuse.srf_data import S2_L2A, S3_SYN_19, load
 
 HR = load("S2A_MSI").select(list(S2_L2A)).bands

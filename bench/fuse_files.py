@@ -27,7 +27,7 @@ def make(folder: Path, size: int, ratio: int) -> None:
     from _scenes import Landscape, coarse
 
     from trifuse.products import write_cube
-    from trifuse.products.writer import copy_source
+    from trifuse.products.write.writer import copy_source
 
     scene = Landscape(size, native=True)
     copy_source(folder / "s2.tif", scene)
@@ -50,7 +50,7 @@ def untrained(folder: Path, **changes: int) -> Path:
 
 
 def child(options: argparse.Namespace, folder: Path) -> None:
-    from trifuse.fusing import fuse
+    from trifuse.flows.fuse import fuse
 
     method = options.method[0]
     how = {"method": method}

@@ -33,7 +33,7 @@ def child(options: argparse.Namespace) -> None:
     from _scenes import Landscape, coarse
     from fuse_files import untrained
 
-    from trifuse.fusing import fuse
+    from trifuse.flows.fuse import fuse
 
     size, method = options.sizes[0], options.method[0]
     scene = Landscape(size, native=method in ("physics", "refined"), rows=options.rows)

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from trifuse.core import BandSet, Cube, CubeSource, Grid, MemorySource, Window
-from trifuse.fusformer import Card, FusformerConfig, Network, build_model, fuse, get_method
-from trifuse.fusformer.methods import Method
+from trifuse.fusformer import Card, FusformerConfig, build_model
+from trifuse.fusion import Network, fuse, get_method
+from trifuse.fusion.methods import Method
 
 HR = BandSet.of("B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B11 B12".split())
 LR = BandSet.of(

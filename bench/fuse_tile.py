@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 def default(size: int, ratio: int, method: str) -> Callable[[], object]:
     from _scenes import Landscape, coarse
 
-    from trifuse.fusing import fuse
+    from trifuse.flows.fuse import fuse
 
     scene = Landscape(size, native=True)
     s2, s3 = scene.read(), coarse(scene, ratio).read()

@@ -1,6 +1,6 @@
 """Train the land-cover classifier that reports use for the inception score.
 
-    python bench/landcover_classifier.py -o api/landcover.safetensors
+    python bench/landcover_classifier.py -o flows/landcover.safetensors
 
 Procedural scenes of 10 m, Sentinel-2A's four bands; a patch's class is the one that covers most of
 it. Half of the scenes' patches are blurred by up to two pixels, so that a soft image is judged by
@@ -19,9 +19,9 @@ from scipy import ndimage
 from torch import nn
 
 from trifuse.core import MemorySource, Window
-from trifuse.landcover import CLASSES, PATCH, cut, features_of
+from trifuse.flows.landcover import CLASSES, PATCH, cut, features_of
 from trifuse.simulate import convolve
-from trifuse.simulate.procedural import LANDCOVER, procedural_layers
+from trifuse.simulate.ground.procedural import LANDCOVER, procedural_layers
 from trifuse.srf_data import integrate, load
 
 TRAINING, VALIDATION = range(1000, 1020), range(900, 905)

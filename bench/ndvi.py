@@ -29,7 +29,7 @@ def make(folder: Path, size: int, every: bool) -> None:
     from _scenes import HR, LR, Landscape
 
     from trifuse.core import BandSet, Cube, CubeSource, Window
-    from trifuse.products.writer import copy_source
+    from trifuse.products.write.writer import copy_source
 
     like = (
         ["B4", "B3", "B2", "B8A"] if not every else [HR[i % len(HR)].name for i in range(len(LR))]

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from bench.refiner_mixers import Seen
-from trifuse.fusformer.refined import SHIPPED
 from trifuse.fusformer.refiner_weights import LIMITS, load_refiner, save_refiner
+from trifuse.fusion.refined import SHIPPED
 from trifuse.train.refining import RefinerTask, RefinerTrainConfig
 
 REAL = {"jasper": "jasper-whole", "berlin": "berlin"}

@@ -25,18 +25,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.fusion.scenes import data_dir, load_views
-from trifuse.core import (
-    Cube,
-    CubeSource,
-    MemorySource,
-    degrade,
-    fill_nearest,
-    upsample,
-    write_json,
-)
-from trifuse.fusformer.prior import InjectedSource, RestoredSource, learn, sharpness_of
-from trifuse.fusformer.prior.local import LocallyRestoredSource
+from trifuse.core import Cube, CubeSource, MemorySource, degrade, fill_nearest, upsample, write_json
 from trifuse.products import open_sentinel2
+from trifuse.restore import InjectedSource, RestoredSource, learn, sharpness_of
+from trifuse.restore.local import LocallyRestoredSource
 from trifuse.simulate.observation import CLEAN, SharpErrors, Told, native_ratios, observe
 
 SCENES = ("jasper", "berlin", "procedural-902x240", "29RKH")

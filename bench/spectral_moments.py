@@ -1,6 +1,6 @@
 """The mean and covariance of spectra that the universal spectral map rests on.
 
-    python bench/spectral_moments.py --output fusformer/prior/moments.npz
+    python bench/spectral_moments.py --output restore/moments.npz
 
 Spectra of the ground are drawn from procedural scenes, whose materials follow physical models at
 any wavelength, without the errors of any sensor: all kinds of country, seeds 1000 and up, which
@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from trifuse.core import atomic_path
-from trifuse.fusformer.prior.universal import Moments, universal_map
-from trifuse.simulate.procedural import mix
-from trifuse.simulate.scene_light import build_light
-from trifuse.simulate.scene_spectra import SpectralLibrary
-from trifuse.simulate.scene_surface import surface_at
-from trifuse.simulate.scene_world import build_world
+from trifuse.fusion.spectral.universal import Moments, universal_map
+from trifuse.simulate.ground.light import build_light
+from trifuse.simulate.ground.procedural import mix
+from trifuse.simulate.ground.spectra import SpectralLibrary
+from trifuse.simulate.ground.surface import surface_at
+from trifuse.simulate.ground.world import build_world
 from trifuse.srf_data import S2_L2A, S3_SYN, load
 
 WAVELENGTHS = np.r_[380:1000:5, 1000:2511:10].astype(float)

@@ -1,6 +1,6 @@
 """The spectra of small scenes that the prior of spectral maps is learnt from, with their card.
 
-    python bench/spectral_prior.py --output fusformer/shipped/spectral_prior.safetensors
+    python bench/spectral_prior.py --output fusion/spectral/shipped/spectral_prior.safetensors
 
 Each scene is procedural, of 96 pixels of 10, 20 or 30 m: as little as a scene to fuse may be, and
 so with as few kinds of ground. Its spectra are without the errors of any sensor. Of each the mean
@@ -26,8 +26,8 @@ from spectral_moments import WAVELENGTHS, spectra
 
 from trifuse.core import BandSet
 from trifuse.fusformer.card import software
-from trifuse.fusformer.prior.empirical_bayes import fit_bayes
-from trifuse.fusformer.prior.spectral_prior import (
+from trifuse.fusion.spectral.empirical_bayes import fit_bayes
+from trifuse.fusion.spectral.spectral_prior import (
     CELLS,
     LACKS,
     NOISE,
@@ -37,7 +37,7 @@ from trifuse.fusformer.prior.spectral_prior import (
     spectral_prior,
     write_spectra,
 )
-from trifuse.fusformer.prior.universal import sensor_responses, universal_map
+from trifuse.fusion.spectral.universal import sensor_responses, universal_map
 from trifuse.srf_data import S2_L2A, S3_SYN_19
 
 SIZE, GSDS = 96, (10.0, 20.0, 30.0)

@@ -22,7 +22,7 @@ import numpy as np
 
 from trifuse.core import Cube, Grid, Window
 from trifuse.products import open_sentinel3, write_syn
-from trifuse.products.sentinel3_grid import SwathSource
+from trifuse.products.sentinel3.grid import SwathSource
 from trifuse.srf_data import load
 
 TILE = Grid.from_origin("EPSG:32633", 399_960, 5_800_020, 300, 366, 366)

@@ -1,6 +1,6 @@
 """The covariance of the detail of Sentinel-2's bands over procedural landscapes, as it is shipped.
 
-    python bench/universal_covariance.py fusformer/prior/universal_covariance.json
+    python bench/universal_covariance.py restore/universal_covariance.json
 
 Of every scene the covariance of (m − Gaussian of 2 pixels) over its sharp bands m, divided by its
 mean over the 10 m bands, so that every scene counts alike.

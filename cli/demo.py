@@ -23,7 +23,7 @@ def demo(output: Path, size: int, seed: int, steps: int, overwrite: bool, dry_ru
     \b
     trifuse demo -o demo
     """
-    from trifuse.demo import run_demo
+    from trifuse.flows.demo import run_demo
 
     if dry_run:
         return Result(f"would make scenes of {size}×{size} pixels, train {steps} updates and fuse "

@@ -60,7 +60,7 @@ def fused(
     trifuse evaluate fused.tif --truth truth.tif --s2 s2.tif --s3 s3.tif --baselines gsa,sfim
     trifuse evaluate fused.tif --s3 s3.tif
     """
-    from trifuse.evaluating import evaluate as evaluate_images
+    from trifuse.flows.evaluate import evaluate as evaluate_images
 
     done = evaluate_images(
         fused, truth=truth, s2=s2, s3=s3, mtf=mtf, margin=margin, baselines=baselines
@@ -91,7 +91,7 @@ def tamrf(
     trifuse evaluate tamrf SERIES --task gap-filling
     trifuse evaluate tamrf SERIES --task thermal --weights run/weights.safetensors
     """
-    from trifuse.series_evaluating import evaluate_series
+    from trifuse.flows.evaluate_series import evaluate_series
 
     done = evaluate_series(series, **options)
     return Result(done.table(per_band=per_band), plain(dict(done.record)))

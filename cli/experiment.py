@@ -34,7 +34,7 @@ def wide(output: Path, dry_run: bool, **options: Any) -> Result:
     \b
     trifuse experiment wide-field -o desert
     """
-    from trifuse.experiments import wide_field
+    from trifuse.flows.experiments import wide_field
 
     if dry_run:
         return Result(f"would write {output}")
@@ -61,7 +61,7 @@ def shells(cave: tuple[Path, ...], output: Path, dry_run: bool, **options: Any) 
     \b
     trifuse experiment shells CAVE/*_ms -o shells
     """
-    from trifuse.experiments import shells as compare
+    from trifuse.flows.experiments import shells as compare
 
     if dry_run:
         return Result(f"would write {output}")

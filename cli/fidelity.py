@@ -30,7 +30,7 @@ def fidelity(
     trifuse fidelity --enmap ENMAP01-….ZIP --s2 S2A_MSIL2A_….SAFE
     trifuse fidelity --enmap ENMAP01-….ZIP --s3 S3A_SY_2_SYN_….SEN3
     """
-    from trifuse.checking import check_fidelity
+    from trifuse.flows.fidelity import check_fidelity
 
     done = check_fidelity(enmap, s2=s2, s3=s3, table=table, mtf=mtf)
     return Result(done.text, plain(dict(done.record)))

@@ -82,7 +82,7 @@ def fuse(
     trifuse fuse --s2 s2.tif --s3 s3.tif -o fused.tif
     trifuse fuse --s2 s2.tif --s3 s3.tif --weights run/best.safetensors -o fused.tif
     """
-    from trifuse.fusing import fuse as fuse_images
+    from trifuse.flows.fuse import fuse as fuse_images
 
     images = named(s2, s2_bands), named(s3, s3_bands)
     done = fuse_images(*images, geotiff(output), **options)

@@ -40,7 +40,7 @@ def interpolate(series: Path, output: Path, dates: str, **options: Any) -> Resul
         --bands NDVI,B4,LST -o MONTHLY
     trifuse interpolate SERIES --dates 2022-06-21 --weights run/weights.safetensors -o DAY
     """
-    from trifuse.interpolating import interpolate as interpolate_series
+    from trifuse.flows.interpolate import interpolate as interpolate_series
 
     done = interpolate_series(series, output, dates=dates, **options)
     value = {**done.record, "folder": str(done.folder), "files": [str(f) for f in done.files]}

@@ -14,7 +14,7 @@ class MethodOption(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The option and its help, with the names."""
-        from trifuse.fusformer import METHODS
+        from trifuse.fusion import METHODS
 
         record = super().get_help_record(ctx)
         return None if record is None else (record[0], f"{record[1]}  [{', '.join(METHODS)}]")

@@ -7,17 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from trifuse.cli.options import (
-    PATH,
-    Result,
-    command,
-    geotiff,
-    named,
-    names,
-    numbers,
-    output,
-    plain,
-)
+from trifuse.cli.options import PATH, Result, command, geotiff, named, names, numbers, output, plain
 from trifuse.core import ConfigError
 
 
@@ -69,8 +59,8 @@ def ndvi(
     trifuse ndvi MINE.tif -o NDVI.tif --bands B2,B3,B4,B8
     trifuse ndvi SERIES -o NDVI --at 13.05,52.4 --geojson fields.geojson
     """
-    from trifuse.mapping import ndvi as map_ndvi
-    from trifuse.mapping import ndvi_series
+    from trifuse.flows.ndvi import ndvi as map_ndvi
+    from trifuse.flows.ndvi import ndvi_series
     from trifuse.products import is_series
 
     given = {"red_nm": red_nm, "nir_nm": nir_nm}

@@ -31,7 +31,7 @@ def report(fused: Path, output: Path | None, **options: Any) -> Result:
     trifuse report fused.tif
     trifuse report fused.tif --truth truth.tif -o page.html
     """
-    from trifuse.reporting import report as write_report
+    from trifuse.flows.report import report as write_report
 
     done = write_report(fused, output, **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

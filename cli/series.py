@@ -90,7 +90,7 @@ def build(
     trifuse series build --s2 s2/ --landsat landsat/ --bbox 13.0,52.3,13.2,52.4 -o SERIES
     trifuse series build --ls2s2 31TCJ_12 -o SERIES
     """
-    from trifuse.products.series_build import build_series
+    from trifuse.products.series.build import build_series
 
     done = build_series(
         output, sentinel2=s2, landsat=landsat, sentinel3=s3, ls2s2=ls2s2, bbox=bbox, first=dates[0],

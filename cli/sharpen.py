@@ -43,7 +43,7 @@ def sharpen(image: Path, output: Path, **options: Any) -> Result:
     trifuse sharpen S2A_MSIL2A_….SAFE -o sharp.tif
     trifuse sharpen S2A_MSIL2A_….SAFE -o sharp.tif --bands B5,B11 --bbox 13,52,13.4,52.3
     """
-    from trifuse.sharpening import sharpen as sharpen_image
+    from trifuse.flows.sharpen import sharpen as sharpen_image
 
     done = sharpen_image(image, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

@@ -42,7 +42,7 @@ def show(name: str, output: Path | None, overwrite: bool, dry_run: bool) -> Resu
     lines += [f"{'band':8} {'centre nm':>10} {'FWHM nm':>9}"]
     lines += [f"{b.name:8} {b.centre:10.2f} {b.fwhm:9.2f}" for b in table.bands]
     if output is not None and not dry_run:
-        from trifuse.panels import draw_srf
+        from trifuse.flows.panels import draw_srf
 
         draw_srf(table, output, overwrite=overwrite)
         lines += ["", f"curves: {output}"]

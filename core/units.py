@@ -16,14 +16,7 @@ from typing import Any
 from trifuse.core.atomic import fingerprint, read_json, sha256, write_json
 from trifuse.core.errors import PartialError, ProductError, StoreError, TrifuseError
 from trifuse.core.log import progress_bar
-from trifuse.core.workers import (
-    Outcome,
-    Work,
-    check_place,
-    in_processes,
-    on_cluster,
-    serially,
-)
+from trifuse.core.workers import Outcome, Work, check_place, in_processes, on_cluster, serially
 
 MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)

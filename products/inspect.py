@@ -11,8 +11,8 @@ import numpy as np
 
 from trifuse.core import CubeSource, Series
 from trifuse.products.open import open_cube
-from trifuse.products.quicklook import choose_rgb, read_small
-from trifuse.products.series import is_series, open_series
+from trifuse.products.series.folder import is_series, open_series
+from trifuse.products.write.quicklook import choose_rgb, read_small
 
 SAMPLE = 512
 """Longest side, in pixels, of the reduced image from which shares and ranges are told."""

@@ -14,7 +14,7 @@ import numpy as np
 from trifuse.core import BandSet, Cube, CubeSource, TilePlan, ahead, progress
 from trifuse.core.streaming import THREADS
 from trifuse.products.ndvi_bands import DefinitionName, NdviDefinition, define_ndvi
-from trifuse.products.writer import DType, cube_writer
+from trifuse.products.write.writer import DType, cube_writer
 
 EPS = 1e-4
 """Least sum of NIR and red that has a ratio: one count of an int16 product."""

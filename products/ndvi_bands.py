@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import Band, BandError, BandSet, ConfigError, canonical_name
-from trifuse.products.geotiff import HYPERSPECTRAL
+from trifuse.products.files.geotiff import HYPERSPECTRAL
 from trifuse.srf_data import gaussian, integrate, load
 
 DefinitionName = Literal["s2", "paper", "bands"]

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import ConfigError, CubeSource, ProductError
-from trifuse.products.cave import is_cave, open_cave
-from trifuse.products.enmap import is_enmap, open_enmap
-from trifuse.products.envi import open_envi
-from trifuse.products.geotiff import open_geotiff
-from trifuse.products.landsat import is_landsat, open_landsat
-from trifuse.products.olci import open_olci
-from trifuse.products.raster import driver_of, envi_header, plain_file
-from trifuse.products.sentinel2 import is_sentinel2, open_sentinel2
-from trifuse.products.sentinel3 import open_sentinel3
-from trifuse.products.sentinel3_delivery import sentinel3_kind
-from trifuse.products.series import is_series
+from trifuse.products.cave.reader import is_cave, open_cave
+from trifuse.products.enmap.reader import is_enmap, open_enmap
+from trifuse.products.files.envi import open_envi
+from trifuse.products.files.geotiff import open_geotiff
+from trifuse.products.files.raster import driver_of, envi_header, plain_file
+from trifuse.products.landsat.reader import is_landsat, open_landsat
+from trifuse.products.sentinel2.reader import is_sentinel2, open_sentinel2
+from trifuse.products.sentinel3.delivery import sentinel3_kind
+from trifuse.products.sentinel3.olci import open_olci
+from trifuse.products.sentinel3.reader import open_sentinel3
+from trifuse.products.series.folder import is_series
 
 _SWATH = {"grid", "gsd", "crs", "bbox", "mask", "bands", "sigma", "radius"}
 _OPTIONS = {

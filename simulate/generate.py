@@ -14,15 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import (
-    BandError,
-    BandSet,
-    CubeSource,
-    DataError,
-    Manifest,
-    Unit,
-    run_units,
-)
+from trifuse.core import BandError, BandSet, CubeSource, DataError, Manifest, Unit, run_units
 from trifuse.simulate.shards import FORMAT, write_shard
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import (

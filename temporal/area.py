@@ -13,15 +13,7 @@ from datetime import date
 
 import numpy as np
 
-from trifuse.core import (
-    BandError,
-    DataError,
-    Grid,
-    GridError,
-    OverlapError,
-    Series,
-    Window,
-)
+from trifuse.core import BandError, DataError, Grid, GridError, OverlapError, Series, Window
 from trifuse.temporal.calendar import days_since
 from trifuse.temporal.config import Sensor, TamrfConfig
 

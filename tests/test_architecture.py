@@ -16,11 +16,14 @@ MAY_IMPORT = {
     "align": {*CORE, "srf_data", "metrics"},
     "products": {*CORE, "srf_data", "align"},
     "simulate": {*CORE, "srf_data", "metrics", "products"},
-    "fusformer": {*CORE, "srf_data", "metrics", "align"},
+    "fusformer": {*CORE, "srf_data"},
+    "restore": {*CORE, "fusformer"},
+    "fusion": {*CORE, "srf_data", "metrics", "align", "restore", "fusformer"},
     "temporal": {*CORE, "metrics", "align"},
     "stf": {*CORE, "metrics", "align"},
 }
 MAY_IMPORT["train"] = set(MAY_IMPORT) - {"train"}
+MAY_IMPORT["flows"] = set(MAY_IMPORT) - {"flows"}
 MAY_IMPORT["api"] = set(MAY_IMPORT) - {"api"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "api"} - {"cli"}
 
@@ -96,6 +99,7 @@ def test_imports_without_torch(module):
     "module",
     ["trifuse", "trifuse.core", "trifuse.core.resample_torch", "trifuse.srf_data",
      "trifuse.metrics", "trifuse.align", "trifuse.simulate", "trifuse.fusformer",
+     "trifuse.restore", "trifuse.fusion",
      "trifuse.train"],
 )  # fmt: skip
 def test_imports_where_rasterio_and_spectral_are_absent(module):

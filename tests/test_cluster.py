@@ -118,8 +118,8 @@ def images(tmp_path_factory):
     import torch
 
     from trifuse.core import BandSet, Cube, Grid, degrade
+    from trifuse.flows.fuse import fuse
     from trifuse.fusformer import Card, FusformerConfig, build_model, save_weights
-    from trifuse.fusing import fuse
     from trifuse.products import write_cube
 
     folder = tmp_path_factory.mktemp("images")
@@ -142,7 +142,7 @@ def images(tmp_path_factory):
 
 
 def test_a_fusion_is_the_same_from_a_cluster_and_from_processes(images, cluster, tmp_path):
-    from trifuse.fusing import fuse
+    from trifuse.flows.fuse import fuse
 
     options, expected = images
     address, worker = cluster
@@ -174,7 +174,7 @@ def blurred(tmp_path_factory):
 def test_the_default_method_is_the_same_from_a_cluster_and_from_processes(
     blurred, cluster, tmp_path, monkeypatch
 ):
-    from trifuse.fusing import fuse
+    from trifuse.flows.fuse import fuse
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     address, worker = cluster
@@ -193,7 +193,7 @@ def test_the_default_method_is_the_same_from_a_cluster_and_from_processes(
 def test_tiles_change_nothing_of_the_default_method(blurred):
     import numpy as np
 
-    from trifuse.fusing import fuse
+    from trifuse.flows.fuse import fuse
 
     small, whole = (fuse(**{**blurred, "tile": tile}).cube for tile in (48, 1000))
     np.testing.assert_array_equal(small.valid, whole.valid)

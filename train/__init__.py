@@ -7,14 +7,7 @@ from trifuse.train.batches import BatchPlan, Draw, RankBatches
 from trifuse.train.config import from_mapping, load_config, save_config, to_mapping
 from trifuse.train.data import TripletDataset
 from trifuse.train.engine import FitResult, fit
-from trifuse.train.fusion import (
-    DataConfig,
-    FusionTask,
-    LossConfig,
-    TrainConfig,
-    score_table,
-    train,
-)
+from trifuse.train.fusion import DataConfig, FusionTask, LossConfig, TrainConfig, score_table, train
 from trifuse.train.sensors import Calibration, Clouds, Displacement, NativeSharpness
 from trifuse.train.settings import EngineConfig, OptimConfig, RunConfig, ValidationConfig
 from trifuse.train.task import Task

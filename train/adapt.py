@@ -1,6 +1,6 @@
 """A refiner adapted to one scene, without any truth: one scale down, the scene is its own.
 
-The refined image one scale down (:mod:`trifuse.fusformer.one_scale_down`) makes training pairs in
+The refined image one scale down (:mod:`trifuse.restore.one_scale_down`) makes training pairs in
 the scene's own materials and textures. What is learnt there need not hold one scale up: networks
 that gained 0.2 dB one scale down were seen to lose as much on the scene. So the adapted network is
 kept only if it is better on ground that it was not adapted on, and clearly better on coarse cells
@@ -23,12 +23,12 @@ from torch import Tensor
 from trifuse.align import cells_inside
 from trifuse.core import PSF, CubeSource, DataError, MemorySource, Window
 from trifuse.core.resample import NO_SHIFT
-from trifuse.fusformer.one_scale_down import Lesson, halved, seen_again, whole_windows
-from trifuse.fusformer.prior.empirical_bayes import fit_bayes_cells
-from trifuse.fusformer.prior.spectral_prior import spectral_prior
-from trifuse.fusformer.refined import RefinedSource
 from trifuse.fusformer.refiner import BANDS, Refiner
-from trifuse.fusformer.scene import Scene
+from trifuse.fusion.scene import Scene
+from trifuse.fusion.spectral.empirical_bayes import fit_bayes_cells
+from trifuse.fusion.spectral.spectral_prior import spectral_prior
+from trifuse.restore.one_scale_down import Lesson, halved, seen_again, whole_windows
+from trifuse.restore.refined_source import RefinedSource
 from trifuse.train.refining import INPUTS, LEAST, relative_losses
 from trifuse.train.refining_data import to_s3
 

@@ -31,18 +31,13 @@ from trifuse.core import (
     write_bytes,
 )
 from trifuse.core.native import native_field, native_view
-from trifuse.fusformer.prior.kinds import ground_kinds
-from trifuse.fusformer.prior.local import LocalRestorer
-from trifuse.fusformer.prior.sharpness import Sharpness
-from trifuse.fusformer.prior.sharpness_check import learn
-from trifuse.fusformer.prior.universal import universal_map
 from trifuse.fusformer.refiner import BANDS
-from trifuse.simulate.observation import (
-    add_noise,
-    calibrate,
-    draw_calibration,
-    native_ratios,
-)
+from trifuse.fusion.spectral.universal import universal_map
+from trifuse.restore.kinds import ground_kinds
+from trifuse.restore.local import LocalRestorer
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness_check import learn
+from trifuse.simulate.observation import add_noise, calibrate, draw_calibration, native_ratios
 from trifuse.srf_data import S3_SYN, load
 from trifuse.train import refining_scenes as scenes
 from trifuse.train.batches import Draw

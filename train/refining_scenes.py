@@ -14,11 +14,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
 from trifuse.core import CubeSource, DataError, MemorySource, Window, canonical_name
-from trifuse.fusformer.prior.universal import responses, training_moments
 from trifuse.fusformer.refiner import BANDS
+from trifuse.fusion.spectral.universal import responses, training_moments
 from trifuse.simulate import convolve
+from trifuse.simulate.ground.procedural import procedural_scene
 from trifuse.simulate.observation import S2_NATIVE
-from trifuse.simulate.procedural import procedural_scene
 from trifuse.srf_data import integrate, load
 
 SATELLITES = ("S2A_MSI", "S2B_MSI", "S2C_MSI")

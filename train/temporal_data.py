@@ -15,13 +15,7 @@ from torch.utils.data import Dataset
 
 from trifuse.core import BandSet, DataError, GridError, Series, StoreError, Window
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.strategies import (
-    Selection,
-    draw_tasks,
-    draw_training,
-    hide_gaps,
-    hide_random,
-)
+from trifuse.temporal.strategies import Selection, draw_tasks, draw_training, hide_gaps, hide_random
 from trifuse.train.batches import Draw
 
 if TYPE_CHECKING:
@@ -140,7 +134,7 @@ class SeriesScene:
         Raises:
             ProductError: if there is none, or one of them cannot be read.
         """
-        from trifuse.products.series_find import open_sensors
+        from trifuse.products.series.find import open_sensors
 
         found = open_sensors(folder)
         return cls(Path(folder).name, found, clouded=any(map(_keeps_clouds, found.values())))

@@ -22,11 +22,11 @@ import trifuse
 from bench.fusion.scenes import Views
 from trifuse.align import register
 from trifuse.core import ConfigError, Cube, MemorySource
-from trifuse.fusformer import get_method
-from trifuse.fusformer.prior.restoration import restore
-from trifuse.fusformer.prior.scene_statistics import scene_statistics
-from trifuse.fusformer.prior.sharpness import sharpness_of
-from trifuse.fusing import choose_method
+from trifuse.flows.fuse import choose_method
+from trifuse.fusion import get_method
+from trifuse.restore.restoration import restore
+from trifuse.restore.scene_statistics import scene_statistics
+from trifuse.restore.sharpness import sharpness_of
 from trifuse.simulate import PROTOCOLS, ObservationErrors, Observed, observe
 
 RIDGES = ("1e-4", "1e-3", "1e-2")

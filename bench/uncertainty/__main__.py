@@ -2,7 +2,7 @@
 
     python -m bench uncertainty                       # on scenes that nothing was fitted on
     python -m bench.uncertainty --scenes jasper berlin --protocols clean real-world --method physics
-    python -m bench.uncertainty --fit fusformer/prior/calibration.json
+    python -m bench.uncertainty --fit fusion/spectral/calibration.json
     python -m bench.uncertainty --scenes potsdam --json bench/uncertainty/coverage.json --merge
 
 A normal distribution covers 68.3 % and 95.0 % within 1 and 1.96 deviations. Shares are means over
@@ -23,7 +23,7 @@ from bench.fusion import scenes
 from bench.uncertainty.draws import Draw, draw
 from bench.uncertainty.fitting import WITHIN, by_band, fit
 from trifuse.core import write_json
-from trifuse.fusformer.prior.calibration import calibration
+from trifuse.fusion.spectral.calibration import calibration
 
 FEWEST = 200
 """Pixels of a kind in all draws below which nothing is said of it."""

@@ -11,10 +11,11 @@ import numpy as np
 from bench.fusion import scenes
 from trifuse.align import register
 from trifuse.core import MemorySource, Window
-from trifuse.fusformer import Runtime, get_method
-from trifuse.fusformer.physics import placed
-from trifuse.fusformer.prior.chain import ChainRun
-from trifuse.fusformer.scene import Scene
+from trifuse.core.runtime import Runtime
+from trifuse.fusion import get_method
+from trifuse.fusion.physics import placed
+from trifuse.fusion.scene import Scene
+from trifuse.fusion.spectral.chain import ChainRun
 from trifuse.simulate import PROTOCOLS, Observed, observe
 
 CACHE = Path("out/uncertainty/scenes")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.uncertainty.draws import Draw, blocks, draw
-from trifuse.fusformer.prior.restored_errors import Restored
+from trifuse.restore.restored_errors import Restored
 
 WITHIN = (1.0, 1.96)
 SHARES = (0.683, 0.95)

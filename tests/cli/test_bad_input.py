@@ -166,7 +166,7 @@ def test_a_full_disk_is_3(fails, scene, outputs, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "n.tif")
 
-    monkeypatch.setattr("trifuse.mapping.ndvi", full)
+    monkeypatch.setattr("trifuse.flows.ndvi.ndvi", full)
     fails(3, "n.tif: No space left", "ndvi", scene.truth, "-o", outputs / "n.tif")
 
 

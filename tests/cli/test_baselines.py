@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trifuse.fusformer import METHODS
+from trifuse.fusion import METHODS
 from trifuse.products import open_cube
 
 

@@ -47,7 +47,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def area(sources, tmp_path_factory):
-    from trifuse.products.series_build import build_series
+    from trifuse.products.series.build import build_series
 
     out = tmp_path_factory.mktemp("area") / "area"
     build_series(out, sentinel2=sources / "s2", landsat=sources / "landsat")

@@ -17,13 +17,15 @@ from trifuse.core import (
     WeightsError,
     Window,
 )
-from trifuse.fusformer import Runtime, get_method
-from trifuse.fusformer.physics import Physics
-from trifuse.fusformer.prior import RestoredSource, learn, sharpness_of
-from trifuse.fusformer.prior.calibration import restored_factors
-from trifuse.fusformer.refined import SHIPPED, Refined, RefinedSource, refine_turned
+from trifuse.core.runtime import Runtime
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
 from trifuse.fusformer.refiner_weights import RefinerCard, load_refiner, save_refiner
+from trifuse.fusion import get_method
+from trifuse.fusion.physics import Physics
+from trifuse.fusion.refined import SHIPPED, Refined
+from trifuse.fusion.spectral.calibration import restored_factors
+from trifuse.restore import RestoredSource, learn, sharpness_of
+from trifuse.restore.refined_source import RefinedSource, refine_turned
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from trifuse.core import DataError, MemorySource
-from trifuse.fusformer.prior import RestoredSource, learn, sharpness_of
-from trifuse.fusformer.refined import RefinedSource
 from trifuse.fusformer.refiner import Refiner, RefinerConfig
+from trifuse.restore import RestoredSource, learn, sharpness_of
+from trifuse.restore.refined_source import RefinedSource
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 from trifuse.train import adapt as adapting

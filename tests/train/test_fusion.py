@@ -10,15 +10,8 @@ from train_scenes import SCENES, scene
 
 from trifuse.align import fit_map
 from trifuse.core import PSF, ConfigError, MemorySource, StoreError, degrade, upsample
-from trifuse.fusformer import (
-    Bicubic,
-    FusformerConfig,
-    Network,
-    Regression,
-    fuse_cube,
-    load_weights,
-    read_card,
-)
+from trifuse.fusformer import FusformerConfig, load_weights, read_card
+from trifuse.fusion import Bicubic, Network, Regression, fuse_cube
 from trifuse.metrics import psnr
 from trifuse.simulate import SimulateConfig, scene_views, simulate_store
 from trifuse.train import (

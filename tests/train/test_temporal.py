@@ -35,12 +35,7 @@ from trifuse.train.config import from_mapping, load_config, save_config
 from trifuse.train.engine import fit
 from trifuse.train.schedule import make_schedule
 from trifuse.train.settings import OptimConfig
-from trifuse.train.temporal import (
-    TamrfTask,
-    TamrfTrainConfig,
-    temporal_table,
-    train_tamrf,
-)
+from trifuse.train.temporal import TamrfTask, TamrfTrainConfig, temporal_table, train_tamrf
 from trifuse.train.temporal_data import MemoryScene, SeriesScene, band_statistics, to_network
 
 TINY = {

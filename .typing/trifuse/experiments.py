@@ -1,1 +1,0 @@
-../../api/experiments.py

@@ -1,1 +1,0 @@
-../../api/fusing_record.py

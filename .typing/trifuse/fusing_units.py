@@ -1,1 +1,0 @@
-../../api/fusing_units.py

@@ -1,1 +1,0 @@
-../../api/interpolating_units.py

@@ -1,1 +1,0 @@
-../../api/places.py

@@ -1,1 +1,0 @@
-../../api/report_figures.py

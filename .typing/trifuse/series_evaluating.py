@@ -1,1 +1,0 @@
-../../api/series_evaluating.py

@@ -1,0 +1,1 @@
+"""What joins products with a computation, one file a verb: open, compute, check, write."""

@@ -1,0 +1,225 @@
+"""The pieces of work of an interpolation: blocks through the network, then images of dates."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from trifuse.core import Band, BandSet, Cube, Grid, Unit, Window, atomic_path, fingerprint
+from trifuse.core.runtime import Runtime
+from trifuse.products.files.geotiff import open_geotiff
+from trifuse.products.ndvi import compute_ndvi
+from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
+from trifuse.products.series.ls2s2 import SENSORS
+from trifuse.products.write.stac import write_stac_item
+from trifuse.products.write.writer import cube_writer, write_sidecar
+from trifuse.srf_data import load
+from trifuse.temporal.area import Area
+from trifuse.temporal.blocks import Prior, encode_block, predict_block
+from trifuse.temporal.calendar import days_since
+from trifuse.temporal.config import TamrfConfig
+from trifuse.temporal.model import Tamrf
+from trifuse.temporal.outputs import NDVI, find_channel
+
+ATTENTION = "clear_attention"
+"""Name of the band with the share of the attention paid to clear images."""
+
+WORK = ".work"
+"""Folder of the blocks of a run that is not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be predicted.
+
+    Attributes:
+        model: in eval mode.
+        area: where.
+        dates: when.
+        bands: what, by name.
+        band_set: the same with wavelengths.
+        channels: outputs of the network that are needed.
+        ndvi: how NDVI is made; None if it is not asked for.
+        dtype: of the images.
+        features: how features are kept.
+        quality: whether the quality is wanted.
+    """
+
+    model: Tamrf | Prior
+    area: Area
+    dates: tuple[date, ...]
+    bands: tuple[str, ...]
+    band_set: BandSet
+    channels: tuple[int, ...]
+    ndvi: NdviDefinition | None
+    dtype: Literal["int16", "float32"]
+    features: Literal["float32", "float16"]
+    quality: bool
+
+    @classmethod
+    def of(
+        cls, model: Tamrf | Prior, area: Area, dates: Sequence[date], bands: Sequence[str],
+        dtype: Literal["int16", "float32"], features: Literal["float32", "float16"],
+        quality: bool,
+    ) -> Job:  # fmt: skip
+        """Find the channels that some bands need.
+
+        Raises:
+            BandError: if the network lacks the bands of an NDVI that is asked for.
+        """
+        config = model.config
+        how = None
+        needed = [find_channel(config, b) for b in bands if b != NDVI]
+        if NDVI in bands:
+            finest = min(config.sensors, key=lambda s: s.ratio)
+            how = define_ndvi(wavelengths(config, finest.bands), "s2")
+            needed += [find_channel(config, f"{finest.name}:{b}") for b in how.bands]
+        band_set = BandSet(tuple(b for n in bands for b in wavelengths(config, [n])))
+        return cls(model, area, tuple(dates), tuple(bands), band_set,
+                   tuple(dict.fromkeys(needed)), how, dtype, features, quality)  # fmt: skip
+
+    @property
+    def grid(self) -> Grid:
+        """Of the images."""
+        return self.area.grid
+
+    @property
+    def quality_bands(self) -> tuple[str, ...]:
+        """Names of the bands of the quality."""
+        days = tuple(f"days_{s.name}" for s in self.area.sensors)
+        return (*days, ATTENTION) if isinstance(self.model, Tamrf) else days
+
+    @property
+    def method(self) -> str:
+        """``tamrf``, or ``prior`` without a network."""
+        return "tamrf" if isinstance(self.model, Tamrf) else "prior"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the series are, so that no other is taken for them."""
+        return {
+            s.name: fingerprint(
+                [[d.isoformat(), source.name, list(source.grid.shape), list(source.grid.transform)]
+                 for d, source in self.area.series[s.name]]
+            )
+            for s in self.area.sensors
+        }  # fmt: skip
+
+    def only(self, dates: Collection[date]) -> Job:
+        """The same for some dates."""
+        return replace(self, dates=tuple(sorted(dates)))
+
+
+def wavelengths(config: TamrfConfig, names: Sequence[str]) -> BandSet:
+    """Bands of a network by name, with what is known of their centres and widths."""
+    out = []
+    for name in names:
+        if name == NDVI:
+            out.append(Band(NDVI))
+            continue
+        sensor, band = config.outputs[find_channel(config, name)]
+        thermal = band in config.sensor(sensor).thermal
+        if thermal or sensor not in SENSORS:
+            out.append(Band(name))
+            continue
+        known = load(SENSORS[sensor][0]).bands
+        found = known[known.index(band)]
+        out.append(Band(name, found.centre, found.fwhm))
+    return BandSet(tuple(out))
+
+
+def block_unit(
+    job: Job, runtime: Runtime, on_disk: bool, unit: Unit, where: Path
+) -> dict[str, Any]:
+    """Predict all dates of a block: (dates, bands and quality, y, x) float32 into one file."""
+    block: Window = unit.payload
+    query = days_since(job.area.origin, job.dates)
+    if isinstance(job.model, Tamrf):
+        job.model.to(runtime.torch_device)
+    with (
+        runtime.computing(),
+        tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder,
+    ):
+        encoded = encode_block(
+            job.model, job.area, block, dtype=job.features,
+            folder=Path(folder) if on_disk else None, label="images",
+        )  # fmt: skip
+        values, paid = predict_block(
+            job.model, encoded, query, job.channels, mass=job.quality, label="rows"
+        )
+        gaps = [encoded.gaps(s.name, query) for s in job.area.sensors] if job.quality else []
+    planes = []
+    for name in job.bands:
+        if name == NDVI:
+            planes.append(_ndvi(job, values, block))
+        else:
+            planes.append(values[:, job.channels.index(find_channel(job.model.config, name))])
+    planes += [np.where(encoded.seen, g, np.float32(np.nan)) for g in gaps]
+    if paid is not None:
+        planes.append(paid)
+    with atomic_path(where / unit.file, overwrite=True) as temporary:
+        np.save(temporary, np.stack(planes, axis=1))
+    return {}
+
+
+def date_unit(
+    job: Job, parts: Sequence[Window], record: Mapping[str, Any], unit: Unit, where: Path
+) -> dict[str, Any]:
+    """Write the image of a date, or its quality, from the blocks."""
+    day, is_quality = unit.payload
+    number, count = job.dates.index(day), len(job.bands)
+    bands = BandSet.of(job.quality_bands) if is_quality else job.band_set
+    meta = {
+        "date": day.isoformat(), "start_time": f"{day}T00:00:00Z", "method": job.method,
+        "quantity": "quality" if is_quality else "reflectance",
+    }  # fmt: skip
+    if is_quality:
+        meta["band_units"] = {n: "1" if n == ATTENTION else "d" for n in bands.names}
+    counts = [np.zeros(0, np.int64) for _ in job.area.sensors]  # pixels by days, whole ones
+    path = where / unit.file
+    with cube_writer(path, job.grid, bands, dtype="float32" if is_quality else job.dtype,
+                     meta=meta, overwrite=True) as writer:  # fmt: skip
+        for block in parts:
+            stored = np.load(where / WORK / f"block_{block.row}_{block.col}.npy", mmap_mode="r")
+            image = np.array(stored[number, count:] if is_quality else stored[number, :count])
+            writer.write(block, image)
+            if is_quality:
+                for i, _ in enumerate(counts):
+                    found = np.bincount(image[i][np.isfinite(image[i])].astype(np.int64))
+                    size = max(len(found), len(counts[i]))
+                    counts[i] = np.pad(counts[i], (0, size - len(counts[i])))
+                    counts[i][: len(found)] += found
+        saturated = writer.saturated
+    about: dict[str, Any] = {"saturated": saturated}
+    if is_quality:
+        about["median_days"] = {
+            s.name: int(np.searchsorted(np.cumsum(c), c.sum() / 2)) if c.sum() else None
+            for s, c in zip(job.area.sensors, counts, strict=True)
+        }
+    else:
+        own = {**record, "date": day.isoformat(), "saturated": saturated}
+        with open_geotiff(path) as source:
+            write_stac_item(path, source, own)
+        write_sidecar(path, own)
+    return about
+
+
+def _ndvi(job: Job, values: np.ndarray, block: Window) -> np.ndarray:
+    """NDVI of the predicted bands: (dates, y, x)."""
+    assert job.ndvi is not None
+    config = job.model.config
+    finest = min(config.sensors, key=lambda s: s.ratio)
+    at = [job.channels.index(find_channel(config, f"{finest.name}:{b}")) for b in job.ndvi.bands]
+    bands = BandSet.of(job.ndvi.bands)
+    grid = job.grid.window(block)
+    out = []
+    for image in values[:, at]:
+        valid = np.isfinite(image).all(axis=0)
+        out.append(compute_ndvi(Cube(np.ascontiguousarray(image), valid, bands, grid), job.ndvi)[0])
+    return np.stack(out)

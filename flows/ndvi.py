@@ -1,0 +1,231 @@
+"""NDVI maps of anything that opens, and of series with their course at places."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from trifuse.core import (
+    BandSet,
+    Cube,
+    CubeSource,
+    Manifest,
+    Series,
+    Unit,
+    fingerprint,
+    refuse_existing,
+    run_units,
+    write_bytes,
+)
+from trifuse.flows.inputs import Image, as_source, provenance
+from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
+from trifuse.products import define_ndvi, open_series, write_ndvi, write_sidecar
+from trifuse.products import ndvi as compute_ndvi
+from trifuse.products.ndvi import EPS
+from trifuse.products.series.folder import write_index
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """An NDVI map.
+
+    Attributes:
+        path: the GeoTIFF; None if it was kept in memory.
+        cube: the map, one band; None if it was written.
+        record: definition, rules, shares and mean.
+        files: everything that was written.
+    """
+
+    path: Path | None
+    cube: Cube | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        r = self.record
+        lines = [f"NDVI ({r['definition']}): {r.get('formula', '')}".rstrip(": ")]
+        if r.get("mean") is not None:
+            lines.append(f"mean {r['mean']:.3f} over {100 * r['valid_share']:.1f} % of the pixels")
+        return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
+
+
+def ndvi(
+    image: Image,
+    out: Path | str | None = None,
+    *,
+    definition: Literal["s2", "paper", "bands"] = "s2",
+    dtype: Literal["float32", "int16"] = "float32",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    **options: Any,
+) -> Mapped:
+    """NDVI of an image.
+
+    Args:
+        image: path, source or cube with the bands of the definition.
+        out: GeoTIFF to write (cloud-optimised, with a sidecar); None keeps the map in memory.
+        definition: ``s2`` (default): red and near infrared as Sentinel-2's B4 and B8A see the
+            spectrum; ``paper``: means of Oa17, S3, Oa18 and of S2, Oa08, Oa09; ``bands``: single
+            bands by wavelength (``red_nm``, ``nir_nm``).
+        dtype: of the file: ``float32`` with NaN, or ``int16`` in counts of 1e-4.
+        overwrite: replace an output that exists.
+        dry_run: check the input only.
+        options: as of :func:`trifuse.products.define_ndvi`.
+
+    Raises:
+        BandError: if the bands do not allow the definition.
+        OutputExistsError: if the output exists and ``overwrite`` is False.
+        ProductError: if the image cannot be read.
+    """
+    path = None if out is None else Path(out)
+    with as_source(image) as source:
+        if path is None:
+            cube = compute_ndvi(source.read(), definition, **options)
+            return Mapped(None, cube, dict(cube.meta["ndvi"]) | {"definition": definition})
+        refuse_existing(path, overwrite=overwrite)
+        if dry_run:
+            how = define_ndvi(source.bands, definition, **options)
+            return Mapped(path, None, how.to_json() | {"definition": definition})
+        record = write_ndvi(source, path, definition=definition, dtype=dtype, overwrite=overwrite,
+                            **options)  # fmt: skip
+    record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
+    return Mapped(path, None, record, (path, write_sidecar(path, record)))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedSeries:
+    """NDVI maps of a series.
+
+    Attributes:
+        folder: of the maps; it is a series of the one band ``NDVI`` itself.
+        dates: mapped, in order.
+        table: the time series of the places; None if none was asked for.
+        record: definition, and per date the valid share and the mean.
+        files: everything that was written.
+    """
+
+    folder: Path
+    dates: tuple[date, ...]
+    table: Path | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        r = self.record
+        lines = [f"NDVI ({r['definition']}) of {len(self.dates)} dates, {self.dates[0]} to "
+                 f"{self.dates[-1]}"]  # fmt: skip
+        for day, facts in r.get("images", {}).items():
+            mean = "no value" if facts["mean"] is None else f"mean {facts['mean']:.3f}"
+            lines.append(f"{day}  {mean} over {100 * facts['valid_share']:.1f} % of the pixels")
+        if not self.files:
+            lines.append("dry run: nothing was written")
+        else:
+            lines.append(f"wrote {self.folder}" + (f", {self.table}" if self.table else ""))
+        return "\n".join(lines)
+
+
+def ndvi_series(
+    series: Series | Path | str,
+    out: Path | str,
+    *,
+    definition: Literal["s2", "paper", "bands"] = "s2",
+    at: Sequence[tuple[float, float]] = (),
+    geojson: Path | str | None = None,
+    dtype: Literal["float32", "int16"] = "float32",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    **options: Any,
+) -> MappedSeries:
+    """NDVI of every date of a series, and its course at places.
+
+    Each date becomes ``YYYY-MM-DD.tif``, cloud-optimised. A run that was stopped goes on where it
+    stopped; dates added to the series, or replaced in it, are mapped when it is run again.
+
+    With places a table ``timeseries.csv`` has a line per place and date: the NDVI of the pixel at
+    a point, or the mean over an area's valid pixels; and the share (0–1) of them that is valid.
+
+    Args:
+        series: folder of dated GeoTIFFs with an ``index.json``, or a series.
+        out: folder to write; the result is a series again.
+        definition: see :func:`ndvi`.
+        at: (longitude, latitude) of points, in degrees.
+        geojson: file of points and polygons, in longitude and latitude.
+        dtype: of the maps, see :func:`ndvi`.
+        overwrite: start anew in a folder that holds other work.
+        dry_run: check the input only.
+        options: as of :func:`trifuse.products.define_ndvi`.
+
+    Raises:
+        BandError: if the bands do not allow the definition.
+        OverlapError: if a place lies outside the images.
+        StoreError: if the folder holds other work and ``overwrite`` is False.
+        PartialError: if some dates failed; the others are there.
+        ProductError: if the series or the file of places cannot be read.
+    """
+    folder = Path(out)
+    found = series if isinstance(series, Series) else open_series(series)
+    places = [*points(at), *(read_geojson(geojson) if geojson is not None else [])]
+    footprints = locate(places, found.grid) if places else []
+    how = define_ndvi(found.bands, definition, **options)
+    config = {"kind": "ndvi-series", "dtype": dtype, "eps": EPS, "sensor": found.sensor,
+              **how.to_json()}  # fmt: skip
+    record: dict[str, Any] = {**config, "definition": definition}
+    if dry_run:
+        return MappedSeries(folder, found.dates, None, record)
+    units = [Unit(_unit_id(day, source), f"{day}.tif", source) for day, source in found]
+    manifest = Manifest.open(folder, config, [u.id for u in units], overwrite=overwrite)
+
+    def work(unit: Unit, folder: Path) -> Mapping[str, Any]:
+        done = write_ndvi(unit.payload, folder / unit.file, definition=definition, dtype=dtype,
+                          overwrite=True, **options)  # fmt: skip
+        return {k: done[k] for k in ("valid_share", "clipped_share", "mean")}
+
+    run_units(units, work, manifest, label="dates")
+    index = write_index(folder, found.sensor, BandSet.of(["NDVI"]), found.dates, overwrite=True)
+    shown = ("valid_share", "mean")
+    record["images"] = {
+        unit.file.removesuffix(".tif"): {k: manifest.done[unit.id][k] for k in shown}
+        for unit in units
+    }
+    table = None
+    if footprints:
+        table = folder / "timeseries.csv"
+        _write_table(table, open_series(folder), footprints)
+    files = (*(folder / u.file for u in units), index, *([table] if table else []))
+    return MappedSeries(folder, found.dates, table, record, files)
+
+
+def _unit_id(day: date, source: CubeSource) -> str:
+    """The date and, where the image is a file, what tells that it was replaced."""
+    raster = getattr(source, "raster", None)
+    if raster is None:
+        return day.isoformat()
+    status = raster.path.stat()
+    return f"{day}-{fingerprint([status.st_size, status.st_mtime_ns])[:12]}"
+
+
+def _write_table(path: Path, maps: Series, footprints: Sequence[Footprint]) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["place", "kind", "lon", "lat", "date", "ndvi", "valid_share", "pixels"])
+    for place in footprints:
+        for day, source in maps:
+            values = source.read(place.window).masked()[0][place.inside]
+            there = values[np.isfinite(values)]
+            mean = f"{there.mean(dtype=np.float64):.5f}" if there.size else ""
+            rows.writerow([
+                place.name, place.kind, f"{place.lon:.7g}", f"{place.lat:.7g}", day.isoformat(),
+                mean, f"{there.size / values.size:.4f}", values.size,
+            ])  # fmt: skip
+    write_bytes(path, text.getvalue().encode(), overwrite=True)

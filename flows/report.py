@@ -1,0 +1,387 @@
+"""One page on a fused image: what it looks like, how good it is, what it was made of."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trifuse.core import (
+    BandError,
+    Cube,
+    CubeSource,
+    DataError,
+    GridError,
+    Window,
+    read_json,
+    refuse_existing,
+    write_bytes,
+    write_json,
+)
+from trifuse.flows.evaluate import Evaluation, evaluate
+from trifuse.flows.inputs import Image, as_source
+from trifuse.flows.landcover import classify as classify_patches
+from trifuse.flows.match import match
+from trifuse.flows.panels import require_matplotlib
+from trifuse.flows.report_figures import Figure, maps, per_band, pictures, spectra, transforms
+from trifuse.metrics import (
+    NDVI_CLASSES,
+    NDVI_LIMITS,
+    classify,
+    inception_score,
+    index_agreement,
+    jaccard,
+    psnr_bands,
+    rmse_bands,
+)
+from trifuse.products import ndvi as compute_ndvi
+from trifuse.products.write.writer import software
+
+SIDE = 900
+"""Pixels a side of the part that is shown and scored; the middle of larger images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page that was written.
+
+    Attributes:
+        path: the HTML file; a JSON file of the figures lies beside it.
+        record: every figure on the page, plain JSON values.
+        files: everything that was written.
+    """
+
+    path: Path
+    record: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        return "\n".join([*self.record["summary"], *(f"wrote {f}" for f in self.files)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The images of a report over one ground."""
+
+    fused: Cube
+    s2: Cube | None
+    s3: Cube | None
+    truth: Cube | None
+    cover: np.ndarray | None
+    legend: str
+    ratio: int
+
+
+def report(
+    fused: Path | str,
+    out: Path | str | None = None,
+    *,
+    s2: Image | None = None,
+    s3: Image | None = None,
+    truth: Image | None = None,
+    landcover: Image | None = None,
+    legend: str = "procedural",
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> Report:
+    """Write one HTML page, which refers to no other file, on a fused image.
+
+    Composites, spectra, Fourier transforms, NDVI with its classes, the self-check, a score of how
+    clear the land cover looks, and with a truth the metrics beside the baselines. Of an image
+    larger than 900 pixels its middle is shown and scored; the self-check is that of the whole.
+
+    Args:
+        fused: GeoTIFF of :func:`trifuse.fuse`.
+        out: the page; default: ``<fused>.html``.
+        s2: the sharp input; default: what the sidecar names, if it is still there.
+        s3: the coarse input; default likewise.
+        truth: what the fused image should be, on its pixels or over more ground.
+        landcover: map of classes, one band of integers on the same pixels, with which the NDVI
+            classes of the fused image and of Sentinel-2 are compared.
+        legend: of that map, a name in :data:`trifuse.metrics.LEGENDS`.
+        overwrite: replace a page that exists.
+        dry_run: open the inputs only.
+
+    Raises:
+        OutputExistsError: if the page exists and ``overwrite`` is False.
+        MissingExtraError: if matplotlib is not installed.
+        GridError, OverlapError, ProductError: if images cannot be read or do not fit.
+
+    Source: Cristille et al. 2024, doi:10.3390/rs16163107, §5 and §6.
+    """
+    require_matplotlib()
+    fused = Path(fused)
+    out = fused.with_suffix(".html") if out is None else Path(out)
+    beside = out.with_suffix(out.suffix + ".json")
+    refuse_existing(out, beside, overwrite=overwrite)
+    made_of = _sidecar(fused)
+    s2, s3 = s2 or _named(made_of, "s2"), s3 or _named(made_of, "s3")
+    part = _open(fused, s2, s3, truth, landcover, legend)
+    if dry_run:
+        return Report(out, {"summary": ["dry run: nothing was written"]})
+    facts: dict[str, Any] = {}
+    figures = _figures(part, facts)
+    evaluation = _evaluation(part, made_of)
+    if evaluation is not None:
+        facts["scores"] = {n: s.to_json() for n, s in evaluation.scores.items()}
+        figures += _score_figures(part)
+    summary = _summary(fused, made_of, facts)
+    record = {
+        "kind": "report", "fused": fused.name, "facts": facts, "summary": summary,
+        "selfcheck": made_of.get("selfcheck"), "figures": [f.title for f in figures],
+    }  # fmt: skip
+    page = _page(fused.name, summary, evaluation, figures, facts, made_of)
+    write_bytes(out, page.encode("utf-8"), overwrite=overwrite)
+    write_json(beside, {"software": software(), **record}, overwrite=overwrite)
+    return Report(out, record, (out, beside))
+
+
+def _sidecar(fused: Path) -> Mapping[str, Any]:
+    path = fused.with_name(fused.name + ".json")
+    return read_json(path) if path.exists() else {}
+
+
+def _named(made_of: Mapping[str, Any], which: str) -> Path | None:
+    """The input that a sidecar names, if there is one and it is still there."""
+    try:
+        files = made_of["inputs"][which]["files"]
+        paths = [Path(f["path"]) for f in files]
+    except (KeyError, TypeError):
+        return None
+    return paths[0] if len(paths) == 1 and paths[0].exists() else None
+
+
+def _open(
+    fused: Path, s2: Image | None, s3: Image | None, truth: Image | None,
+    landcover: Image | None, legend: str,
+) -> _Part:  # fmt: skip
+    with ExitStack() as stack:
+        source = stack.enter_context(as_source(fused))
+        ratio = int(source.meta.get("ratio", 1))
+        window = _middle(source, ratio)
+        cube = source.read(window)
+        sharp = coarse = None
+        if s2 is not None and s3 is not None:
+            matched = stack.enter_context(match(s2, s3, like=fused))
+            ratio = matched.pair.ratio
+            sharp = _over(matched.s2, cube)
+            rows, cols = (n // ratio for n in cube.grid.shape)
+            place = matched.s3.grid.locate(cube.grid.zoom_out(ratio))
+            if place.clip(*matched.s3.grid.shape) == place and min(rows, cols) > 0:
+                coarse = matched.s3.read(place)
+        elif s2 is not None:
+            sharp = _over(stack.enter_context(as_source(s2)), cube)
+        true = None if truth is None else _over(stack.enter_context(as_source(truth)), cube)
+        cover = None
+        if landcover is not None:
+            classes = _over(stack.enter_context(as_source(landcover)), cube)
+            cover = np.where(classes.valid, np.nan_to_num(classes.data[0]), 0).astype(np.int64)
+        return _Part(cube, sharp, coarse, true, cover, legend, ratio)
+
+
+def _middle(source: CubeSource, ratio: int) -> Window:
+    """The middle of an image, in whole coarse cells."""
+    spans = []
+    for n in source.grid.shape:
+        cells = max(1, n // ratio)
+        kept = min(cells, max(1, SIDE // ratio))
+        spans.append(((cells - kept) // 2 * ratio, min(kept * ratio, n)))
+    return Window(spans[0][0], spans[1][0], spans[0][1], spans[1][1])
+
+
+def _over(source: CubeSource, cube: Cube) -> Cube:
+    """What an image shows over a cube's ground, pixel by pixel."""
+    window = source.grid.locate(cube.grid)
+    if window.clip(*source.grid.shape) != window:
+        raise GridError("does not cover the fused image", where=source.name,
+                        fix="give an image over the same ground")  # fmt: skip
+    return source.read(window)
+
+
+def _figures(part: _Part, facts: dict[str, Any]) -> list[Figure]:
+    images = {"Sentinel-2": part.s2, "Sentinel-3": part.s3, "fused": part.fused,
+              "truth": part.truth}  # fmt: skip
+    there = {name: cube for name, cube in images.items() if cube is not None}
+    found: list[Figure] = []
+    for make in (_shown, _spectra_figure, _transforms_figure, _ndvi_figure, _clarity):
+        try:
+            found += make(part, there, facts)
+        except (BandError, DataError) as e:
+            facts.setdefault("left_out", []).append(str(e))
+    return found
+
+
+def _shown(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+    return [pictures(there)]
+
+
+def _spectra_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+    places = _places(part.fused)
+    facts["places"] = {name: list(at) for name, at in places.items()}
+    return [spectra(places, there, part.ratio)]
+
+
+def _places(cube: Cube) -> dict[str, tuple[int, int]]:
+    """Pixels worth a look; each is an extreme or the middle of the valid ones."""
+    data = cube.masked()
+    there = np.isfinite(data).all(axis=0)
+    if not there.any():
+        raise DataError("no pixel has all bands")
+    level = np.where(there, np.nan_to_num(data).mean(axis=0), np.nan)
+    picks = {"brightest": np.nanargmax(level), "darkest": np.nanargmin(level),
+             "median": np.nanargmin(np.abs(level - np.nanmedian(level)))}  # fmt: skip
+    try:
+        green = np.where(there, compute_ndvi(cube).masked()[0], np.nan)
+        picks = {"highest NDVI": np.nanargmax(green), "lowest NDVI": np.nanargmin(green), **picks}
+    except (BandError, ValueError):
+        pass
+    shape = level.shape
+    return {n: tuple(int(v) for v in np.unravel_index(i, shape)) for n, i in picks.items()}  # type: ignore[misc]
+
+
+def _transforms_figure(
+    part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]
+) -> list[Figure]:
+    if part.s2 is None or part.s3 is None:
+        return []
+    figure, facts["transforms"] = transforms(part.fused, part.s2, part.s3, part.ratio, part.truth)
+    return [figure]
+
+
+def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+    planes = {name: compute_ndvi(there[name]).masked()[0]
+              for name in ("fused", "Sentinel-2", "truth") if name in there}  # fmt: skip
+    classes = {name: classify(plane, NDVI_LIMITS) for name, plane in planes.items()}
+    valid = np.logical_and.reduce([np.isfinite(p) for p in planes.values()])
+    about: dict[str, Any] = {"limits": list(NDVI_LIMITS)}
+    for name in ("Sentinel-2", "truth"):
+        if name in planes:
+            about[f"jaccard_fused_{name}"] = jaccard(classes[name], classes["fused"], valid)
+    if "truth" in planes and "Sentinel-2" in planes:
+        about["jaccard_Sentinel-2_truth"] = jaccard(classes["truth"], classes["Sentinel-2"], valid)
+    if part.cover is not None:
+        about["landcover"] = index_agreement(planes, part.cover, part.legend, valid=valid).to_json()
+    facts["ndvi"] = about
+    limits = ", ".join(f"{v:g}" for v in NDVI_LIMITS)
+    return [
+        maps(planes, title="NDVI", cmap="RdYlGn", limits=(-0.2, 1.0), unit="NDVI",
+             caption="Red and near infrared as Sentinel-2's B4 and B8A see the spectrum."),
+        maps(classes, title="NDVI classes", cmap="YlGn", limits=(0, len(NDVI_LIMITS)), unit="class",
+             caption=f"{', '.join(NDVI_CLASSES)}; limits between them {limits}."),
+    ]  # fmt: skip
+
+
+def _clarity(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+    scores = {}
+    for name in ("Sentinel-2", "fused", "truth"):
+        if name in there and len(probability := classify_patches(there[name])):
+            scores[name] = inception_score(probability)
+    if scores:
+        facts["inception_score"] = scores
+    return []
+
+
+def _evaluation(part: _Part, made_of: Mapping[str, Any]) -> Evaluation | None:
+    """Scores of the shown part; the baselines are made of it alone."""
+    if part.truth is None:
+        return None
+    both = part.s2 is not None and part.s3 is not None
+    return evaluate(part.fused, truth=part.truth, s2=part.s2 if both else None,
+                    s3=part.s3 if both else None)  # fmt: skip
+
+
+def _score_figures(part: _Part) -> list[Figure]:
+    assert part.truth is not None
+    shared = [b for b in part.fused.bands.names if b in set(part.truth.bands.names)]
+    fused, truth = part.fused.select(shared), part.truth.select(shared)
+    valid = fused.valid & truth.valid
+    error = np.sqrt(np.nanmean((fused.masked() - truth.masked()) ** 2, axis=0))
+    top = float(np.nanpercentile(error, 98))
+    return [
+        per_band(shared, {"fused": psnr_bands(truth.data, fused.data, valid)},
+                 title="PSNR by band", unit="dB", caption="Against the truth; more is better."),
+        per_band(shared, {"fused": rmse_bands(truth.data, fused.data, valid)},
+                 title="RMSE by band", unit="reflectance", caption="Against the truth."),
+        maps({"RMS over bands": error}, title="Where the errors are", cmap="magma",
+             limits=(0.0, max(top, 1e-6)), unit="reflectance",
+             caption="Root mean square over bands of fused less truth."),
+    ]  # fmt: skip
+
+
+def _summary(fused: Path, made_of: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if "method" in made_of:
+        size = f"{made_of['height']}×{made_of['width']} pixels"
+        lines.append(f"{fused.name}: {made_of['method']}, {size}, {len(made_of['bands'])} bands, "
+                     f"ratio {made_of['ratio']}")  # fmt: skip
+    for name, s in facts.get("scores", {}).items():
+        lines.append(f"{name}: PSNR {s['psnr']:.2f} dB, SAM {s['sam']:.2f}°, RMSE {s['rmse']:.5f}")
+    check = made_of.get("selfcheck")
+    if check:
+        numbers = ", ".join(f"{k} {_number(check[k])}" for k in ("rmse", "euclidean", "cosine"))
+        lines.append(f"seen by Sentinel-3 again: {numbers} over {check['cells']} of "
+                     f"{check['of']} cells")  # fmt: skip
+    for name, value in facts.get("inception_score", {}).items():
+        lines.append(f"inception score of {name}: {value:.3f} (own classifier, not comparable "
+                     "with published scores)")  # fmt: skip
+    ndvi = facts.get("ndvi", {})
+    lines += [f"NDVI classes, {k.replace('_', ' ')}: {v:.3f}"
+              for k, v in ndvi.items() if k.startswith("jaccard")]  # fmt: skip
+    lines += [f"NDVI classes against land cover, Jaccard of {k}: {v['jaccard']:.3f}"
+              for k, v in ndvi.get("landcover", {}).get("images", {}).items()]  # fmt: skip
+    lines += [f"left out: {reason}" for reason in facts.get("left_out", [])]
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6f}"
+
+
+def _page(
+    name: str, summary: Sequence[str], evaluation: Evaluation | None, figures: Sequence[Figure],
+    facts: Mapping[str, Any], made_of: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """The page; every text is escaped, since names of files and bands may hold anything."""
+    safe = html.escape
+    lines = "".join(f"<li>{safe(s)}</li>" for s in summary)
+    table = ""
+    if evaluation is not None:
+        table = f"<h2>Scores</h2><pre>{safe(evaluation.table(per_band=True))}</pre>"
+    shown = "".join(
+        f"<figure><h2>{safe(f.title)}</h2><img alt='{safe(f.title)}' src='{f.data_url}'>"
+        f"<figcaption>{safe(f.caption)}</figcaption></figure>"
+        for f in figures
+    )
+    details = "".join(
+        f"<details><summary>{safe(title)}</summary><pre>"
+        f"{safe(json.dumps(values, indent=1, ensure_ascii=False, default=str))}</pre></details>"
+        for title, values in (("All figures as JSON", facts), ("The run's record", made_of))
+        if values
+    )
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; "
+        "img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>{safe(name)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{safe(name)}</h1><ul>{lines}</ul>{table}{shown}{details}"
+        f"<footer>{safe(software())}</footer></body></html>\n"
+    )
+
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1b1f24; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+figure { margin: 0; } img { max-width: 100%; height: auto; } figcaption { color: #57606a; }
+pre { overflow-x: auto; background: #f6f8fa; padding: 1rem; font-size: .8rem; }
+details { margin-top: 1.5rem; } footer { margin-top: 3rem; color: #57606a; }
+"""

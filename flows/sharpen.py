@@ -1,0 +1,236 @@
+"""Bring the 20 m and 60 m bands of Sentinel-2 to 10 m: open, learn, restore, write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from trifuse.core import (
+    BandSet,
+    Cube,
+    CubeSource,
+    DataError,
+    MetadataError,
+    TilePlan,
+    Window,
+    progress,
+    refuse_existing,
+)
+from trifuse.flows.inputs import Image, as_source, provenance
+from trifuse.flows.match import Box, window_of
+from trifuse.products import cube_writer
+from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.write.companions import write_companions
+from trifuse.restore import InjectedSource, RestoredSource, Sharpness, learn, sharpness_of
+
+Method = Literal["restore", "injection", "bicubic"]
+TILE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Sharpened:
+    """An image with all bands on, and as sharp as, its finest pixels.
+
+    Attributes:
+        path: the GeoTIFF; None if it was kept in memory.
+        cube: the image; None if it was written.
+        record: what the sidecar says: sharpness told and found, method, expected errors.
+        files: everything that was written.
+    """
+
+    path: Path | None
+    cube: Cube | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        r = self.record
+        done = [n for n, s in r["sharpness"].items() if s["ratio"] > 1]
+        lines = [f"{r['method']}: {r['height']}×{r['width']} pixels, {len(r['bands'])} bands; "
+                 f"sharpened {', '.join(done) or 'none'}"]  # fmt: skip
+        lines += [f"warning: {w}" for w in r["warnings"]]
+        if expected := r.get("expected_error"):
+            worst = max(expected, key=expected.__getitem__)
+            mean = sum(expected.values()) / len(expected)
+            lines.append(f"error expected: {mean:.4f} on average, {expected[worst]:.4f} in {worst}")
+        if "timings" not in r:
+            return "\n".join([*lines, "dry run: nothing was written"])
+        return "\n".join([*lines, f"took {r['timings']['total']:.1f} s",
+                          *(f"wrote {f}" for f in self.files)])  # fmt: skip
+
+
+def sharpen(
+    image: Image,
+    out: Path | str | None = None,
+    *,
+    method: Method = "restore",
+    bands: Sequence[str] | None = None,
+    bbox: Box | None = None,
+    noise: float | None = None,
+    mtf: float | None = None,
+    denoise: bool = False,
+    force: bool = False,
+    device: str = "auto",
+    dtype: Literal["int16", "float32"] = "int16",
+    quicklook: bool = True,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> Sharpened:
+    """Bring all bands of an image to the sharpness of its pixels.
+
+    Args:
+        image: a Sentinel-2 product, or an image of bands named like Sentinel-2's on pixels of
+            10 m. Bands that are left out cannot help the others.
+        out: GeoTIFF to write (cloud-optimised, with a quicklook and a sidecar); None keeps the
+            result in memory.
+        method: ``restore`` (multi-band restoration), ``injection`` (of the sharp bands' detail),
+            ``bicubic`` (interpolation alone).
+        bands: to write (default: all); the others help all the same.
+        bbox: area to write, (west, south, east, north) in degrees; what is learned is learned
+            from the whole image.
+        noise: standard deviation of the noise (reflectance); default: what is found in the
+            pixels, or where nothing is found the metadata's, or 0.003.
+        mtf: modulation transfer of the 20 m and 60 m bands at their Nyquist frequency; default:
+            what is found in the pixels, or where nothing is found the metadata's, or 0.3.
+        denoise: also write the restored form of the sharp bands, else they stay as they are.
+        force: sharpen even bands that are, by their pixels, sharp already.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        dtype: of the file: ``int16`` in counts of 1e-4, or ``float32``.
+        quicklook: also write ``<out>.png``.
+        overwrite: replace an output that exists.
+        dry_run: check the input only.
+
+    Returns:
+        The image or its path. Pixels that are not valid (clouds) are sharpened like all others
+        and stay not valid.
+
+    Raises:
+        OutputExistsError: if the output exists and ``overwrite`` is False.
+        MetadataError: if it is not known how the bands were sampled.
+        DataError: if all bands are as sharp as their pixels, or too few pixels are there.
+        BandError: if a band is missing.
+        ProductError: if the image cannot be read.
+        ConfigError: if an option is out of range.
+    """
+    path = None if out is None else Path(out)
+    if path is not None:
+        picture = [path.with_suffix(".png")] if quicklook else []
+        refuse_existing(path, *picture, overwrite=overwrite)
+    start = time.perf_counter()
+    with ExitStack() as opened:
+        source = opened.enter_context(as_source(image))
+        told = _told(source, mtf, noise)
+        names = source.bands.select(source.bands.indices(bands or source.bands.names)).names
+        window = source.grid.whole if bbox is None else window_of(source, bbox)
+        grid, made = source.grid.window(window), source.bands.select(names)
+        record: dict[str, Any] = {
+            "kind": "sharpened", "method": method, "height": grid.height, "width": grid.width,
+            "crs": grid.crs, "bands": made.to_json(), "warnings": [],
+            "sharpness": _sharpness_json(source.bands, told),
+            "input": provenance(image, content=not dry_run),
+        }  # fmt: skip
+        if dry_run:
+            return Sharpened(path, None, record)
+        look = {"force": force, "find_mtf": mtf is None, "find_noise": noise is None}
+        sharpness, record["check"], result = _sharpened(source, told, method, device, **look)
+        record["sharpness"] = _sharpness_json(source.bands, sharpness)
+        record["warnings"] = record["check"].pop("warnings")
+        if isinstance(result, RestoredSource):
+            deviation = dict(zip(source.bands.names, map(float, result.deviation), strict=True))
+            blurred = {n for n, s in record["sharpness"].items() if s["ratio"] > 1}
+            record["expected_error"] = {
+                n: round(deviation[n], 5) for n in names if n in blurred or denoise
+            }  # fmt: skip
+        learned = time.perf_counter() - start
+        keep = [n for n in names if sharpness.ratio[source.bands.index(n)] == 1 and not denoise]
+        meta = {**_plain(source), **{k: record[k] for k in ("method", "sharpness")}}
+        tiles = TilePlan(grid.height, grid.width, TILE)
+        files: tuple[Path, ...] = ()
+        if path is None:
+            data = np.empty((len(made), *grid.shape), np.float32)
+            valid = np.empty(grid.shape, np.bool_)
+            for tile in tiles:
+                rows, cols = tile.write.slices
+                part = _read(source, result, tile.write.shift(window.row, window.col), names, keep)
+                data[:, rows, cols], valid[rows, cols] = part.data, part.valid
+            cube = Cube(data, valid, made, grid, meta)
+        else:
+            with cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite,
+                             mask=True, keep_invalid=True) as writer:  # fmt: skip
+                for tile in progress(tiles, "sharpen", len(tiles)):
+                    at = tile.write.shift(window.row, window.col)
+                    part = _read(source, result, at, names, keep)
+                    writer.write(tile.write, part.data, part.valid)
+            cube = None
+    total = time.perf_counter() - start
+    record["timings"] = {"learn": learned, "total": total}
+    if path is not None:
+        files = (path, *write_companions(path, record, quicklook=quicklook))
+    return Sharpened(path, cube, record, files)
+
+
+def _told(source: CubeSource, mtf: float | None, noise: float | None) -> Sharpness:
+    """Sharpness by the metadata, or by the bands' names where these are Sentinel-2's."""
+    native = None
+    if "native_gsd" not in source.meta:
+        native = {n: float(NATIVE[n]) for n in source.bands.names if n in NATIVE}
+        if len(native) < len(source.bands):
+            raise MetadataError(
+                "does not tell at how many metres its bands were sampled", where=source.name,
+                fix="give a Sentinel-2 product, or name its bands B1 … B12",
+            )  # fmt: skip
+    told = sharpness_of(source, mtf=mtf, noise=noise, native=native)
+    if told is None:
+        raise DataError(
+            "no band was sampled coarser than the image's pixels, there is nothing to sharpen",
+            where=source.name, fix="give a product of 10, 20 and 60 m bands at 10 m",
+        )  # fmt: skip
+    return told
+
+
+def _sharpened(
+    source: CubeSource, told: Sharpness, method: Method, device: str, **look: bool
+) -> tuple[Sharpness, dict[str, Any], CubeSource]:
+    """Sharpness after a look at the pixels, what the look told, and the source to write."""
+    sharpness, statistics, check = learn(source, told, **look)
+    if not sharpness.blurred:
+        raise DataError(
+            "all bands are as sharp as their pixels already: to sharpen them would spoil them",
+            where=source.name, fix="use it as it is, or force it",
+        )  # fmt: skip
+    result: CubeSource = source
+    if method == "restore":
+        result = RestoredSource(source, sharpness, statistics, device=device)
+    elif method == "injection":
+        result = InjectedSource(source, sharpness)
+    return sharpness, {**check.to_json(), "warnings": check.warnings()}, result
+
+
+def _read(
+    source: CubeSource, result: CubeSource, window: Window, names: Sequence[str],
+    keep: Sequence[str],
+) -> Cube:  # fmt: skip
+    """A window of the result, with some bands as they were."""
+    cube = result.read(window, names)
+    if keep and result is not source:
+        cube.data[cube.bands.indices(keep)] = source.read(window, keep).data
+    return cube
+
+
+def _sharpness_json(bands: BandSet, sharpness: Sharpness) -> dict[str, Any]:
+    facts = zip(sharpness.ratio, sharpness.mtf, sharpness.noise, strict=True)
+    return {n: {"ratio": r, "mtf": m, "noise": e}
+            for n, (r, m, e) in zip(bands.names, facts, strict=True)}  # fmt: skip
+
+
+def _plain(source: CubeSource) -> dict[str, Any]:
+    known = ("start_time", "sensor", "product_id", "level", "tile", "quantity", "baseline")
+    return {k: source.meta[k] for k in known if source.meta.get(k) is not None}

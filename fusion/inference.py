@@ -1,0 +1,253 @@
+"""A whole scene, tile by tile: read, fused, blended, checked and written as a stream.
+
+With a method of finite reach the tiles carry its halo, and the mosaic equals the whole image to
+float rounding. What has unlimited reach is blended linearly over the overlap. Threads read ahead
+and one writes behind; memory is a few tiles and the coarse images, whatever the scene.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from trifuse.core import (
+    PSF,
+    BandSet,
+    ConfigError,
+    Cube,
+    CubeSource,
+    DegradeAccumulator,
+    Grid,
+    Mosaic,
+    Tile,
+    TilePlan,
+    Window,
+    progress,
+)
+from trifuse.core.resample import NO_SHIFT
+from trifuse.core.runtime import Precision, Runtime
+from trifuse.fusion.consistency import Consistency, left_of_cells, measured, projection
+from trifuse.fusion.methods import Method, Sharpening, get_method
+from trifuse.fusion.scene import Scene
+from trifuse.fusion.selfcheck import MIN_SHARE, SelfCheck, compare
+from trifuse.fusion.tiles import TileWork, UncertainRun
+
+Sink = Callable[[Window, np.ndarray, np.ndarray], None]
+"""Takes (window of the result, (L, y, x) float32 with NaN, (y, x) bool valid)."""
+
+Compute = Callable[[TileWork], Iterator[tuple[Tile, np.ndarray]]]
+"""Hands on (tile, (L, *tile.write.shape) float32) for each tile of the work, in order."""
+
+FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 256, 150, 20
+
+
+@dataclass(frozen=True, slots=True)
+class FuseResult:
+    """What became of a fusion.
+
+    Attributes:
+        grid: sharp pixels over the shared ground.
+        bands: those of the coarse image that the method makes.
+        ratio: sharp pixels per coarse cell.
+        method: name of the method.
+        plan: the tiles.
+        selfcheck: agreement with the coarse image.
+        timings: seconds of ``prepare``, ``tiles`` and ``total``.
+        consistency: agreement before and after the projection, if there was one.
+        about: what the method found of the scene, in plain JSON values.
+    """
+
+    grid: Grid
+    bands: BandSet
+    ratio: int
+    method: str
+    plan: TilePlan
+    selfcheck: SelfCheck
+    timings: Mapping[str, float]
+    consistency: Consistency
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fuse_target(
+    s2: CubeSource, s3: CubeSource, *, method: Method | str = "regression"
+) -> tuple[Grid, BandSet, int]:
+    """Grid, bands and ratio of the result, before any pixel is read: to open the output with.
+
+    Raises:
+        GridError: if the grids do not fit or do not overlap.
+        WeightsError: if the network's bands are not there.
+    """
+    method = get_method(method) if isinstance(method, str) else method
+    fine, _, ratio = s2.grid.common(s3.grid)
+    _, lr_names = method.bands(s2.bands, s3.bands)
+    return s2.grid.window(fine), s3.bands.select(s3.bands.indices(lr_names)), ratio
+
+
+def fuse(
+    s2: CubeSource,
+    s3: CubeSource,
+    sink: Sink,
+    *,
+    method: Method | str = "regression",
+    tile: int | None = None,
+    overlap: int | None = None,
+    preset: Literal["paper"] | None = None,
+    device: str = "auto",
+    precision: Precision = "32",
+    psf: PSF | None = None,
+    shift: tuple[float, float] = NO_SHIFT,
+    compile: bool = False,
+    consistency: Literal["noise", "exact"] = "noise",
+    uncertainty: Sink | None = None,
+    compute: Compute = TileWork.tiles,
+) -> FuseResult:
+    """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
+
+    Args:
+        s2: sharp bands.
+        s3: coarse bands on a grid nested to S2's, at any integer ratio.
+        sink: called with disjoint windows that cover the result, in order, from one thread.
+            Pixels without valid S2 or S3 are NaN and not valid.
+        method: ``bicubic``, ``regression`` or a :class:`Method` such as :class:`Network`.
+        tile: edge of a tile in pixels, overlap included (default: 256, or 150 where blended).
+        overlap: blend linearly over so many pixels; default: exact tiles with the method's halo,
+            or 20 where its reach is unlimited.
+        preset: ``paper`` is tiles of 150 with a linear blend over 20.
+        device: ``auto``, ``cpu``, ``cuda``.
+        precision: ``32``, ``bf16`` or ``16``.
+        psf: of the coarse sensor; default: MTF 0.3 at Nyquist.
+        shift: (rows, columns) in sharp pixels by which the coarse cells lie beside where their
+            grid says; see :func:`trifuse.align.register`. No image is resampled.
+        compile: send networks through ``torch.compile``.
+        consistency: ``noise`` leaves it to the method how far to believe the coarse image;
+            ``exact`` makes the result degrade to it, in a second pass; see
+            :mod:`trifuse.fusion.consistency`.
+        uncertainty: takes the standard deviations of the L bands and, as one more plane, how
+            strange the pixels are, window by window as ``sink`` does; see
+            :class:`trifuse.fusion.tiles.UncertainRun`.
+        compute: hands on each tile of the work, in order; default: computed here, one after the
+            other. See :func:`trifuse.fusion.parallel.in_parts`.
+
+    Returns:
+        What was made, with the self-check.
+
+    Raises:
+        GridError: if the grids do not fit or do not overlap.
+        WeightsError: if the network's bands are not there.
+        DataError: if nothing valid is shared.
+        ConfigError: if tile and overlap, or device and precision, do not go together.
+    """
+    start = time.perf_counter()
+    method = get_method(method) if isinstance(method, str) else method
+    runtime = Runtime(device, precision, compile)
+    if consistency not in ("noise", "exact"):
+        raise ConfigError(f"consistency {consistency!r}", fix="give noise or exact")
+    if isinstance(method, Sharpening):
+        s2 = method.view(s2, runtime)
+    psf = PSF.from_mtf() if psf is None else psf
+    scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf, shift)
+    height, width = scene.grid.shape
+    if preset is not None:
+        if preset != "paper" or tile is not None or overlap is not None:
+            raise ConfigError(f"preset {preset!r}", fix="give 'paper', without tile and overlap")
+        tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
+    plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
+    work = TileWork(scene, method, runtime, plan, uncertainty is not None)
+    if work.uncertain and not isinstance(work.run, UncertainRun):
+        raise ConfigError(f"method {method.name} tells no uncertainty", fix="take method physics")
+    run = work.run  # prepared here, once
+    prepared = time.perf_counter()
+
+    count = len(scene.bands)
+
+    def accumulator() -> DegradeAccumulator:
+        return DegradeAccumulator(count, height, width, scene.ratio, psf, shift=shift)
+
+    before = added = None
+    if consistency == "exact":
+        plain = accumulator()
+        _stream(compute, work, lambda window, data: plain.add(window, data[:count]))
+        before = left_of_cells(scene, plain)
+        added = projection(scene, before)
+    seen = accumulator()
+
+    def emit(window: Window, data: np.ndarray) -> None:
+        values = data[:count]
+        if added is not None:
+            values = values + scene.moved(added, window)
+        seen.add(window, values)
+        there = np.isfinite(values).any(axis=0)
+        sink(window, values, there)
+        if uncertainty is not None:
+            uncertainty(window, data[count:], there)
+
+    _stream(compute, work, emit)
+    check = compare(scene.lrhsi, seen.result(MIN_SHARE))
+    after = left_of_cells(scene, seen)
+    end = time.perf_counter()
+    timings = {"prepare": prepared - start, "tiles": end - prepared, "total": end - start}
+    return FuseResult(
+        scene.grid, scene.bands, scene.ratio, method.name, plan, check, timings,
+        measured(consistency, after if before is None else before, after),
+        {k: v for k, v in s2.meta.items() if k == "restoration"} | getattr(run, "record", {}),
+    )  # fmt: skip
+
+
+def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray], None]) -> None:
+    """Compute all tiles and hand on what they add up to, in order, from one thread."""
+    with ThreadPoolExecutor(1, "fuse-write") as writer:
+        pending: list[Future[None]] = []
+
+        def later(window: Window, data: np.ndarray) -> None:
+            while len(pending) > 1:  # at most two finished pieces wait to be written
+                pending.pop(0).result()
+            pending.append(writer.submit(emit, window, data))
+
+        mosaic = Mosaic(work.plan, later)
+        for step, values in progress(compute(work), "fuse", len(work.plan)):
+            mosaic.put(step, values)
+        for future in pending:
+            future.result()
+
+
+def fuse_cube(
+    s2: CubeSource, s3: CubeSource, *, method: Method | str = "regression", **options: object
+) -> tuple[Cube, FuseResult]:
+    """:func:`fuse` into memory, for scenes that fit; same options."""
+    method = get_method(method) if isinstance(method, str) else method
+    grid, bands, _ = fuse_target(s2, s3, method=method)
+    data = np.full((len(bands), *grid.shape), np.nan, np.float32)
+    valid = np.zeros(grid.shape, np.bool_)
+
+    def keep(window: Window, values: np.ndarray, there: np.ndarray) -> None:
+        rows, cols = window.slices
+        data[:, rows, cols], valid[rows, cols] = values, there
+
+    result = fuse(s2, s3, keep, method=method, **options)  # type: ignore[arg-type]
+    return Cube(data, valid, bands, grid, {"method": method.name}), result
+
+
+def plan_tiles(
+    height: int, width: int, method: Method, *, tile: int | None = None, overlap: int | None = None
+) -> TilePlan:
+    """Tiles for a method: exact where its reach allows and no overlap is asked for.
+
+    Exact tiles grow to hold the halo if they are given smaller.
+
+    Raises:
+        ConfigError: if the overlap is not smaller than the tile, or the tile is empty.
+    """
+    if tile is not None and tile < 1:
+        raise ConfigError(f"tiles of {tile} pixels", fix="give a positive number")
+    if method.halo is None or overlap is not None:
+        overlap = BLENDED_OVERLAP if overlap is None else overlap
+        return TilePlan(height, width, tile or BLENDED_TILE, overlap, blend="linear")
+    # Tiles start at multiples of the step, which so keeps the method's alignment.
+    margin, unit = 2 * method.halo, method.alignment
+    step = max(((tile or FINITE_TILE) - margin) // unit * unit, unit)
+    return TilePlan(height, width, step + margin, margin)

@@ -1,0 +1,202 @@
+"""The ways to fuse: bicubic, the per-scene regression, a network.
+
+A method says which bands it needs and how far it looks, is prepared once per scene, and then maps
+windows of sharp pixels to windows of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from trifuse.core import BandSet, ConfigError, CubeSource, WeightsError
+from trifuse.core.runtime import Runtime
+from trifuse.fusformer.card import Card, check_bands
+from trifuse.fusformer.model import Fusformer
+from trifuse.fusformer.weights import load_weights
+from trifuse.fusion.network_run import NetworkRun
+from trifuse.fusion.scene import Scene
+from trifuse.fusion.spectral import PRIORS
+from trifuse.fusion.spectral.base import Masked, TileRun, Upsampled
+from trifuse.fusion.spectral.regression import regression_prior
+
+
+class Method(Protocol):
+    """What :func:`trifuse.fusion.fuse` asks of a method.
+
+    Attributes:
+        name: for reports.
+        halo: pixels that one output pixel sees beyond itself, per side; None if unlimited.
+        alignment: tiles must start at multiples of this many pixels.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def halo(self) -> int | None: ...  # noqa: D102
+    @property
+    def alignment(self) -> int: ...  # noqa: D102
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """Names of the sharp and coarse bands to read, out of those that there are."""
+        ...
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Do once what depends on the whole scene; the result is NaN where S3 has no value."""
+        ...
+
+
+@runtime_checkable
+class Sharpening(Protocol):
+    """A method that wants to see the sharp image otherwise than it is, and S3's PSF fitted.
+
+    Co-registration looks at this view too, because blurred bands make S3's PSF look narrower.
+    """
+
+    def view(self, s2: CubeSource, runtime: Runtime) -> CubeSource:
+        """The sharp image as the method wants it; a view is returned as it is.
+
+        ``meta["restoration"]`` of a view says what was done, in plain JSON values.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bicubic:
+    """The coarse image by cubic convolution: what any method must beat."""
+
+    name: str = field(default="bicubic", init=False)
+    halo: int | None = field(default=0, init=False)
+    alignment: int = field(default=1, init=False)
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """All bands."""
+        return list(hr.names), list(lr.names)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Nothing to prepare."""
+        return Masked(scene, Upsampled(scene))
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Per-scene linear map of S2 to S3 with the upsampled residual.
+
+    Attributes:
+        ridge: see :func:`trifuse.align.fit_map`.
+        residual: whether the upsampled residual is added.
+    """
+
+    ridge: float | str = "gcv"
+    residual: bool = True
+    name: str = field(default="regression", init=False)
+    halo: int | None = field(default=0, init=False)
+    alignment: int = field(default=1, init=False)
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """All bands."""
+        return list(hr.names), list(lr.names)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Fit the map to the degraded S2 and the S3."""
+        return Masked(scene, regression_prior(scene, ridge=self.ridge, residual=self.residual))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A trained network.
+
+    Attributes:
+        model: the network.
+        card: what it was trained for.
+    """
+
+    model: Fusformer
+    card: Card
+    name: str = "network"
+
+    @classmethod
+    def load(cls, path: Path | str) -> Network:
+        """From a file of weights.
+
+        Raises:
+            WeightsError: if the file is damaged or its card asks for an unknown prior.
+        """
+        model, card = load_weights(path)
+        return cls(model, card)
+
+    @property
+    def halo(self) -> int | None:
+        """The model's."""
+        return self.model.halo
+
+    @property
+    def alignment(self) -> int:
+        """The model's."""
+        return self.model.alignment
+
+    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
+        """The card's bands, found by name.
+
+        Raises:
+            WeightsError: if they are not there.
+        """
+        return check_bands(self.card, hr, lr)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+        """Fit the prior, if the network starts from one."""
+        if self.card.config.skip == "bicubic":
+            return NetworkRun(self.model, Upsampled(scene), scene, runtime)
+        if self.card.prior not in PRIORS:
+            raise WeightsError(
+                f"the network starts from {self.card.prior!r}, an unknown prior",
+                fix="install the version of TriFuse that wrote it",
+            )
+        return NetworkRun(self.model, PRIORS[self.card.prior](scene), scene, runtime)
+
+
+METHODS: dict[str, str] = {
+    "bicubic": "trifuse.fusion.methods:Bicubic",
+    "regression": "trifuse.fusion.methods:Regression",
+    "physics": "trifuse.fusion.physics:Physics",
+    "refined": "trifuse.fusion.refined:Refined",
+    "local-regression": "trifuse.fusion.classical.local_regression:LocalRegression",
+    "gsa": "trifuse.fusion.classical.gsa:Gsa",
+    "mtf-glp-hs": "trifuse.fusion.classical.mtf_glp:MtfGlpHs",
+    "sfim": "trifuse.fusion.classical.sfim:Sfim",
+    "atprk": "trifuse.fusion.classical.atprk:Atprk",
+    "cnmf": "trifuse.fusion.classical.cnmf:Cnmf",
+    "hysure": "trifuse.fusion.classical.hysure:HySure",
+}
+"""Methods without weights by their name on the command line, and where each is: loaded when asked
+for, so that no method costs the others its imports."""
+
+
+def get_method(name: str, weights: Path | str | None = None, **options: Any) -> Method:
+    """A method by its name on the command line.
+
+    Args:
+        name: one of :data:`METHODS`, or ``network``.
+        weights: file of the network; of the one that refines bands, for ``refined``.
+        options: fields of the method.
+
+    Raises:
+        ConfigError: if the name is unknown, or weights are missing or given to no network.
+        WeightsError: if the weights cannot be used.
+    """
+    if name == "network":
+        if weights is None:
+            raise ConfigError("method network without weights", fix="give --weights")
+        return Network.load(weights)
+    if weights is not None and name != "refined":
+        raise ConfigError(f"method {name!r} takes no weights", fix="leave out one of them")
+    if weights is not None:
+        options["network"] = str(weights)
+    if name not in METHODS:
+        known = ", ".join([*METHODS, "network"])
+        raise ConfigError(f"unknown method {name!r}", fix=f"give one of {known}")
+    module, _, attribute = METHODS[name].partition(":")
+    made: Method = getattr(import_module(module), attribute)(**options)
+    return made

@@ -1,0 +1,212 @@
+"""GeoTIFF: one file, or several tiles as one mosaic, calibrated and named by their tags."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trifuse.core import Band, BandError, BandSet, CubeSource, Window
+from trifuse.products.files.raster import Header, Raster
+from trifuse.products.files.source import MosaicSource, RasterSource, calibration
+
+HYPERSPECTRAL = 100
+"""From this many bands with wavelengths on, unnamed bands are E001, E002, …"""
+
+_log = logging.getLogger(__name__)
+
+
+def open_geotiff(
+    path: Path | str | Sequence[Path | str],
+    *,
+    bands: Sequence[str] | None = None,
+    scale: float | Sequence[float] | None = None,
+    offset: float | Sequence[float] | None = None,
+    nodata: float | None = None,
+) -> CubeSource:
+    """A GeoTIFF or COG as a source; several tiles become one mosaic.
+
+    Band names come from ``bands``, else the tag ``name``, else E001… for hyperspectral files,
+    else the descriptions; wavelengths and FWHM from the band tags (``wavelength``,
+    ``wavelength_units``, ``fwhm``, or GDAL's ``CENTRAL_WAVELENGTH_UM``, ``FWHM_UM``).
+
+    ``meta`` holds the ``calibration`` used; ``usable`` (bool per band) where the file marks bad
+    bands or, for hyperspectral files, bands without any value; ``detectors`` where the wavelengths
+    fall back once (EnMAP's VNIR and SWIR cameras overlap).
+
+    Args:
+        path: file, or files of one mosaic.
+        bands: names for all bands, in the order of the file.
+        scale: value = stored · scale + offset; default: the file's.
+        offset: likewise, in calibrated units.
+        nodata: fill value; default: the file's.
+
+    Raises:
+        ProductError: if a file is missing, damaged or no GeoTIFF.
+        GridError: if an image is rotated, or tiles do not lie on one lattice.
+        BandError: if tiles have different bands, or names do not fit.
+        MetadataError: if an image has control points but no grid.
+    """
+    if isinstance(path, (str, Path)):
+        return _open_one(path, bands, scale, offset, nodata)
+    if not path:
+        raise BandError("no files were given", fix="give at least one")
+    tiles = [_open_one(p, bands, scale, offset, nodata) for p in path]
+    if len(tiles) == 1:
+        return tiles[0]
+    meta = dict(tiles[0].meta)
+    if "usable" in meta:
+        several = [t.meta["usable"] for t in tiles]
+        meta["usable"] = [any(flags) for flags in zip(*several, strict=True)]
+    common = os.path.commonprefix([t.name for t in tiles]).rstrip(" _-.")  # noqa: RUF071
+    name = common or tiles[0].raster.path.parent.name
+    return MosaicSource(tiles, f"{name} ({len(tiles)} tiles)", meta)
+
+
+def _open_one(
+    path: Path | str,
+    names: Sequence[str] | None,
+    scale: float | Sequence[float] | None,
+    offset: float | Sequence[float] | None,
+    nodata: float | None,
+) -> RasterSource:
+    raster = Raster(path)
+    h = raster.header
+    numbers = [n for n in range(1, h.count + 1) if n != h.alpha]
+    if not numbers:
+        raise BandError("holds an alpha band only", where=raster.name)
+    bands = name_bands(h, numbers, names, raster.name)
+    how = calibration(raster, numbers, scale, offset, nodata)
+    meta = {**_own_meta(h), "kind": "geotiff", "layout": h.layout or "GeoTIFF"}
+    source = RasterSource(raster, bands, how, numbers, meta)
+    source.meta = {**source.meta, **spectral_meta(source, [h.band_tags[n - 1] for n in numbers])}
+    return source
+
+
+def name_bands(
+    h: Header, numbers: Sequence[int], names: Sequence[str] | None, where: str
+) -> BandSet:
+    """Names, centres and widths of the bands by option, tags or description.
+
+    Raises:
+        BandError: if the count of names is not the count of bands.
+    """
+    tags = [h.band_tags[n - 1] for n in numbers]
+    centres, fwhms = zip(*(_wavelength(t) for t in tags), strict=True)
+    own = [t.get("name", "").strip() for t in tags]
+    described = [h.descriptions[n - 1] for n in numbers]
+    if names is not None:
+        if len(names) != len(numbers):
+            raise BandError(f"{len(names)} names for {len(numbers)} bands", where=where)
+    elif all(own) and len(set(own)) == len(own):
+        names = own
+    elif is_hyperspectral(centres):
+        names = [f"E{i:03d}" for i in range(1, len(numbers) + 1)]
+    elif all(described) and len(set(described)) == len(described):
+        names = described
+    else:
+        names = [f"band{i}" for i in range(1, len(numbers) + 1)]
+    return BandSet(tuple(map(Band, names, centres, fwhms)))
+
+
+def is_hyperspectral(centres: Sequence[float]) -> bool:
+    """Whether bands are so many, with wavelengths, that they are numbered, not named."""
+    return len(centres) >= HYPERSPECTRAL and all(map(math.isfinite, centres))
+
+
+def spectral_meta(source: RasterSource, tags: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """``usable`` and ``detectors`` of a source, as far as they can be told.
+
+    Bad bands are those marked (``bbl`` of 0); of a hyperspectral file also those without a value
+    anywhere, which is looked up block by block and ends at the first value.
+    """
+    out: dict[str, Any] = {}
+    count = len(source.bands)
+    for key in ("usable", "detectors"):
+        if len(source.meta.get(key) or ()) == count:
+            out[key] = list(source.meta[key])
+    hyperspectral = is_hyperspectral(source.bands.centres)
+    if "usable" not in out and (hyperspectral or any("bbl" in t for t in tags)):
+        usable = [t.get("bbl", "1").strip() not in ("0", "0.0") for t in tags]
+        if hyperspectral:
+            empty = _empty_bands(source, [i for i in range(count) if usable[i]])
+            usable = [flag and i not in empty for i, flag in enumerate(usable)]
+        out["usable"] = usable
+    if "detectors" not in out and hyperspectral:
+        steps = np.diff(source.bands.centres)
+        falls = np.flatnonzero(steps <= 0)
+        if len(falls) == 1:
+            first = int(falls[0]) + 1
+            out["detectors"] = ["VNIR"] * first + ["SWIR"] * (count - first)
+    return out
+
+
+def _empty_bands(source: RasterSource, candidates: Sequence[int]) -> set[int]:
+    height, width = source.grid.shape
+    rows, cols = (min(max(b, 64), 256) for b in source.raster.header.block)
+    windows = [
+        Window(r, c, min(rows, height - r), min(cols, width - c))
+        for r in range(0, height, rows)
+        for c in range(0, width, cols)
+    ]
+    windows.insert(0, windows.pop(len(windows) // 2))  # the middle is the least likely background
+    left = list(candidates)
+    for window in windows:
+        if not left:
+            break
+        cube = source.read(window, [source.bands[i].name for i in left])
+        seen = np.isfinite(cube.data).any(axis=(1, 2))
+        left = [i for i, found in zip(left, seen, strict=True) if not found]
+    return set(left)
+
+
+def _wavelength(tags: Mapping[str, str]) -> tuple[float, float]:
+    """Centre and FWHM in nm of one band; NaN where the tags do not say."""
+    centre, width = _number(tags.get("wavelength")), _number(tags.get("fwhm"))
+    units = tags.get("wavelength_units", "")
+    if math.isnan(centre):
+        centre, width = (_number(tags.get(k)) for k in ("central_wavelength_um", "fwhm_um"))
+        units = "um"
+    micrometres = in_micrometres(units, centre)
+    return nanometres(centre, micrometres), nanometres(width, micrometres)
+
+
+def in_micrometres(units: str, centre: float) -> bool:
+    """Whether wavelengths are in µm, by unit or, where none is given, by their size."""
+    text = units.strip().lower()
+    if text.startswith(("nm", "nanomet")):
+        return False
+    return text.startswith(("um", "µm", "μm", "micro")) or centre < 100
+
+
+def nanometres(value: float, micrometres: bool) -> float:
+    """A wavelength in nm; what is in nm already stays as it is, to the bit."""
+    return round(value * 1000.0, 6) if micrometres else value
+
+
+def _number(text: str | None) -> float:
+    match = re.match(r"\s*[-+]?[\d.]+(?:[eE][-+]?\d+)?", text or "")
+    try:
+        return float(match[0]) if match else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _own_meta(h: Header) -> dict[str, Any]:
+    """What TriFuse's writer put into the tags; else the file's plain tags."""
+    if "TRIFUSE_META" in h.tags:
+        try:
+            value = json.loads(h.tags["TRIFUSE_META"])
+            if isinstance(value, dict):
+                return value
+        except (ValueError, RecursionError):
+            _log.warning("the tag TRIFUSE_META is damaged and left out")
+    tags = {k: v for k, v in h.tags.items() if len(v) <= 500 and k != "AREA_OR_POINT"}
+    return {"tags": tags} if tags else {}

@@ -1,0 +1,231 @@
+"""Landsat 8 and 9 Collection 2 Level-2 scenes as cube sources: folders and tar files.
+
+Surface reflectance of OLI bands 1 to 7, and surface temperature in kelvin as the band ``LST``
+where the scene has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trifuse.core import Band, BandError, BandSet, Cube, CubeSource, DataError, ProductError, Window
+from trifuse.products.files.archive import FileRef, is_tar, tar_members, tar_names
+from trifuse.products.files.raster import Raster
+from trifuse.products.files.source import Calibration
+from trifuse.products.files.xmltree import MAX_XML_BYTES
+from trifuse.products.landsat.mask import mask_terms, usable
+from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, parse_mtl
+from trifuse.srf_data import load
+
+NAME = re.compile(r"L[COT]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
+"""Name of a scene: satellite, level, path and row, day, day of processing, collection, tier."""
+FILL = 0
+_FILE = re.compile(
+    rf"(?P<scene>{NAME.pattern})_(?P<part>SR_B[1-7]|ST_B10|QA_PIXEL|MTL)\.(?P<kind>tiff?|xml|json|txt)",
+    re.IGNORECASE,
+)
+_MTL_ORDER = ("XML", "JSON", "TXT")
+_log = logging.getLogger(__name__)
+
+
+def is_landsat(path: str | Path) -> bool:
+    """Whether a path is, by its name or the names in it, a Landsat Level-2 scene; never raises."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return any(_FILE.fullmatch(p.name) for p in path.iterdir())
+        if is_tar(path) and path.is_file():
+            return NAME.match(path.name) is not None or any(
+                _FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in tar_names(path)
+            )
+        match = _FILE.fullmatch(path.name)
+        return match is not None and match["part"].upper() == "MTL" and path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def open_landsat(
+    path: str | Path,
+    *,
+    bands: Sequence[str] | None = None,
+    mask: str | Sequence[str] = "default",
+) -> LandsatSource:
+    """Open one Landsat 8 or 9 Collection 2 Level-2 scene.
+
+    Args:
+        path: folder, tar (read in place), or MTL file.
+        bands: which to open; default ``B1`` … ``B7``, and ``LST`` if its file is there.
+        mask: flags that are not usable, see :mod:`trifuse.products.landsat.mask`.
+
+    Returns:
+        A source of reflectance (and kelvin in ``LST``), read lazily.
+
+    Raises:
+        ProductError: if the scene is damaged, or files are missing: all are named at once.
+        MetadataError: if the MTL file lacks what calibration needs.
+        BandError: if a band is unknown.
+        ConfigError: if the mask is unknown.
+    """
+    terms = mask_terms(mask)
+    path = Path(path)
+    scene = _find(path)
+    known = BandSet.of((*SR_BANDS, LST))
+    there = "ST_B10" in scene.images
+    wanted = (*SR_BANDS, *((LST,) if there else ())) if bands is None else tuple(bands)
+    if not wanted:
+        raise BandError("no bands were asked for", fix="leave bands out to get all")
+    wanted = known.select(known.indices(wanted)).names
+    parts = {b: "ST_B10" if b == LST else f"SR_{b}" for b in wanted}
+    missing = [f"{part}.TIF" for part in parts.values() if part not in scene.images]
+    missing += ["QA_PIXEL.TIF"] if terms and "QA_PIXEL" not in scene.images else []
+    missing += ["MTL.xml, .json or .txt"] if scene.metadata is None else []
+    if scene.metadata is None or missing:
+        raise ProductError(f"lacks {', '.join(missing)}", where=path,
+                           fix="fetch the scene again, or ask for less")  # fmt: skip
+    metadata = parse_mtl(scene.metadata.read(MAX_XML_BYTES), scene.metadata.where)
+    notes = []
+    if bands is None and LST in metadata.scale and not there:
+        notes.append("the MTL lists ST_B10, whose file is not there: no surface temperature")
+    if LST in wanted and LST not in metadata.scale:
+        raise ProductError("holds ST_B10, which its MTL does not list", where=path,
+                           fix="ask for the other bands")  # fmt: skip
+    for note in notes:
+        _log.warning("%s: %s", scene.name, note)
+    images = {b: _open(scene.images[part]) for b, part in parts.items()}
+    qa = _open(scene.images["QA_PIXEL"]) if terms else None
+    return LandsatSource(scene.name, metadata, images, qa, terms, notes)
+
+
+class LandsatSource(CubeSource):
+    """One Landsat scene, read by window; made by :func:`open_landsat`."""
+
+    def __init__(
+        self,
+        name: str,
+        metadata: LandsatMetadata,
+        images: Mapping[str, Raster],
+        qa: Raster | None,
+        terms: Sequence[str],
+        notes: Sequence[str],
+    ) -> None:
+        self._images, self._qa, self._terms = tuple(images.values()), qa, tuple(terms)
+        self._calibration = Calibration(
+            scale=tuple(metadata.scale[b] for b in images),
+            offset=tuple(metadata.offset[b] for b in images),
+            nodata=(FILL,) * len(images),
+            origin=metadata.origin,
+        )
+        self.name = metadata.product_id or name
+        self.grid = self._images[0].grid
+        for raster in (*self._images[1:], *([qa] if qa else [])):
+            if raster.grid != self.grid:
+                raise ProductError(
+                    f"lies on another grid than {Path(self._images[0].name).name}",
+                    where=raster.name, fix="fetch the scene again",
+                )  # fmt: skip
+        oli = load(metadata.sensor).bands
+        # A temperature has no place among wavelengths of reflectance: nothing may pick it by them.
+        self.bands = BandSet(tuple(Band(b) if b == LST else oli[oli.index(b)] for b in images))
+        self.meta = {
+            "kind": "Landsat Collection 2 Level 2",
+            "product_id": self.name,
+            "sensor": metadata.sensor,
+            "level": "L2",
+            "quantity": "reflectance",
+            "units": "1",
+            "band_units": {LST: "K"} if LST in images else {},
+            "calibration": self._calibration.to_json(),
+            "mask": list(terms),
+            "notes": list(notes),
+            **metadata.facts,
+        }
+
+    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
+        """See :meth:`CubeSource.read`.
+
+        A pixel is valid if QA_PIXEL does not rule it out and every band of reflectance asked for
+        has a value. Temperature has gaps of its own, which are NaN and leave ``valid`` alone
+        unless nothing else is asked for.
+        """
+        window = self.grid.whole if window is None else window
+        if window.clip(*self.grid.shape) != window or 0 in window.shape:
+            raise DataError(f"{window} leaves an image of {self.grid.height}×{self.grid.width}",
+                            where=self.name)  # fmt: skip
+        numbers = list(range(len(self.bands))) if bands is None else self.bands.indices(bands)
+        chosen = self.bands.select(numbers)
+        data = np.empty((len(numbers), *window.shape), np.float32)
+        valid = np.ones(window.shape, bool)
+        if self._qa is not None:
+            valid = usable(self._qa.read([1], window)[0], self._terms)
+        for plane, number, name in zip(data, numbers, chosen.names, strict=True):
+            stored = self._images[number].read([1], window)
+            plane[:] = self._calibration.apply(stored, [number])[0]
+            if name != LST or len(numbers) == 1:
+                valid &= np.isfinite(plane)
+        return Cube(data, valid, chosen, self.grid.window(window), self.meta)
+
+    def close(self) -> None:
+        """See :meth:`CubeSource.close`."""
+        for raster in (*self._images, *([self._qa] if self._qa else [])):
+            raster.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Files of one scene: images by part (``SR_B1``), the MTL file if there is one."""
+
+    name: str
+    images: Mapping[str, FileRef]
+    metadata: FileRef | None
+
+
+def _find(path: Path) -> _Scene:
+    if not path.exists():
+        raise ProductError("does not exist", where=path, fix="check the path")
+    wanted = ""
+    if is_tar(path):
+        files = tar_members(path)
+    elif path.is_dir():
+        files = [FileRef.of(p) for p in sorted(path.iterdir()) if p.is_file()]
+    elif match := _FILE.fullmatch(path.name):
+        wanted = match["scene"].upper()
+        files = [FileRef.of(p) for p in sorted(path.parent.iterdir()) if p.is_file()]
+    else:
+        raise ProductError("is no Landsat Level-2 scene", where=path, fix="give its folder or tar")
+    scenes: dict[str, dict[str, FileRef]] = {}
+    for file in files:
+        match = _FILE.fullmatch(file.name)
+        if match is None or (wanted and match["scene"].upper() != wanted):
+            continue
+        part, kind = match["part"].upper(), match["kind"].upper()
+        if (part == "MTL") == kind.startswith("TIF"):
+            continue
+        key = f"MTL.{kind}" if part == "MTL" else part
+        parts = scenes.setdefault(match["scene"].upper(), {})
+        if key in parts:
+            raise ProductError(f"holds {parts[key].name} and {file.name}", where=path,
+                               fix="keep one of them")  # fmt: skip
+        parts[key] = file
+    if len(scenes) != 1:
+        names = f": {', '.join(sorted(scenes))}" if scenes else ""
+        raise ProductError(f"holds {len(scenes)} Landsat Level-2 scenes{names}", where=path,
+                           fix="give one scene, with its files named as delivered")  # fmt: skip
+    ((name, parts),) = scenes.items()
+    metadata = [parts[f"MTL.{kind}"] for kind in _MTL_ORDER if f"MTL.{kind}" in parts]
+    return _Scene(name, parts, metadata[0] if metadata else None)
+
+
+def _open(file: FileRef) -> Raster:
+    raster = Raster(file.path, member=file.member)
+    if raster.header.count != 1 or raster.header.dtype != "uint16":
+        raise ProductError(
+            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of uint16",
+            where=file.where, fix="fetch the scene again",
+        )  # fmt: skip
+    return raster

@@ -1,0 +1,12 @@
+"""Sentinel-2 L2A: reader, and factories of small deliveries."""
+
+from trifuse.products.sentinel2.factory import write_sentinel2_cogs, write_sentinel2_safe
+from trifuse.products.sentinel2.reader import Sentinel2Source, is_sentinel2, open_sentinel2
+
+__all__ = [
+    "write_sentinel2_cogs",
+    "write_sentinel2_safe",
+    "Sentinel2Source",
+    "is_sentinel2",
+    "open_sentinel2",
+]

@@ -1,0 +1,160 @@
+"""Calibration of Sentinel-2 COGs by the STAC item beside them.
+
+Providers differ in whether the counts in their files hold the offset of −1000 still or no more,
+and items contradict themselves. What is believed, in this order:
+
+1. ``earthsearch:boa_offset_applied`` is true: the offset is no longer in the counts, whatever
+   ``raster:bands`` says (Earth Search lists −0.1 there all the same).
+2. ``raster:bands`` states an offset other than 0: that one.
+3. ``earthsearch:boa_offset_applied`` is false: −0.1 since baseline 04.00, else 0.
+4. ``raster:bands`` states 0: 0.
+5. Nothing is stated: −0.1 since baseline 04.00, else 0; without a baseline it cannot be told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from trifuse.core import MetadataError, canonical_name
+from trifuse.products.files.archive import FileRef
+from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.sentinel2.metadata import (
+    LAST_KNOWN,
+    NODATA,
+    OFFSET_SINCE,
+    SATURATED,
+    Sentinel2Metadata,
+    baseline_of,
+    iso_time,
+    sensor_of,
+    tile_of,
+)
+
+_SCALE, _OFFSET = 1e-4, -0.1
+
+
+def parse_item(
+    item: Mapping[str, Any], where: str, files: Mapping[str, FileRef]
+) -> Sentinel2Metadata:
+    """Read a STAC item of a Sentinel-2 L2A product.
+
+    Args:
+        item: the JSON value.
+        where: its file, for messages.
+        files: the band files; assets belong to them by the name in their address.
+
+    Raises:
+        MetadataError: if the platform is unknown, or the calibration cannot be told.
+    """
+    stated = item.get("properties")
+    facts = stated if isinstance(stated, Mapping) else {}
+    uri = _text(facts, "s2:product_uri") or _text(facts, "s2:product_id")
+    product_id = (uri or _text(item, "id")).removesuffix(".SAFE")
+    version = _text(facts, "s2:processing_baseline") or _text(facts, "processing:version")
+    baseline = baseline_of(version, product_id)
+    applied = facts.get("earthsearch:boa_offset_applied")
+    if applied not in (None, True, False):
+        raise MetadataError(f"states boa_offset_applied as {str(applied)[:20]!r}", where=where)
+    scale, offset, rules, notes = {}, {}, [], []
+    for band, file in files.items():
+        own_scale, own_offset = _stated(item, band, file.name, where)
+        scale[band] = _SCALE if own_scale is None else own_scale
+        offset[band], rule = _offset(applied, own_offset, baseline, where)
+        if rule not in rules:
+            rules.append(rule)
+    if baseline and int(baseline[:2]) > LAST_KNOWN:
+        notes.append(f"processing baseline {baseline} is unknown here")
+    if any("although" in rule for rule in rules):
+        notes += [rule for rule in rules if "although" in rule]
+    return Sentinel2Metadata(
+        product_id=product_id,
+        sensor=sensor_of(_text(facts, "platform"), product_id, where),
+        baseline=baseline,
+        tile=tile_of(f"_T{_text(facts, 'grid:code').removeprefix('MGRS-')}")
+        or _text(facts, "s2:mgrs_tile") or tile_of(product_id),
+        scale=scale,
+        offset=offset,
+        nodata=NODATA,
+        saturated=SATURATED,
+        origin="item: " + "; ".join(rules),
+        facts={
+            "start_time": iso_time(_text(facts, "datetime")),
+            "cloud_cover_pct": _number(facts.get("eo:cloud_cover")),
+            "sun_elevation_deg": _number(facts.get("view:sun_elevation")),
+            "sun_azimuth_deg": _number(facts.get("view:sun_azimuth")),
+        },
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _offset(
+    applied: bool | None, stated: float | None, baseline: str, where: str
+) -> tuple[float, str]:
+    """Offset in reflectance, and why."""
+    major = int(baseline[:2]) if baseline else -1
+    if applied:
+        return 0.0, "the offset is applied already (earthsearch:boa_offset_applied)"
+    if stated:
+        return stated, f"raster:bands states an offset of {stated:g}"
+    if applied is None and stated == 0:
+        doubt = f", although the baseline is {baseline}" if major >= OFFSET_SINCE else ""
+        return 0.0, f"raster:bands states an offset of 0{doubt}"
+    if not 0 <= major < 99:
+        raise MetadataError(
+            f"states no offset, and the baseline {baseline or 'is not stated'} does not tell",
+            where=where,
+            fix="add raster:bands with an offset to the assets of the item",
+        )
+    if major >= OFFSET_SINCE:
+        return _OFFSET, f"baseline {baseline} has an offset of {_OFFSET:g}"
+    return 0.0, f"baseline {baseline} has no offset"
+
+
+def _stated(
+    item: Mapping[str, Any], band: str, file: str, where: str
+) -> tuple[float | None, float | None]:
+    """Scale and offset of a band's asset: raster:bands, or bands with raster:… since STAC 1.1."""
+    asset = _asset(item["assets"], band, file)
+    sources: list[Any] = [asset]
+    for key in ("raster:bands", "bands"):
+        rows = asset.get(key)
+        if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
+            sources.insert(0, rows[0])
+    values: list[float | None] = []
+    for key in ("scale", "offset"):
+        found = [s[k] for s in sources for k in (key, f"raster:{key}") if s.get(k) is not None]
+        value = _number(found[0]) if found else None
+        if found and (value is None or not (1e-6 <= value <= 1 if key == "scale" else
+                                            abs(value) <= 1)):  # fmt: skip
+            raise MetadataError(f"states a {key} of {str(found[0])[:20]} for {band}", where=where)
+        values.append(value)
+    return values[0], values[1]
+
+
+def _asset(assets: Mapping[str, Any], band: str, file: str) -> Mapping[str, Any]:
+    """The asset whose address ends in the file's name, else the one called like the band."""
+    for value in assets.values():
+        if isinstance(value, Mapping) and isinstance(value.get("href"), str):
+            if value["href"].split("?")[0].rsplit("/", 1)[-1].lower() == file.lower():
+                return value
+    for key, value in assets.items():
+        if isinstance(value, Mapping) and canonical_name(str(key)) == band and band in NATIVE:
+            return value
+    return {}
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON knows integers of any size
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,52 @@
+"""Which Sentinel-2 pixels are usable, from the scene classification (SCL) of the L2A product.
+
+A mask is a list of classes to take out, each by its name here or its number in the product. By
+default that is no data, saturated or defective, cloud shadow, cloud of medium and high
+probability, and thin cirrus: classes 0, 1, 3, 8, 9, 10. Snow, water and dark ground stay.
+
+Source: Sentinel-2 Products Specification Document, Level-2A scene classification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trifuse.products.files.mask import expand_mask
+
+CLASSES = {
+    "nodata": 0, "saturated": 1, "dark": 2, "cloudshadow": 3, "vegetation": 4, "soil": 5,
+    "water": 6, "unclassified": 7, "cloud-medium": 8, "cloud-high": 9, "cirrus": 10, "snow": 11,
+}  # fmt: skip
+"""SCL class by the name of the mask term that takes it out."""
+_DEFAULT = ("nodata", "saturated", "cloudshadow", "cloud-medium", "cloud-high", "cirrus")
+PRESETS: dict[str, tuple[str, ...]] = {
+    "default": _DEFAULT,
+    "strict": (*_DEFAULT, "dark", "unclassified", "snow"),
+    "cloud": ("cloud-medium", "cloud-high"),
+    "none": (),
+    **{str(number): (name,) for name, number in CLASSES.items()},
+}
+"""Named masks; whatever the mask, a pixel without a value in a band asked for is not valid."""
+
+
+def mask_terms(mask: str | Sequence[str]) -> tuple[str, ...]:
+    """The classes to take out: ``"default,snow"`` or ``["0", "cloud"]`` → names, each once.
+
+    Raises:
+        ConfigError: if a name is neither a class nor a preset.
+    """
+    return expand_mask(mask, CLASSES, PRESETS)
+
+
+def usable(scl: np.ndarray, terms: Sequence[str]) -> np.ndarray:
+    """Where no term takes the pixel out: bool, the shape of ``scl`` (uint8 classes).
+
+    Numbers that are no class are not usable either.
+    """
+    table = np.zeros(256, bool)
+    table[list(CLASSES.values())] = True
+    table[[CLASSES[t] for t in terms]] = False
+    result: np.ndarray = table[scl]
+    return result

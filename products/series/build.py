@@ -1,0 +1,362 @@
+"""Series of Sentinel-2, Landsat and Sentinel-3 over one area from ordinary products, nested.
+
+Sentinel-2 decides the coordinate system and the lattice of 10 m; Landsat is warped to cells of
+30 m of the same origin, Sentinel-3 gathered in cells of 300 m. Clouds are kept as they were seen;
+what is clear is in the mask.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trifuse.core import (
+    Band,
+    BandSet,
+    ConfigError,
+    DataError,
+    Grid,
+    Manifest,
+    OverlapError,
+    ProductError,
+    TilePlan,
+    Unit,
+    fingerprint,
+    progress,
+    run_units,
+)
+from trifuse.products.files.regrid import Box, box_in, overlap, read_on
+from trifuse.products.series.find import (
+    Dated,
+    find_landsat,
+    find_sentinel2,
+    find_sentinel3,
+    from_series,
+)
+from trifuse.products.series.folder import INDEX, write_index
+from trifuse.products.series.ls2s2 import SENSORS, open_ls2s2
+from trifuse.products.write.writer import THERMAL, cube_writer
+from trifuse.srf_data import S3_SYN_19, load
+
+GSD = {"sentinel2": 10.0, "landsat": 30.0, "sentinel3": 300.0}
+"""Pixel of each sensor's series in metres."""
+
+CELL = 30.0
+"""Areas are whole cells of this size, or of Sentinel-3's, so that all cover the same ground."""
+
+BANDS = {**SENSORS, "sentinel3": ("S3A_SYN", S3_SYN_19)}
+"""Response table and bands of each sensor's series."""
+
+LATLON = "EPSG:4326"
+_TILE = 1020
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSensor:
+    """What became of one sensor's products.
+
+    Attributes:
+        grid: of the series.
+        clear: date → share of clear pixels of the images taken.
+        skipped: date → share of clear pixels of those left out.
+    """
+
+    grid: Grid
+    clear: Mapping[date, float]
+    skipped: Mapping[date, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSeries:
+    """A folder with one series a sensor.
+
+    Attributes:
+        folder: with one folder a sensor.
+        sensors: what each holds.
+    """
+
+    folder: Path
+    sensors: Mapping[str, BuiltSensor]
+
+    @property
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        lines = []
+        for name, s in self.sensors.items():
+            rows, cols = s.grid.shape
+            days = sorted(s.clear)
+            span = f", {days[0]} to {days[-1]}" if days else ""
+            lines.append(f"{name}: {len(days)} dates{span}, {rows}×{cols} pixels of "
+                         f"{s.grid.gsd[1]:g} m")  # fmt: skip
+            if s.skipped:
+                left_out = ", ".join(f"{d} ({100 * c:.0f} %)" for d, c in s.skipped.items())
+                lines.append(f"  hardly clear and left out: {left_out}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+        def shares(values: Mapping[date, float]) -> dict[str, float]:
+            return {d.isoformat(): round(c, 4) for d, c in values.items()}
+
+        return {
+            name: {"height": s.grid.height, "width": s.grid.width, "crs": s.grid.crs,
+                   "clear": shares(s.clear), "skipped": shares(s.skipped)}
+            for name, s in self.sensors.items()
+        }  # fmt: skip
+
+
+def build_series(
+    out: Path | str,
+    *,
+    sentinel2: Path | str | None = None,
+    landsat: Path | str | None = None,
+    sentinel3: Path | str | None = None,
+    ls2s2: Path | str | None = None,
+    bbox: Box | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    sentinel2_mask: str | Sequence[str] = "default",
+    landsat_mask: str | Sequence[str] = "default",
+    sentinel3_mask: str | Sequence[str] = "default",
+    min_clear: float = 0.25,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> BuiltSeries:
+    """Make series of one area; run it again to resume, or to add products that came since.
+
+    Products of one date and sensor are merged: clear pixels first, then in the order of names.
+
+    Args:
+        out: folder that gets one folder a sensor.
+        sentinel2: folder of L2A products, or of a series.
+        landsat: folder of Collection 2 Level-2 scenes, or of a series.
+        sentinel3: folder of SY_2_SYN products, or of a series; beside one of the others.
+        ls2s2: folder of an area of LS2S2, in place of both.
+        bbox: west, south, east, north in degrees; default: the ground that the sensors share.
+        first: first date to take.
+        last: last date to take.
+        sentinel2_mask: as of :func:`trifuse.products.open_sentinel2`.
+        landsat_mask: as of :func:`trifuse.products.open_landsat`.
+        sentinel3_mask: as of :func:`trifuse.products.open_sentinel3`.
+        min_clear: images with a smaller share of clear pixels are left out.
+        overwrite: start anew where another series lies.
+        dry_run: look at the products only; nothing is written.
+
+    Raises:
+        ConfigError: if there is nothing to build from, or a value is out of range.
+        ProductError: if a folder holds no product, or one is damaged.
+        OverlapError: if the products and the box share no ground.
+        DataError: if no date of a sensor is clear enough.
+        StoreError: if ``out`` holds a series of another area or configuration.
+        PartialError: if some dates could not be made.
+    """
+    if not 0 <= min_clear <= 1:
+        raise ConfigError(f"min_clear of {min_clear}", fix="give a share of 0 to 1")
+    if bbox is not None and not (bbox[0] < bbox[2] and bbox[1] < bbox[3]):
+        raise ConfigError(f"bbox of {bbox}", fix="give west,south,east,north in degrees")
+    if (ls2s2 is None) == (sentinel2 is None and landsat is None):
+        raise ConfigError(
+            "no products, or LS2S2 beside others",
+            fix="give folders of Sentinel-2 and Landsat, or one of LS2S2",
+        )
+    if ls2s2 is not None and sentinel3 is not None:
+        raise ConfigError("Sentinel-3 beside LS2S2, whose areas are not whole cells of it",
+                          fix="give folders of Sentinel-2 or Landsat")  # fmt: skip
+    if ls2s2 is not None:
+        found = {k: from_series(v, k) for k, v in open_ls2s2(ls2s2).items()}
+    else:
+        found = {}
+        if sentinel2 is not None:
+            found["sentinel2"] = find_sentinel2(sentinel2, sentinel2_mask)
+        if landsat is not None:
+            found["landsat"] = find_landsat(landsat, landsat_mask)
+    cell = CELL if sentinel3 is None else GSD["sentinel3"]
+    grids = area_grids(found, bbox, cell=cell)
+    if sentinel3 is not None:
+        ground = grids[next(iter(found))]
+        grids["sentinel3"] = ground.zoom_out(round(cell / ground.gsd[1]))
+        found["sentinel3"] = find_sentinel3(sentinel3, grids["sentinel3"], sentinel3_mask)
+    by_day = {s: _by_day(products, first, last, s) for s, products in found.items()}
+    built = {s: _choose(s, by_day[s], grids[s], min_clear) for s in found}
+    if not dry_run:
+        masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask,
+                 "sentinel3": sentinel3_mask}  # fmt: skip
+        for sensor, plan in built.items():
+            config = {"mask": str(masks[sensor]), "ls2s2": ls2s2 is not None}
+            _write(Path(out) / sensor, sensor, plan, by_day[sensor], config, overwrite)
+    return BuiltSeries(Path(out), built)
+
+
+def area_grids(
+    found: Mapping[str, Sequence[Dated]], bbox: Box | None = None, *, cell: float = CELL
+) -> dict[str, Grid]:
+    """Nested grids over the ground that all sensors, and the box, have in common.
+
+    The system and lattice are those of Sentinel-2 where it is given; of several systems the one
+    with most products.
+
+    Args:
+        found: sensor → its products.
+        bbox: west, south, east, north in degrees.
+        cell: metres; the ground is whole cells of this size.
+
+    Raises:
+        OverlapError: if there is no such ground, not even one cell.
+    """
+    leader = found.get("sentinel2") or found["landsat"]
+    counts: dict[str, int] = {}
+    for product in leader:
+        counts[product.grid.crs] = counts.get(product.grid.crs, 0) + 1
+    crs = max(sorted(counts), key=lambda c: counts[c])
+    lattice = min((p for p in leader if p.grid.crs == crs), key=lambda p: p.name).grid
+    west, north = lattice.bounds[0], lattice.bounds[3]
+    area = (
+        None
+        if bbox is None
+        else _snapped(box_in(crs, bbox, LATLON), west, north, cell, outward=True)
+    )
+    for sensor, products in found.items():
+        boxes = [box_in(crs, p.grid.bounds, p.grid.crs) for p in products]
+        if area is not None:
+            boxes = [b for b in boxes if overlap(b, area)]
+        ground = (
+            (min(b[0] for b in boxes), min(b[1] for b in boxes),
+             max(b[2] for b in boxes), max(b[3] for b in boxes)) if boxes else None
+        )  # fmt: skip
+        inner = None if ground is None else _snapped(ground, west, north, cell, outward=False)
+        area = inner if area is None or inner is None else overlap(area, inner)
+        if inner is None or area is None:
+            raise OverlapError(
+                f"the {sensor} products share no ground with "
+                + ("the box" if bbox is not None else "the other sensor"),
+                fix="give products and a box of one area",
+            )
+    assert area is not None
+    height, width = round((area[3] - area[1]) / cell), round((area[2] - area[0]) / cell)
+    coarse = Grid.from_origin(crs, area[0], area[3], cell, height, width)
+    return {s: coarse.zoom_in(round(cell / GSD[s])) for s in found}
+
+
+def _snapped(box: Box, west: float, north: float, cell: float, *, outward: bool) -> Box | None:
+    """A box in whole cells of a lattice; None if it holds none."""
+    low, high = (math.floor, math.ceil) if outward else (math.ceil, math.floor)
+    slack = 1e-6 if not outward else -1e-6
+    left, right = low((box[0] - west) / cell - slack), high((box[2] - west) / cell + slack)
+    top, bottom = low((north - box[3]) / cell - slack), high((north - box[1]) / cell + slack)
+    if right <= left or bottom <= top:
+        return None
+    return west + left * cell, north - bottom * cell, west + right * cell, north - top * cell
+
+
+def _by_day(
+    products: Sequence[Dated], first: date | None, last: date | None, sensor: str
+) -> dict[date, list[Dated]]:
+    """Products of each date within the range, in the order of their names."""
+    out: dict[date, list[Dated]] = {}
+    for product in sorted(products, key=lambda p: (p.day, p.name)):
+        if (first is None or first <= product.day) and (last is None or product.day <= last):
+            out.setdefault(product.day, []).append(product)
+    if not out:
+        raise ProductError(
+            f"no {sensor} product from {first or 'the first'} to {last or 'the last'} date",
+            fix="ask for other dates",
+        )
+    return out
+
+
+def _choose(
+    sensor: str, by_day: Mapping[date, Sequence[Dated]], grid: Grid, min_clear: float
+) -> BuiltSensor:
+    """Dates that are clear enough."""
+    shares = {
+        day: _clear_share(images, grid, BANDS[sensor][1])
+        for day, images in progress(by_day.items(), f"{sensor} masks", len(by_day))
+    }
+    taken = {d: s for d, s in shares.items() if s > 0 and s >= min_clear}
+    skipped = {d: s for d, s in shares.items() if d not in taken}
+    for day, share in skipped.items():
+        _log.info("%s of %s is %.0f %% clear and left out", sensor, day, 100 * share)
+    if not taken:
+        raise DataError(
+            f"none of {len(shares)} {sensor} dates is clear over {100 * min_clear:g} % of the area",
+            fix="give another area, other dates or a smaller share of clear pixels",
+        )
+    return BuiltSensor(grid, taken, skipped)
+
+
+def _tiles(
+    products: Sequence[Dated], grid: Grid, bands: Sequence[str]
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    """(window, data, valid) of the merged products of one date, tile by tile."""
+    sources = [p.open() for p in products]
+    try:
+        for tile in TilePlan(*grid.shape, tile=_TILE):
+            part = grid.window(tile.write)
+            data, valid = read_on(sources[0], part, bands)
+            for source in sources[1:]:
+                other, clear = read_on(source, part, bands)
+                seen, found = (np.isfinite(d).any(axis=0) for d in (data, other))
+                take = (clear & ~valid) | (found & ~seen)
+                np.copyto(data, other, where=take)
+                valid |= clear
+            yield tile.write, data, valid
+    finally:
+        for source in sources:
+            source.close()
+
+
+def _clear_share(products: Sequence[Dated], grid: Grid, bands: Sequence[str]) -> float:
+    """Share of clear pixels of the merged products of one date, from their masks."""
+    count = sum(int(valid.sum()) for _, _, valid in _tiles(products, grid, bands[:2]))
+    return count / (grid.height * grid.width)
+
+
+def _write(
+    folder: Path, sensor: str, built: BuiltSensor, by_day: Mapping[date, Sequence[Dated]],
+    config: Mapping[str, Any], overwrite: bool,
+) -> None:  # fmt: skip
+    table, names = BANDS[sensor]
+    known = load(table).bands
+    bands = BandSet(tuple(Band(n) if n == THERMAL else known[known.index(n)] for n in names))
+    grid = built.grid
+    config = {
+        "format": "trifuse-series-build", "sensor": sensor, "crs": grid.crs,
+        "transform": list(grid.transform), "shape": list(grid.shape), **config,
+    }  # fmt: skip
+    units = [
+        # Another set of products makes another unit, so that what came since is taken up.
+        Unit(f"{day} {fingerprint([p.name for p in by_day[day]])[:8]}", f"{day}.tif", day)
+        for day in sorted(built.clear)
+    ]
+    manifest = Manifest.open(folder, config, [u.id for u in units], overwrite=overwrite)
+    if (folder / INDEX).exists() and len(manifest.done) < len(units):
+        (folder / INDEX).unlink()  # the series is incomplete until the end
+
+    def work(unit: Unit, where: Path) -> dict[str, Any]:
+        products = by_day[unit.payload]
+        meta = {
+            "date": unit.payload.isoformat(), "sensor": sensor,
+            "products": [p.name for p in products],
+            "band_units": {THERMAL: "K"} if THERMAL in names else {},
+        }  # fmt: skip
+        with cube_writer(where / unit.file, grid, bands, meta=meta, overwrite=True,
+                         keep_invalid=True) as writer:  # fmt: skip
+            for window, data, valid in _tiles(products, grid, names):
+                writer.write(window, data, valid)
+        return {
+            "products": [p.name for p in products],
+            "clear": round(built.clear[unit.payload], 4),
+        }
+
+    run_units(units, work, manifest, label=f"{sensor} dates")
+    write_index(folder, sensor, bands, sorted(built.clear), overwrite=True,
+                skipped={d.isoformat(): round(c, 4) for d, c in built.skipped.items()})  # fmt: skip

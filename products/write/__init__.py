@@ -1,0 +1,1 @@
+"""Writers of products and of what stands beside them."""

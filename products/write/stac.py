@@ -1,0 +1,195 @@
+"""A STAC Item beside a product, so that catalogues and their tools can find and open it.
+
+Specification: STAC 1.1.0 with the extensions projection 2.0.0, raster 1.1.0, eo 1.1.0 and
+processing 1.2.0. Longitudes and latitudes are of EPSG:4326, wavelengths are micrometres.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trifuse.core import CubeSource, Grid, write_json
+from trifuse.products.files.raster import FAILURES, parse_crs
+from trifuse.products.files.source import RasterSource
+from trifuse.products.write.writer import software
+
+STAC_VERSION = "1.1.0"
+_SCHEMAS = "https://stac-extensions.github.io"
+EXTENSIONS = tuple(
+    f"{_SCHEMAS}/{name}/schema.json"
+    for name in ("projection/v2.0.0", "raster/v1.1.0", "eo/v1.1.0", "processing/v1.2.0")
+)
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_log = logging.getLogger(__name__)
+
+
+def write_stac_item(
+    path: Path | str,
+    source: CubeSource,
+    record: Mapping[str, Any],
+    *,
+    quicklook: Path | str | None = None,
+) -> Path | None:
+    """Write ``<path>.stac.json`` beside a product; an older one is replaced.
+
+    Args:
+        path: the product, a cloud-optimised GeoTIFF.
+        source: the product, opened.
+        record: what its sidecar says; ``method``, ``inputs`` and ``pair`` are used.
+        quicklook: its picture.
+
+    Returns:
+        Path of the item; None if the product does not know its time, without which there is no
+        valid item.
+    """
+    path = Path(path)
+    item = stac_item(path, source, record, quicklook=quicklook)
+    if item is None:
+        _log.info("%s: no STAC Item: the inputs do not tell their time", path)
+        return None
+    target = path.with_name(path.name + ".stac.json")
+    write_json(target, item, overwrite=True)
+    return target
+
+
+def stac_item(
+    path: Path,
+    source: CubeSource,
+    record: Mapping[str, Any],
+    *,
+    quicklook: Path | str | None = None,
+) -> dict[str, Any] | None:
+    """The item as plain JSON values; see :func:`write_stac_item`."""
+    times = _times(source, record)
+    if not times:
+        return None
+    grid = source.grid
+    geometry, bbox = footprint(grid)
+    name, _, number = software().partition(" ")
+    properties: dict[str, Any] = {
+        "datetime": _utc(times[0]),
+        "gsd": max(grid.gsd),
+        "proj:shape": list(grid.shape),
+        "proj:transform": [*grid.transform, 0.0, 0.0, 1.0],
+        "proj:bbox": list(grid.bounds),
+        "processing:level": "L3",
+        "processing:software": {name: number},
+        "processing:lineage": _lineage(record),
+    }
+    if len(set(times)) > 1:
+        properties |= {"start_datetime": _utc(min(times)), "end_datetime": _utc(max(times))}
+    if grid.crs.startswith("EPSG:"):
+        properties["proj:code"] = grid.crs
+    else:
+        properties |= {"proj:code": None, "proj:wkt2": grid.crs or None}
+    data = {
+        "href": f"./{path.name}",
+        "type": COG,
+        "roles": ["data", "reflectance"] if record.get("kind") == "fused" else ["data"],
+        "title": f"{len(source.bands)} bands",
+        **_bands(source),
+    }
+    assets = {"data": data}
+    if quicklook is not None:
+        href = os.path.relpath(quicklook, path.parent)
+        assets["thumbnail"] = {
+            "href": f"./{href}",
+            "type": "image/png",
+            "roles": ["thumbnail", "overview"],
+        }
+    assets["metadata"] = {
+        "href": f"./{path.name}.json", "type": "application/json", "roles": ["metadata"],
+        "title": "record of the run",
+    }  # fmt: skip
+    return {
+        "type": "Feature", "stac_version": STAC_VERSION, "stac_extensions": list(EXTENSIONS),
+        "id": path.stem, "geometry": geometry, **({"bbox": bbox} if bbox else {}),
+        "properties": properties, "links": [], "assets": assets,
+    }  # fmt: skip
+
+
+def footprint(grid: Grid, points: int = 5) -> tuple[dict[str, Any] | None, list[float] | None]:
+    """Outline of a grid in longitude and latitude: (GeoJSON polygon, bbox); None without a CRS.
+
+    Args:
+        grid: where the image lies.
+        points: vertices per edge, because straight edges on the map are none on the globe.
+    """
+    import rasterio.warp
+    from rasterio.errors import RasterioError
+
+    west, south, east, north = grid.bounds
+    steps = [i / points for i in range(points)]
+    ring = [(west + t * (east - west), south) for t in steps]
+    ring += [(east, south + t * (north - south)) for t in steps]
+    ring += [(east - t * (east - west), north) for t in steps]
+    ring += [(west, north - t * (north - south)) for t in steps]
+    xs, ys = zip(*ring, strict=True)
+    try:
+        crs = parse_crs(grid.crs)
+        if crs is None:
+            return None, None
+        lon, lat = rasterio.warp.transform(crs, "EPSG:4326", xs, ys)
+    except (RasterioError, *FAILURES):
+        return None, None
+    if not all(map(math.isfinite, [*lon, *lat])):
+        return None, None
+    places = [[round(x, 7), round(y, 7)] for x, y in zip(lon, lat, strict=True)]
+    polygon = {"type": "Polygon", "coordinates": [[*places, places[0]]]}
+    return polygon, [min(p[0] for p in places), min(p[1] for p in places),
+                     max(p[0] for p in places), max(p[1] for p in places)]  # fmt: skip
+
+
+def _bands(source: CubeSource) -> dict[str, Any]:
+    """What the data asset says of its bands."""
+    eo, raster = [], []
+    stored = source.raster.header if isinstance(source, RasterSource) else None
+    for i, band in enumerate(source.bands):
+        about: dict[str, Any] = {"name": band.name}
+        if math.isfinite(band.centre):
+            about["center_wavelength"] = round(band.centre / 1000, 7)
+        if math.isfinite(band.fwhm):
+            about["full_width_half_max"] = round(band.fwhm / 1000, 7)
+        eo.append(about)
+        unit = "K" if band.name == "LST" else "1"
+        values: dict[str, Any] = {"spatial_resolution": max(source.grid.gsd), "unit": unit}
+        if stored is not None:
+            nodata = stored.nodata[i]
+            values |= {"data_type": stored.dtype, "scale": stored.scales[i],
+                       "offset": stored.offsets[i]}  # fmt: skip
+            if nodata is not None:
+                values["nodata"] = "nan" if math.isnan(nodata) else nodata
+        raster.append(values)
+    return {"eo:bands": eo, "raster:bands": raster}
+
+
+def _times(source: CubeSource, record: Mapping[str, Any]) -> list[datetime]:
+    """Acquisition times, that of the sharp image first."""
+    inputs = record.get("inputs", {})
+    told = [inputs.get(k, {}).get("start_time") for k in ("s2", "s3")]
+    told.append(source.meta.get("start_time"))
+    found = []
+    for text in told:
+        try:
+            time = datetime.fromisoformat(str(text))
+        except ValueError:
+            continue
+        found.append(time if time.tzinfo else time.replace(tzinfo=UTC))
+    return found
+
+
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _lineage(record: Mapping[str, Any]) -> str:
+    inputs = record.get("inputs", {})
+    named = [str(v["product"]) for v in inputs.values() if v.get("product")]
+    made = f"{record.get('kind', 'product')} by the method {record.get('method', 'unknown')}"
+    return f"{made} from {' and '.join(named)}" if named else made

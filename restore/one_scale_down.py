@@ -1,0 +1,99 @@
+"""A scene as its own truth: restored bands averaged over pixels, and seen again by the sensor.
+
+The restored image, averaged over blocks of two pixels, is a sharp image of the same ground, almost
+free of noise, whose 20 m bands are as good as measured. Seen again with the scene's own blur and
+noise, and restored again, it shows how far off a restoration of such ground is (Wald's protocol).
+
+Source: Wald, Ranchin and Mangolini 1997, PE&RS 63(6), 691–699.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trifuse.core import Cube, CubeSource, Grid, MemorySource, Window
+from trifuse.core.native import native_field, native_view
+from trifuse.restore.kinds import ground_kinds
+from trifuse.restore.local import LocalRestorer
+from trifuse.restore.restored_source import RestoredSource
+from trifuse.restore.scene_statistics import scene_statistics
+from trifuse.restore.sharpness import pixel_noise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """A part of the scene, one scale down.
+
+    Attributes:
+        restored: (l, y, x) float32 reflectance.
+        raw: what was restored, likewise.
+        sharp: what it should be, likewise.
+        deviation: (l,) standard deviation as the restoration tells it.
+    """
+
+    restored: np.ndarray
+    raw: np.ndarray
+    sharp: np.ndarray
+    deviation: np.ndarray
+
+
+def whole_windows(view: CubeSource, size: int, least: int, period: int, most: int) -> list[Window]:
+    """Windows without gaps, spread over a scene.
+
+    Args:
+        view: the restored image.
+        size: edge in pixels at most.
+        least: edge in pixels at least.
+        period: edges are multiples of this, twice the sampling's, and four of it at least: what
+            is learnt of an image takes as much of it one scale down.
+        most: so many windows at most.
+
+    Returns:
+        The windows; none where the scene is smaller, or gaps are everywhere.
+    """
+    edges = [min(size, n) - min(size, n) % period for n in view.grid.shape]
+    if min(edges) < max(least, 4 * period):
+        return []
+    counts = [max(1, n // s) for n, s in zip(view.grid.shape, edges, strict=True)]
+    starts = [
+        [round(i * (n - s) / max(c - 1, 1)) for i in range(c)]
+        for n, s, c in zip(view.grid.shape, edges, counts, strict=True)
+    ]
+    every = [Window(r, c, *edges) for r in starts[0] for c in starts[1]]
+    order = np.linspace(0, len(every) - 1, min(len(every), 4 * most)).round().astype(int)
+    chosen: list[Window] = []
+    for i in order:
+        if len(chosen) < most and np.isfinite(view.read(every[i]).masked()).all():
+            chosen.append(every[i])
+    return chosen
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    """Means over blocks of two pixels: (l, y, x), even → (l, y / 2, x / 2)."""
+    bands, height, width = image.shape
+    return np.asarray(image.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4)))
+
+
+def seen_again(view: RestoredSource, sharp: np.ndarray, rng: np.random.Generator) -> Lesson:
+    """A sharp image seen as the scene was, and restored place by place.
+
+    Args:
+        view: the restored scene.
+        sharp: (l, y, x) finite pixels, its bands; edges are multiples of the sampling's period.
+        rng: draws the noise.
+    """
+    sharpness = view.sharpness
+    on_pixels, on_samples = pixel_noise(sharpness, view.statistics.outside)
+    raw = native_view(sharp, sharpness.ratio, list(sharpness.mtf))
+    for i, ratio in enumerate(sharpness.ratio):
+        raw[i] += native_field((1, *raw.shape[1:]), [ratio], float(on_samples[i]), rng)[0]
+        raw[i] += on_pixels[i] * rng.standard_normal(raw.shape[1:], np.float32)
+    shape = raw.shape[1], raw.shape[2]
+    grid = Grid.from_origin(view.grid.crs, 0.0, 0.0, view.grid.gsd[0], *shape)
+    cube = Cube(raw.astype(np.float32), np.ones(shape, np.bool_), view.bands, grid)
+    source = MemorySource(cube)
+    statistics = scene_statistics(source, sharpness)
+    restorer = LocalRestorer(shape, sharpness, statistics, ground_kinds(source, sharpness))
+    return Lesson(restorer(cube.data), cube.data, np.asarray(sharp, np.float32), restorer.deviation)

@@ -1,0 +1,1 @@
+"""Procedural landscapes: made ground with the spectra of real materials."""

@@ -1,0 +1,1 @@
+"""Procedural series: made ground through a year, seen by sensors through clouds."""

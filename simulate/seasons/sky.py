@@ -1,0 +1,106 @@
+"""Clouds over a synthetic series: where they are, what they hide, what a mask says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from trifuse.simulate.ground.fields import fractal, stream
+from trifuse.simulate.seasons.sensors import GSD
+
+_COARSE = 3
+"""Clouds are drawn on pixels this much larger: they have soft edges anyway."""
+
+_REACH = 2400.0
+"""Metres that a shadow falls from its cloud at most."""
+
+_CLEAR = 0.04
+"""Opacity that no product takes for a cloud."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """The sky over a scene at one moment; all (y, x) at 10 m.
+
+    Attributes:
+        opacity: of clouds, 0–1.
+        shadow: share of the direct light that clouds take, 0–1.
+        valid: bool, what a product's mask calls clear.
+        haze: error of the atmospheric correction at 450 nm, reflectance.
+        gain: factor that is left of the calibration, about 1.
+        top: temperature of the clouds in kelvin.
+    """
+
+    opacity: np.ndarray
+    shadow: np.ndarray
+    valid: np.ndarray
+    haze: np.ndarray
+    gain: float
+    top: float
+
+
+def build_sky(
+    seed: int, year: int, sensor: str, day: int, shape: tuple[int, int], *, cover: float,
+    sun: tuple[float, float], careless: float,
+) -> Sky:  # fmt: skip
+    """Draw the sky of a pass; sensors that pass on the same day see the same weather.
+
+    Args:
+        seed: of the scene.
+        year: of the series.
+        sensor: its name.
+        day: of the year.
+        shape: rows and columns.
+        cover: share of the sky under clouds, 0–1.
+        sun: elevation and azimuth in radians.
+        careless: 0: the mask covers every cloud and shadow and a rim; 1: it misses thin edges
+            here and there, and takes clear ground for clouds elsewhere.
+    """
+    rng = stream(seed, f"sky {year} {day}")
+    opacity, shadow, top = _clouds(rng, shape, cover, sun)
+    own = stream(seed, f"air {year} {sensor} {day}")
+    rough = own.standard_normal((8, 8))
+    field = ndimage.zoom(rough, [n / 8 for n in shape], order=1, mode="nearest")
+    haze = 0.0025 * own.standard_normal() + 0.0015 * field
+    gain = 1 + 0.012 * own.standard_normal()
+    bad = (opacity > _CLEAR) | (shadow > 0.10)
+    if careless > 0:
+        slip = ndimage.zoom(
+            own.standard_normal((max(shape[0] // 12, 2), max(shape[1] // 12, 2))),
+            [n / max(n // 12, 2) for n in shape], order=1, mode="nearest",
+        )  # fmt: skip
+        seen = np.maximum(opacity, shadow) * np.exp(-1.2 * careless * np.maximum(slip, 0))
+        bad = (seen > _CLEAR * (1 + 3 * careless)) | (slip < -2.2 / careless)
+    else:
+        bad = ndimage.binary_dilation(bad, iterations=3)
+    return Sky(opacity, shadow, ~bad, haze.astype(np.float32), gain, top)
+
+
+def _clouds(
+    rng: np.random.Generator, shape: tuple[int, int], cover: float, sun: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, float]:
+    base = rng.uniform(800, 2200)
+    top = float(rng.uniform(245, 268))
+    if cover <= 0:
+        clear = np.zeros(shape, np.float32)
+        return clear, clear, top
+    elevation, azimuth = sun
+    step = GSD * _COARSE
+    reach = min(base / np.tan(elevation), _REACH) / step
+    dy, dx = reach * np.cos(azimuth), -reach * np.sin(azimuth)  # away from the sun
+    pad = int(np.ceil(reach)) + 2
+    small = tuple(-(-n // _COARSE) for n in shape)
+    wide = (small[0] + 2 * pad, small[1] + 2 * pad)
+    lumps = fractal(rng, wide, step, beta=3.2, outer=2600)
+    lumps += 0.25 * fractal(rng, wide, step, beta=2.0, outer=600)
+    start = float(np.quantile(lumps, 1 - cover)) if cover < 1 else float(lumps.min()) - 0.5
+    density = rng.uniform(1.2, 4.0)
+    veil = 1 - np.exp(-density * np.maximum(lumps - start + 0.03, 0))
+    cast = ndimage.shift(veil, (dy, dx), order=1, mode="nearest")
+    inner = np.s_[pad : pad + small[0], pad : pad + small[1]]
+    fine = (ndimage.zoom(a[inner], _COARSE, order=1, mode="nearest", grid_mode=True)
+            for a in (veil, cast))  # fmt: skip
+    opacity, shadow = (a[: shape[0], : shape[1]].astype(np.float32) for a in fine)
+    return opacity, shadow, top
