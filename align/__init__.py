@@ -16,10 +16,25 @@ from trifuse.align.swath import SwathIndex, SwathWeights, resample_swath
 from trifuse.align.variogram import Exponential, point_model
 
 __all__ = [
-    "Pair", "pair",
-    "Registration", "register", "register_arrays",
-    "SpectralMap", "fit_map",
-    "RegressionFit", "regression_fit", "fit_cells", "coarse_view", "cells_inside", "missing_pixels",
-    "Kriging", "kriging_weights", "back_project", "Exponential", "point_model",
-    "resample_swath", "SwathIndex", "SwathWeights",
-]  # fmt: skip
+    "Pair",
+    "pair",
+    "Registration",
+    "register",
+    "register_arrays",
+    "SpectralMap",
+    "fit_map",
+    "RegressionFit",
+    "regression_fit",
+    "fit_cells",
+    "coarse_view",
+    "cells_inside",
+    "missing_pixels",
+    "Kriging",
+    "kriging_weights",
+    "back_project",
+    "Exponential",
+    "point_model",
+    "resample_swath",
+    "SwathIndex",
+    "SwathWeights",
+]

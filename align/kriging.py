@@ -178,8 +178,10 @@ class Kriging:
         height, width = cells.shape[-2:]
         window = Window(0, 0, height * self.ratio, width * self.ratio) if window is None else window
         side = self.weights.shape[-1]
-        spans = ((window.row - self.move[0], window.height, height),
-                 (window.col - self.move[1], window.width, width))  # fmt: skip
+        spans = (
+            (window.row - self.move[0], window.height, height),
+            (window.col - self.move[1], window.width, width),
+        )
         (rows, cut_y), (cols, cut_x) = (self._cells(*span, side) for span in spans)
         out = np.empty((len(cells), window.height, window.width), cells.dtype)
         across = self.ratio * (cols.size - side + 1)

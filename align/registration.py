@@ -140,11 +140,7 @@ class Registration:
 
 
 def register(
-    s2: CubeSource | Cube,
-    s3: CubeSource | Cube,
-    *,
-    psf: PSF | None = None,
-    search: float = SEARCH,
+    s2: CubeSource | Cube, s3: CubeSource | Cube, *, psf: PSF | None = None, search: float = SEARCH
 ) -> Registration:
     """Find the shift of S3's cells against S2 and the width of S3's PSF.
 
@@ -187,9 +183,13 @@ def register(
 
 
 def register_arrays(
-    s2: np.ndarray, s3: np.ndarray, *, psf: PSF | None = None, search: float = SEARCH,
+    s2: np.ndarray,
+    s3: np.ndarray,
+    *,
+    psf: PSF | None = None,
+    search: float = SEARCH,
     gsd: tuple[float, float] = (1.0, 1.0),
-) -> Registration:  # fmt: skip
+) -> Registration:
     """:func:`register` of arrays over one ground.
 
     Args:
@@ -236,10 +236,18 @@ def _judge(
         reason = "the images show too little to tell a shift"
     width = min(max(found.sigma / ratio, 0.0), 10.0)
     return Registration(
-        dy=found.shift[0], dx=found.shift[1], gsd=gsd, ratio=ratio, psf=PSF(width),
-        before=found.before, after=found.after, cells=found.cells, error=found.error,
-        reliable=not reason, reason=reason,
-    )  # fmt: skip
+        dy=found.shift[0],
+        dx=found.shift[1],
+        gsd=gsd,
+        ratio=ratio,
+        psf=PSF(width),
+        before=found.before,
+        after=found.after,
+        cells=found.cells,
+        error=found.error,
+        reliable=not reason,
+        reason=reason,
+    )
 
 
 def _parts(shown: np.ndarray) -> list[Window]:
@@ -250,8 +258,9 @@ def _parts(shown: np.ndarray) -> list[Window]:
 
     def merit(part: Window) -> tuple[int, float]:
         y, x = part.slices
-        off = math.hypot(part.row + part.height / 2 - height / 2,
-                         part.col + part.width / 2 - width / 2)  # fmt: skip
+        off = math.hypot(
+            part.row + part.height / 2 - height / 2, part.col + part.width / 2 - width / 2
+        )
         return -int(shown[y, x].sum()), off
 
     return sorted(parts, key=merit)[:TRIES]
@@ -317,6 +326,11 @@ def _fit_of(
     chosen = np.asarray(observed[kept], np.float64)
     weight = shown[kept].all(axis=0).astype(np.float64) if kept.any() else np.zeros(shown.shape[1:])
     return CoarseFit(
-        fine=blocks.mean, there=blocks.there, coarse=np.where(weight > 0, chosen, 0.0),
-        block=blocks.block, origin=origin, ratio=ratio, weight=weight,
-    )  # fmt: skip
+        fine=blocks.mean,
+        there=blocks.there,
+        coarse=np.where(weight > 0, chosen, 0.0),
+        block=blocks.block,
+        origin=origin,
+        ratio=ratio,
+        weight=weight,
+    )

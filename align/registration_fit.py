@@ -212,13 +212,14 @@ def minimise(problem: CoarseFit, sigma: float, search: float) -> Minimum:
     found, width = (float(at[0] * cell), float(at[1] * cell)), float(sigma * math.exp(at[2]))
     cells = float(problem.weights(problem.seen(found, width)[1]).sum())
     return Minimum(
-        found, width,
+        found,
+        width,
         before=problem.objective((0.0, 0.0), sigma),
         after=problem.objective(found, width),
         error=cell * _standard_error(lambda p: of_all(np.array([*p, at[2]])), at[:2], cells),
         cells=cells,
         coefficients=problem.coefficients(found, width),
-    )  # fmt: skip
+    )
 
 
 def _descend(of: Callable[[np.ndarray], float], start: np.ndarray, step: float) -> np.ndarray:

@@ -148,9 +148,13 @@ def regression_fit(
 
 
 def fit_cells(
-    seen: np.ndarray, share: np.ndarray, observed: np.ndarray, *, ridge: float | str = "gcv",
+    seen: np.ndarray,
+    share: np.ndarray,
+    observed: np.ndarray,
+    *,
+    ridge: float | str = "gcv",
     inside: np.ndarray | None = None,
-) -> tuple[SpectralMap, np.ndarray]:  # fmt: skip
+) -> tuple[SpectralMap, np.ndarray]:
     """Fit the map on coarse cells and take what it leaves of S3.
 
     Args:

@@ -100,8 +100,10 @@ def fit_map(
     _check_ridge(ridge)
     x, y = np.asarray(s2_coarse, np.float64), np.asarray(s3, np.float64)
     if x.ndim != 3 or y.ndim != 3 or x.shape[1:] != y.shape[1:]:
-        raise DataError(f"S2 has shape {x.shape}, S3 has {y.shape}",
-                        fix="give two images (band, y, x) of one size")  # fmt: skip
+        raise DataError(
+            f"S2 has shape {x.shape}, S3 has {y.shape}",
+            fix="give two images (band, y, x) of one size",
+        )
     weight = _weights(valid, weights, x.shape[1:])
     x, y, weight = x.reshape(len(x), -1).T, y.reshape(len(y), -1).T, weight.ravel()
     seen = np.isfinite(x).all(axis=1) & (weight > 0)
@@ -219,15 +221,19 @@ def _weights(
             continue
         mask = np.asarray(mask, np.float64)
         if mask.shape != shape or not (mask >= 0).all():
-            raise DataError(f"{name} of shape {mask.shape} for images of {shape}",
-                            fix="give (y, x) without negative values or NaN")  # fmt: skip
+            raise DataError(
+                f"{name} of shape {mask.shape} for images of {shape}",
+                fix="give (y, x) without negative values or NaN",
+            )
         out *= mask
     return out
 
 
 def _check_ridge(ridge: float | str) -> None:
-    good = ridge in ("gcv", "gcv-band") if isinstance(ridge, str) else (
-        math.isfinite(ridge) and ridge >= 0
-    )  # fmt: skip
+    good = (
+        ridge in ("gcv", "gcv-band")
+        if isinstance(ridge, str)
+        else (math.isfinite(ridge) and ridge >= 0)
+    )
     if not good:
         raise ConfigError(f"ridge of {ridge!r}", fix="give gcv, gcv-band, or a strength ≥ 0")

@@ -55,11 +55,32 @@ _HOME = {
 
 __all__ = [
     "__version__",
-    "open_cube", "open_series", "write_cube", "simulate", "train", "match", "fuse", "ndvi",
-    "sharpen", "ndvi_series", "evaluate", "check_fidelity", "load_srf",
-    "open_sensors", "build_series", "interpolate", "TripletStore", "TripletDataset",
-    "Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError",
-]  # fmt: skip
+    "open_cube",
+    "open_series",
+    "write_cube",
+    "simulate",
+    "train",
+    "match",
+    "fuse",
+    "ndvi",
+    "sharpen",
+    "ndvi_series",
+    "evaluate",
+    "check_fidelity",
+    "load_srf",
+    "open_sensors",
+    "build_series",
+    "interpolate",
+    "TripletStore",
+    "TripletDataset",
+    "Grid",
+    "Band",
+    "BandSet",
+    "Cube",
+    "CubeSource",
+    "Series",
+    "TrifuseError",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -76,14 +76,19 @@ def main() -> int:
         print(f"== {name}", flush=True)
         start = time.perf_counter()
         done = subprocess.run(
-            [*command(name), *passed], stdout=subprocess.PIPE, text=True,
-            check=False,
-        )  # fmt: skip
+            [*command(name), *passed], stdout=subprocess.PIPE, text=True, check=False
+        )
         print(done.stdout, flush=True)
         failed |= done.returncode
-        record = {"name": name, "arguments": passed, "code": done.returncode,
-                  "seconds": time.perf_counter() - start, "machine": facts(),
-                  "printed": done.stdout, "figures": figures(done.stdout)}  # fmt: skip
+        record = {
+            "name": name,
+            "arguments": passed,
+            "code": done.returncode,
+            "seconds": time.perf_counter() - start,
+            "machine": facts(),
+            "printed": done.stdout,
+            "figures": figures(done.stdout),
+        }
         with options.output.open("a", encoding="utf-8") as f:
             f.write(json.dumps(record) + "\n")
     return 1 if failed else 0

@@ -19,9 +19,12 @@ from rasterio.errors import NotGeoreferencedWarning
 def facts() -> dict[str, object]:
     """What figures depend on besides the code."""
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": processor(),
@@ -70,8 +73,16 @@ def rates() -> dict[str, float]:
     n = 1024
     a, b = np.ones((2, n, n), np.float32)
     noise = np.random.default_rng(0).normal(0, 15, (1, 1024, 1024)).astype(np.int16)
-    profile = {"driver": "GTiff", "count": 1, "height": 1024, "width": 1024, "dtype": "int16",
-               "compress": "DEFLATE", "predictor": 2, "tiled": True}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "count": 1,
+        "height": 1024,
+        "width": 1024,
+        "dtype": "int16",
+        "compress": "DEFLATE",
+        "predictor": 2,
+        "tiled": True,
+    }
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         path = Path(folder) / "noise.tif"

@@ -59,23 +59,37 @@ def child(options: argparse.Namespace, folder: Path) -> None:
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start, before = time.perf_counter(), os.times()
     done = fuse(
-        folder / "s2.tif", folder / "s3.tif", folder / f"{method}.tif", device=options.device,
-        jobs=options.jobs, overwrite=True, **how,
-    )  # fmt: skip
+        folder / "s2.tif",
+        folder / "s3.tif",
+        folder / f"{method}.tif",
+        device=options.device,
+        jobs=options.jobs,
+        overwrite=True,
+        **how,
+    )
     seconds, after = time.perf_counter() - start, os.times()
     cpu = sum(after[:4]) - sum(before[:4])
-    print(json.dumps({
-        "method": method, "size": options.size, "jobs": options.jobs,
-        "seconds": seconds, "cpu_seconds": cpu, "idle_mb": idle,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "output_mb": (folder / f"{method}.tif").stat().st_size / 2**20,
-        "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "method": method,
+                "size": options.size,
+                "jobs": options.jobs,
+                "seconds": seconds,
+                "cpu_seconds": cpu,
+                "idle_mb": idle,
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "output_mb": (folder / f"{method}.tif").stat().st_size / 2**20,
+                "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
+            }
+        )
+    )
 
 
 def run(arguments: list[str]) -> dict:
-    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE,
-                          text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -99,8 +113,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(exist_ok=True, parents=True)
-        common = ["--size", str(options.size), "--ratio", str(options.ratio),
-                  "--folder", str(folder), "--device", options.device]  # fmt: skip
+        common = [
+            "--size",
+            str(options.size),
+            "--ratio",
+            str(options.ratio),
+            "--folder",
+            str(folder),
+            "--device",
+            options.device,
+        ]
         if not (folder / "s3.tif").exists():
             subprocess.run([sys.executable, __file__, *common, "--child", "make"], check=True)
         found = [

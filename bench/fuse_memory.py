@@ -45,20 +45,33 @@ def child(options: argparse.Namespace) -> None:
         idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start, before = time.perf_counter(), os.times()
         done = fuse(
-            scene, cells, Path(folder) / "out.tif", method=None if weights else method,
-            weights=weights, device=options.device, precision=options.precision,
-            tile=options.tile, jobs=options.jobs,
-        )  # fmt: skip
+            scene,
+            cells,
+            Path(folder) / "out.tif",
+            method=None if weights else method,
+            weights=weights,
+            device=options.device,
+            precision=options.precision,
+            tile=options.tile,
+            jobs=options.jobs,
+        )
         after = os.times()
-        print(json.dumps({
-            "size": size, "rows": options.rows or size, "method": method,
-            "idle_mb": idle, "device": options.device,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "seconds": time.perf_counter() - start,
-            "cpu_seconds": sum(after[:4]) - sum(before[:4]),
-            "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
-            "output_mb": (Path(folder) / "out.tif").stat().st_size / 2**20,
-        }))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "size": size,
+                    "rows": options.rows or size,
+                    "method": method,
+                    "idle_mb": idle,
+                    "device": options.device,
+                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                    "seconds": time.perf_counter() - start,
+                    "cpu_seconds": sum(after[:4]) - sum(before[:4]),
+                    "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
+                    "output_mb": (Path(folder) / "out.tif").stat().st_size / 2**20,
+                }
+            )
+        )
 
 
 def plot(found: list[dict], path: Path) -> None:
@@ -73,8 +86,9 @@ def plot(found: list[dict], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
     for method in dict.fromkeys(f["method"] for f in found):
         mine = [f for f in found if f["method"] == method]
-        axes.plot([pixels(f) for f in mine], [f["peak_mb"] / 1024 for f in mine],
-                  "o-", label=method)  # fmt: skip
+        axes.plot(
+            [pixels(f) for f in mine], [f["peak_mb"] / 1024 for f in mine], "o-", label=method
+        )
     pairs = sorted({(pixels(f), pixels(f) * 1e6 * 19 * 4 / 2**30) for f in found})
     axes.plot(*zip(*pairs, strict=True), ":", color="grey", label="the result in memory")
     axes.set(xscale="log", xlabel="megapixels of the scene", ylabel="peak memory, GiB", ylim=(0, 6))
@@ -93,8 +107,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where products are written; then removed")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--found", type=Path, nargs="+", default=[],
-                        help="JSON of earlier runs, to plot and nothing else")  # fmt: skip
+    parser.add_argument(
+        "--found",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="JSON of earlier runs, to plot and nothing else",
+    )
     parser.add_argument("--json", action="store_true", help="only JSON, one line")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -105,22 +124,38 @@ def main() -> None:
     if found and options.plot:
         plot(found, options.plot)
         return
-    passed = ["--device", options.device, "--precision", options.precision,
-              "--jobs", str(options.jobs)]  # fmt: skip
+    passed = [
+        "--device",
+        options.device,
+        "--precision",
+        options.precision,
+        "--jobs",
+        str(options.jobs),
+    ]
     passed += ["--rows", str(options.rows)] if options.rows else []
     passed += ["--tile", str(options.tile)] if options.tile else []
     passed += ["--folder", str(options.folder)] if options.folder else []
     for method in options.method:
         for size in options.sizes:
-            command = [sys.executable, __file__, "--child", "--sizes", str(size),
-                       "--method", method, *passed]  # fmt: skip
+            command = [
+                sys.executable,
+                __file__,
+                "--child",
+                "--sizes",
+                str(size),
+                "--method",
+                method,
+                *passed,
+            ]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found.append(json.loads(done.stdout.splitlines()[-1]))
             f = found[-1]
             if not options.json:
-                print(f"{method:12} {size:6}×{f['rows']}  peak {f['peak_mb']:6.0f} MB (before "
-                      f"{f['idle_mb']:.0f})  {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s",
-                      flush=True)  # fmt: skip
+                print(
+                    f"{method:12} {size:6}×{f['rows']}  peak {f['peak_mb']:6.0f} MB (before "
+                    f"{f['idle_mb']:.0f})  {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s",
+                    flush=True,
+                )
     if options.json:
         print(json.dumps(found))
     if options.plot:

@@ -60,9 +60,12 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
         seconds.append(time.perf_counter() - start)
         cpu.append(time.process_time() - start_cpu)
     return {
-        "seconds": min(seconds), "cpu_seconds": min(cpu), "first": seconds[0], "idle_mb": idle,
+        "seconds": min(seconds),
+        "cpu_seconds": min(cpu),
+        "first": seconds[0],
+        "idle_mb": idle,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -80,16 +83,22 @@ def main() -> None:
     given = [f"--{k}={getattr(options, k)}" for k in ("size", "ratio", "method", "repeat")]
     found = {}
     for name in ("default", "fusformer"):
-        done = subprocess.run([sys.executable, __file__, "--only", name, *given], check=True,
-                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, __file__, "--only", name, *given],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         found[name] = json.loads(done.stdout.splitlines()[-1])
     ratio = {k: found["default"][k] / found["fusformer"][k] for k in ("seconds", "cpu_seconds")}
     if options.json:
         print(json.dumps({"size": options.size, "method": options.method, "ratio": ratio, **found}))
         return
     for name, f in found.items():
-        print(f"{name:10} {f['seconds']:7.2f} s  {f['cpu_seconds']:7.2f} CPU s  peak "
-              f"{f['peak_mb']:5.0f} MB (before {f['idle_mb']:.0f})")  # fmt: skip
+        print(
+            f"{name:10} {f['seconds']:7.2f} s  {f['cpu_seconds']:7.2f} CPU s  peak "
+            f"{f['peak_mb']:5.0f} MB (before {f['idle_mb']:.0f})"
+        )
     print(f"default / original: {ratio['seconds']:.2f} ({ratio['cpu_seconds']:.2f} of CPU time)")
 
 

@@ -34,12 +34,24 @@ def main() -> int:
     worst = 0
     for name, count in PER_RUN.items():
         start = time.perf_counter()
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-k", "mutated and not archives",
-                   str(root / "tests/products" / name)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-k",
+            "mutated and not archives",
+            str(root / "tests/products" / name),
+        ]
         done = subprocess.run(
-            command, cwd=root, env={**os.environ, "TRIFUSE_FUZZ": str(options.times)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            command,
+            cwd=root,
+            env={**os.environ, "TRIFUSE_FUZZ": str(options.times)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr
         seconds = time.perf_counter() - start
         print(f"{name:24} {count * options.times:5} deliveries  {seconds:6.1f} s  {last}")

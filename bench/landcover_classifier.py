@@ -31,9 +31,12 @@ def scene(seed: int, size: int, blurred: bool) -> tuple[np.ndarray, np.ndarray]:
     """Features and classes of the patches of a scene."""
     made = procedural_layers(size, seed, gsd=10.0)
     source = MemorySource(made.cube)
-    operator = integrate(load("S2A_MSI").select(["B2", "B3", "B4", "B8A"]), source.bands,
-                         usable=made.cube.meta["usable"],
-                         detectors=made.cube.meta["detectors"])  # fmt: skip
+    operator = integrate(
+        load("S2A_MSI").select(["B2", "B3", "B4", "B8A"]),
+        source.bands,
+        usable=made.cube.meta["usable"],
+        detectors=made.cube.meta["detectors"],
+    )
     planes = convolve(source, operator, Window(0, 0, size, size)).masked()
     if blurred:
         sigma = np.random.default_rng(seed).uniform(0, 2)
@@ -77,17 +80,24 @@ def main() -> None:
         schedule.step()
     with torch.no_grad():
         guess = net(torch.from_numpy(((vx - mean) / std).astype(np.float32))).argmax(1).numpy()
-    per_class = {c: round(float((guess == vy)[vy == i].mean()), 3)
-                 for i, c in enumerate(CLASSES) if (vy == i).any()}  # fmt: skip
+    per_class = {
+        c: round(float((guess == vy)[vy == i].mean()), 3)
+        for i, c in enumerate(CLASSES)
+        if (vy == i).any()
+    }
     state = {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
     for i, layer in enumerate((net[0], net[2])):
         state[f"weight{i}"] = np.ascontiguousarray(layer.weight.detach().numpy().T)
         state[f"bias{i}"] = layer.bias.detach().numpy()
     from safetensors.numpy import save_file
 
-    card = {"accuracy": round(float((guess == vy).mean()), 3), "patches": len(vy),
-            "per_class": per_class, "trained_on": f"{len(y)} patches of procedural scenes",
-            "limits": "knows procedural land cover only"}  # fmt: skip
+    card = {
+        "accuracy": round(float((guess == vy).mean()), 3),
+        "patches": len(vy),
+        "per_class": per_class,
+        "trained_on": f"{len(y)} patches of procedural scenes",
+        "limits": "knows procedural land cover only",
+    }
     save_file(state, o.output, metadata={"card": json.dumps(card)})
     print(json.dumps(card, indent=2))
 

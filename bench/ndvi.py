@@ -78,10 +78,16 @@ def child(name: str, folder: Path) -> None:
     start, before = time.perf_counter(), os.times()
     said = work(folder)
     seconds, after = time.perf_counter() - start, os.times()
-    print(json.dumps({
-        "seconds": seconds, "cpu_seconds": sum(after[:2]) - sum(before[:2]),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "said": said,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "cpu_seconds": sum(after[:2]) - sum(before[:2]),
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "said": said,
+            }
+        )
+    )
 
 
 def main() -> None:
@@ -114,10 +120,14 @@ def main() -> None:
         return
     for name in ("reading", "mapping"):
         f = found[name]
-        print(f"{name:8} {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s  "
-              f"peak {f['peak_mb']:5.0f} MB")  # fmt: skip
-    print(f"cube {found['cube_mb']:.0f} MB, map {found['map_mb']:.0f} MB; mapping / reading: "
-          f"{ratio['seconds']:.2f} ({ratio['cpu_seconds']:.2f} of CPU time)")  # fmt: skip
+        print(
+            f"{name:8} {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s  "
+            f"peak {f['peak_mb']:5.0f} MB"
+        )
+    print(
+        f"cube {found['cube_mb']:.0f} MB, map {found['map_mb']:.0f} MB; mapping / reading: "
+        f"{ratio['seconds']:.2f} ({ratio['cpu_seconds']:.2f} of CPU time)"
+    )
 
 
 if __name__ == "__main__":

@@ -31,8 +31,12 @@ from trifuse.simulate.ground.procedural import procedural_layers
 
 TILE = "6_chesapeake/calebrob6_landcover_mock/test-test_tiles/m_3907833_nw_17_1_"
 # Red and near infrared, counted from 1.
-TILE_IMAGES = {"landsat-leaf-on": (4, 5), "landsat-leaf-off": (4, 5), "naip-new": (1, 4),
-               "naip-old": (1, 4)}  # fmt: skip
+TILE_IMAGES = {
+    "landsat-leaf-on": (4, 5),
+    "landsat-leaf-off": (4, 5),
+    "naip-new": (1, 4),
+    "naip-old": (1, 4),
+}
 
 
 def plane(cube: Cube, definition: str = "s2") -> np.ndarray:
@@ -118,10 +122,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=300, help="edge of the scenes in pixels")
     parser.add_argument("--scenes", type=int, nargs="+", default=[900, 901, 902, 903, 904])
     parser.add_argument("--ratio", type=int, default=10)
-    parser.add_argument("--protocol", choices=list(PROTOCOLS), nargs="+",
-                        default=["clean", "real-world"])  # fmt: skip
-    parser.add_argument("--methods", nargs="+",
-                        default=["bicubic", "regression", "local-regression"])  # fmt: skip
+    parser.add_argument(
+        "--protocol", choices=list(PROTOCOLS), nargs="+", default=["clean", "real-world"]
+    )
+    parser.add_argument(
+        "--methods", nargs="+", default=["bicubic", "regression", "local-regression"]
+    )
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     record: dict[str, object] = {}
@@ -133,20 +139,28 @@ def main() -> None:
             fitted.append(index_agreement(planes, cover, "procedural", limits="Sentinel-2"))
             limits = customary[-1].limits
             reference = classify(planes["Sentinel-2"], limits)
-            same.append({n: class_agreement(reference, classify(p, limits), NDVI_CLASSES).jaccard
-                         for n, p in planes.items()})  # fmt: skip
+            same.append(
+                {
+                    n: class_agreement(reference, classify(p, limits), NDVI_CLASSES).jaccard
+                    for n, p in planes.items()
+                }
+            )
         print(f"\n{len(options.scenes)} procedural scenes, {protocol}, against their land cover")
         for title, found in (("customary", customary), ("fitted to Sentinel-2", fitted)):
             limits = np.array([f.limits for f in found])
-            ranges = (f"{a:.2f}–{b:.2f}" if b > a else f"{a:.2f}" for a, b in
-                      zip(limits.min(axis=0), limits.max(axis=0), strict=True))  # fmt: skip
+            ranges = (
+                f"{a:.2f}–{b:.2f}" if b > a else f"{a:.2f}"
+                for a, b in zip(limits.min(axis=0), limits.max(axis=0), strict=True)
+            )
             print(f"{title}: limits {', '.join(ranges)}")
             rows = means(found)
             print_means(rows)
             record[f"{protocol}, {title}"] = {"limits": limits.tolist(), "images": rows}
         agree = {n: float(np.mean([s[n] for s in same])) for n in same[0]}
-        print("the same classes as Sentinel-2 (Jaccard): "
-              + ", ".join(f"{n} {v:.3f}" for n, v in agree.items()))  # fmt: skip
+        print(
+            "the same classes as Sentinel-2 (Jaccard): "
+            + ", ".join(f"{n} {v:.3f}" for n, v in agree.items())
+        )
         record[f"{protocol}, against Sentinel-2"] = agree
     root = Path(__file__).resolve().parents[1].parent / "shared" / "data"
     folder = Path(os.environ.get("TRIFUSE_DATA", root))

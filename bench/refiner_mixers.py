@@ -45,15 +45,21 @@ PAIRS = {"width": 64, "shuffle": 2}
 
 NETWORKS: dict[str, tuple[RefinerConfig, float]] = {
     "dense convolution 3×3, 64 × 6, 2×2 pixels a token": (
-        RefinerConfig(mixer="conv", norm=False, **PAIRS), 1e-3),
+        RefinerConfig(mixer="conv", norm=False, **PAIRS),
+        1e-3,
+    ),
     "gated depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (RefinerConfig(**PAIRS), 2e-3),
     "gated depth-wise convolution 7×7, 40 × 6, 1 pixel": (RefinerConfig(), 2e-3),
     "window attention 8×8, 64 × 6, 2×2 pixels": (RefinerConfig(mixer="window", **PAIRS), 1e-3),
     "channel attention + depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
-        RefinerConfig(mixer="channel", **PAIRS), 1e-3),
+        RefinerConfig(mixer="channel", **PAIRS),
+        1e-3,
+    ),
     "spectral tokens (8 a pixel) + depth-wise convolution 7×7, 64 × 6, 2×2 pixels": (
-        RefinerConfig(mixer="spectral", heads=8, **PAIRS), 1e-3),
-}  # fmt: skip
+        RefinerConfig(mixer="spectral", heads=8, **PAIRS),
+        1e-3,
+    ),
+}
 """Networks and their learning rates."""
 
 BATCH, DECAY, WARMUP = 8, 0.995, 100
@@ -181,12 +187,18 @@ def main() -> None:
         for where, judge in (("procedural", task), ("jasper", real)):
             with torch.inference_mode():
                 scores[where] = judge.validate(model, torch.device("cpu"))
-        rows.append({
-            "network": name, "parameters": sum(p.numel() for p in model.parameters()),
-            "halo": model.halo, "steps": steps, "minutes": options.minutes, "rate": rate,
-            "seconds_to_score": round(time.process_time() - start, 2),
-            **{k: {b: round(v, 3) for b, v in s.items()} for k, s in scores.items()},
-        })  # fmt: skip
+        rows.append(
+            {
+                "network": name,
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "halo": model.halo,
+                "steps": steps,
+                "minutes": options.minutes,
+                "rate": rate,
+                "seconds_to_score": round(time.process_time() - start, 2),
+                **{k: {b: round(v, 3) for b, v in s.items()} for k, s in scores.items()},
+            }
+        )
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)
             protocol = {"scenes": pool.config, "updates": steps, "shrunk": options.shrink}

@@ -35,9 +35,15 @@ def views(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(
-    s2: np.ndarray, s3: np.ndarray, cells: int, ratio: int, rng: np.random.Generator,
-    noise: float, clouds: float, largest: float = 1.5,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:  # fmt: skip
+    s2: np.ndarray,
+    s3: np.ndarray,
+    cells: int,
+    ratio: int,
+    rng: np.random.Generator,
+    noise: float,
+    clouds: float,
+    largest: float = 1.5,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """One pair with a planted shift: S2, S3, the shift in cells and the factor of the PSF."""
     shift = rng.uniform(-largest, largest, 2)
     factor = rng.uniform(0.8, 1.2)
@@ -86,8 +92,10 @@ def main() -> None:
                 results[row].append(
                     (error, found.error / options.ratio, width, found.reliable, took)
                 )
-    print(f"{'cells':>6} {'noise':>6} {'cloud':>6} | error, cells: median     max | trusted: max "
-          "of | stated  | PSF width | seconds")  # fmt: skip
+    print(
+        f"{'cells':>6} {'noise':>6} {'cloud':>6} | error, cells: median     max | trusted: max "
+        "of | stated  | PSF width | seconds"
+    )
     for (cells, noise, cloud), values in results.items():
         error, stated, width, trusted, took = np.array(values, float).T
         sure = error[trusted > 0]

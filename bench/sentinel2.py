@@ -24,8 +24,20 @@ from trifuse.core import BandSet, Cube, Grid, TilePlan
 from trifuse.products import open_sentinel2, write_sentinel2_safe
 from trifuse.srf_data import S2_L2A
 
-NATIVE = {"B2": 10, "B3": 10, "B4": 10, "B8": 10, "B5": 20, "B6": 20, "B7": 20, "B8A": 20,
-          "B11": 20, "B12": 20, "B1": 60, "B9": 60}  # fmt: skip
+NATIVE = {
+    "B2": 10,
+    "B3": 10,
+    "B4": 10,
+    "B8": 10,
+    "B5": 20,
+    "B6": 20,
+    "B7": 20,
+    "B8A": 20,
+    "B11": 20,
+    "B12": 20,
+    "B1": 60,
+    "B9": 60,
+}
 
 
 def product(folder: Path, size: int) -> Path:
@@ -67,8 +79,9 @@ def main() -> None:
                 with rasterio.open(path) as dataset:
                     for tile in plan:
                         w = tile.write
-                        box = Box(w.col // scale, w.row // scale, w.width // scale,
-                                  w.height // scale)  # fmt: skip
+                        box = Box(
+                            w.col // scale, w.row // scale, w.width // scale, w.height // scale
+                        )
                         dataset.read(1, window=box)
 
         def ours(names: list[str]) -> None:

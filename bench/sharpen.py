@@ -42,8 +42,9 @@ def cases(name: str, draws: int, cache: Path | None) -> list[Case]:
     if name == "29RKH":
         return [one_scale_down(step) for step in (2, 6)]
     views = load_views(name, cache)
-    blurred = [n for n, r in zip(views.s2.bands.names, native_ratios(views.s2.bands), strict=True)
-               if r > 1]  # fmt: skip
+    blurred = [
+        n for n, r in zip(views.s2.bands.names, native_ratios(views.s2.bands), strict=True) if r > 1
+    ]
     found: list[Case] = []
     for noise in (0.0, NOISE):
         sharp = SharpErrors(gain=0.0, offset=0.0, noise=noise, noise_at="native")
@@ -129,8 +130,11 @@ def report(found: dict[str, dict[str, dict[str, list[float]]]]) -> None:
     """Tables of RMSE (1e-3) and PSNR (dB), means over the draws."""
     for name, rows in found.items():
         bands = [k for k in next(iter(rows.values())) if k != "cpu s" and " " not in k]
-        print(f"\n{name}: RMSE × 1000\n{'':10}" + "".join(f"{b:>7}" for b in bands)
-              + "  PSNR dB  cpu s")  # fmt: skip
+        print(
+            f"\n{name}: RMSE × 1000\n{'':10}"
+            + "".join(f"{b:>7}" for b in bands)
+            + "  PSNR dB  cpu s"
+        )
         for method, row in rows.items():
             errors = "".join(f"{1e3 * np.mean(row[b]):7.1f}" for b in bands)
             psnr = np.mean([np.mean(row[f"psnr {b}"]) for b in bands])

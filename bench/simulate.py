@@ -94,9 +94,11 @@ def resampler(size: int, folder: Path) -> Callable[[], object]:
     to_s2, to_s3 = view_operators(BANDS, {})
     targets = [*to_s2.bands, *to_s3.bands]
     made = BandResampler(
-        list(BANDS.centres), [b.centre for b in targets],
-        list(BANDS.fwhms), [b.fwhm for b in targets],
-    )  # fmt: skip
+        list(BANDS.centres),
+        [b.centre for b in targets],
+        list(BANDS.fwhms),
+        [b.fwhm for b in targets],
+    )
     return lambda: np.array([made(spectrum) for spectrum in pixels])
 
 
@@ -108,9 +110,11 @@ def resampler_image(size: int, folder: Path) -> Callable[[], object]:
     to_s2, to_s3 = view_operators(BANDS, {})
     targets = [*to_s2.bands, *to_s3.bands]
     made = BandResampler(
-        list(BANDS.centres), [b.centre for b in targets],
-        list(BANDS.fwhms), [b.fwhm for b in targets],
-    )  # fmt: skip
+        list(BANDS.centres),
+        [b.centre for b in targets],
+        list(BANDS.fwhms),
+        [b.fwhm for b in targets],
+    )
     return lambda: made(counts.reshape(len(BANDS), -1) * 1e-4)
 
 
@@ -212,8 +216,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def run(case: str) -> str:
-            command = [sys.executable, __file__, "--case", case, "--folder", folder,
-                       "--size", str(options.size), "--repeat", str(options.repeat)]  # fmt: skip
+            command = [
+                sys.executable,
+                __file__,
+                "--case",
+                case,
+                "--folder",
+                folder,
+                "--size",
+                str(options.size),
+                "--repeat",
+                str(options.repeat),
+            ]
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
         run("delivery")
@@ -225,12 +239,19 @@ def main() -> None:
         return
     print(f"{options.size}×{options.size} pixels, {len(BANDS)} bands of int16\n")
     for name, f in found.items():
-        print(f"{name:16} {f['seconds']:8.2f} s   peak {f['peak_mb']:6.0f} MB "
-              f"(before the work {f['before_mb']:.0f} MB)")  # fmt: skip
+        print(
+            f"{name:16} {f['seconds']:8.2f} s   peak {f['peak_mb']:6.0f} MB "
+            f"(before the work {f['before_mb']:.0f} MB)"
+        )
     print()
-    for a, b in (("ours", "bare"), ("resampler", "ours"), ("resampler_image", "ours"),
-                 ("views", "read_file"), ("triplets", "read_file"),
-                 ("triplets", "read_source")):  # fmt: skip
+    for a, b in (
+        ("ours", "bare"),
+        ("resampler", "ours"),
+        ("resampler_image", "ours"),
+        ("views", "read_file"),
+        ("triplets", "read_file"),
+        ("triplets", "read_source"),
+    ):
         if a in found and b in found:
             print(f"{a} / {b}: {found[a]['seconds'] / found[b]['seconds']:.2f}")
 

@@ -80,9 +80,12 @@ def main() -> None:
     factor = (vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32)
     moments = Moments(WAVELENGTHS, mean.astype(np.float32), factor, 1.0, "")
     made = universal_map(
-        load("S2A_MSI").select(S2_L2A).bands, load("S3A_SYN").select(S3_SYN).bands,
-        s2="S2A_MSI", s3="S3A_SYN", moments=moments,
-    )  # fmt: skip
+        load("S2A_MSI").select(S2_L2A).bands,
+        load("S3A_SYN").select(S3_SYN).bands,
+        s2="S2A_MSI",
+        s3="S3A_SYN",
+        moments=moments,
+    )
     seen = drawn @ made.to_s2.T
     limit = float(np.quantile(made.strangeness(seen.T), QUANTILE))
     source = (
@@ -91,9 +94,13 @@ def main() -> None:
     )
     with atomic_path(options.output, overwrite=True) as path:
         np.savez_compressed(
-            path, nm=WAVELENGTHS.astype(np.float32), mean=moments.mean, factor=factor,
-            limit=np.float64(limit), source=source,
-        )  # fmt: skip
+            path,
+            nm=WAVELENGTHS.astype(np.float32),
+            mean=moments.mean,
+            factor=factor,
+            limit=np.float64(limit),
+            source=source,
+        )
     lost = np.sqrt(values[: -options.rank].clip(0).sum() / len(mean))
     print(f"{source}\nlost by the rank: {lost:.2e} reflectance rms; strange beyond {limit:.2f}")
 

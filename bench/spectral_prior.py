@@ -123,18 +123,25 @@ def main() -> None:
     card = {
         "trained_on": {
             "scenes": f"procedural, seeds {FIRST} to {FIRST + options.scenes - 1}, without clouds",
-            "pixels": SIZE, "gsd_m": list(GSDS), "spectra_per_scene": options.spectra,
+            "pixels": SIZE,
+            "gsd_m": list(GSDS),
+            "spectra_per_scene": options.spectra,
             "nm": [float(WAVELENGTHS[0]), float(WAVELENGTHS[-1])],
-            "directions": options.directions, "rank": options.rank,
+            "directions": options.directions,
+            "rank": options.rank,
             "lost_by_rank": float(f"{lost:.2g}"),
         },
         "learning": {
-            "lacks_nm": [list(lack) for lack in LACKS], "noise": NOISE, "cells": CELLS,
+            "lacks_nm": [list(lack) for lack in LACKS],
+            "noise": NOISE,
+            "cells": CELLS,
             "steps": STEPS,
         },
-        "good_for": list(GOOD_FOR), "limits": list(LIMITS), "metrics": metrics,
+        "good_for": list(GOOD_FOR),
+        "limits": list(LIMITS),
+        "metrics": metrics,
         "software": software(),
-    }  # fmt: skip
+    }
     write_spectra(options.output, table, card, overwrite=True)
     print(json.dumps({"lost_by_rank": lost, **metrics}))
 

@@ -100,9 +100,7 @@ def plain(method: str, sensor: Sensor, sensors, seen, query) -> np.ndarray:
     return upsampled(found, sensor.ratio) if sensor.ratio > 1 else found
 
 
-def against_truth(
-    rows, made, images, methods: Mapping[str, Forecast], sensors, days
-) -> None:  # fmt: skip
+def against_truth(rows, made, images, methods: Mapping[str, Forecast], sensors, days) -> None:
     """The middles of the gaps at 10 m, for all bands."""
     chosen = hide_gaps(days, 30)
     seen = {k: images[k].only(chosen.visible[k]) for k in images}
@@ -131,13 +129,22 @@ def sharpening(rows, made, images, methods: Mapping[str, Forecast], sensors) -> 
         found["change"] = found["nearest"]
         found |= {m: run(seen, query)[sensor.name] for m, run in methods.items()}
         some = replace(
-            sensor, thermal=sensor.thermal if hot else (),
-            **{k: tuple(getattr(sensor, k)[i] for i in soft)
-               for k in ("bands", "resolution", "mtf", "mean", "std")},
-        )  # fmt: skip
+            sensor,
+            thermal=sensor.thermal if hot else (),
+            **{
+                k: tuple(getattr(sensor, k)[i] for i in soft)
+                for k in ("bands", "resolution", "mtf", "mean", "std")
+            },
+        )
         clear_ground = every.only(query).valid.repeat(sensor.ratio, 1).repeat(sensor.ratio, 2)
-        compare(rows, name, some, wanted[:, soft], {m: f[:, soft] for m, f in found.items()},
-                clear_ground)  # fmt: skip
+        compare(
+            rows,
+            name,
+            some,
+            wanted[:, soft],
+            {m: f[:, soft] for m, f in found.items()},
+            clear_ground,
+        )
 
 
 def compare(rows, name, sensor, wanted, found, clear=None) -> None:
@@ -177,14 +184,21 @@ def fusets(folder: Path, net: Tamrf) -> Rows:
         valid = np.isfinite(band).all(axis=1) & ~np.isin(label, (0, 1, 2, 3, 7, 8, 9, 10))
         data = np.full((len(days), len(s2.bands), *edge), np.nan, np.float32)
         data[:, at] = band
-        empty = Stack(np.zeros((0, 8, edge[0] // 3, edge[1] // 3), np.float32),
-                      np.zeros((0, edge[0] // 3, edge[1] // 3), bool), np.zeros(0))  # fmt: skip
+        empty = Stack(
+            np.zeros((0, 8, edge[0] // 3, edge[1] // 3), np.float32),
+            np.zeros((0, edge[0] // 3, edge[1] // 3), bool),
+            np.zeros(0),
+        )
         images = {"landsat": empty, "sentinel2": Stack(data, valid, days)}
         clear = np.flatnonzero(valid.sum(axis=(1, 2)) > 0.8 * valid.sum(axis=(1, 2)).max())
         for first in range(3):
             hidden = days[clear[first::3]].tolist()
-            seen = {"landsat": empty, "sentinel2": images["sentinel2"].only(
-                [d for d in days.tolist() if d not in hidden])}  # fmt: skip
+            seen = {
+                "landsat": empty,
+                "sentinel2": images["sentinel2"].only(
+                    [d for d in days.tolist() if d not in hidden]
+                ),
+            }
             target = images["sentinel2"].only(hidden)
             made = {m: baseline_images(m, s2, sensors, seen, hidden) for m in METHODS[:4]}
             made["network"] = as_seen(forecast(seen, hidden)["sentinel2"], s2)
@@ -224,11 +238,16 @@ def kranj(folder: Path, net: Tamrf) -> Rows:
     eight = np.full((len(fine.doy), len(ls.bands), *shape), np.nan, np.float32)
     eight[:, order] = fine.data
     everything = Stack(eight, fine.valid, fine.doy)
-    none = Stack(np.zeros((0, 10, shape[0] * 3, shape[1] * 3), np.float32),
-                 np.zeros((0, shape[0] * 3, shape[1] * 3), bool), np.zeros(0))  # fmt: skip
+    none = Stack(
+        np.zeros((0, 10, shape[0] * 3, shape[1] * 3), np.float32),
+        np.zeros((0, shape[0] * 3, shape[1] * 3), bool),
+        np.zeros(0),
+    )
     # On its own grid Landsat is the fine sensor, and MODIS, resampled to it, the coarse one.
-    six = [Sensor(n, names, (30.0,) * 6, (1.0,) * 6, 1, (0.0,) * 6, (1.0,) * 6)
-           for n in ("landsat", "modis")]  # fmt: skip
+    six = [
+        Sensor(n, names, (30.0,) * 6, (1.0,) * 6, 1, (0.0,) * 6, (1.0,) * 6)
+        for n in ("landsat", "modis")
+    ]
     for hidden in fine.doy[1:3].tolist():
         others = [d for d in fine.doy.tolist() if d != hidden]
         seen = {"landsat": fine.only(others), "modis": coarse}
@@ -241,9 +260,12 @@ def kranj(folder: Path, net: Tamrf) -> Rows:
             "change": fine_plus_change(known, coarse, [hidden], 1, list(range(6))),
             "prior": seen_by(six[0], six, seen, [hidden])[0],
         }
-        gap = {**made, "change": made["nearest"],
-               "prior": seen_by(six[0], six[:1], seen, [hidden])[0],
-               "network": as_seen(forecast(alone, [hidden])["landsat"], ls)[:, order]}  # fmt: skip
+        gap = {
+            **made,
+            "change": made["nearest"],
+            "prior": seen_by(six[0], six[:1], seen, [hidden])[0],
+            "network": as_seen(forecast(alone, [hidden])["landsat"], ls)[:, order],
+        }
         for name, methods in (("fusion with MODIS", made), ("gap filling", gap)):
             for method, found in methods.items():
                 mask = target.valid & np.isfinite(found).all(axis=1)
@@ -254,8 +276,11 @@ def kranj(folder: Path, net: Tamrf) -> Rows:
 
 def table(rows: Rows) -> str:
     width = 46
-    lines = [f"{'':<{width}}" + "".join(f"{m:>18}" for m in METHODS)
-             + "   prior, network: in scenes better than linear, than change"]  # fmt: skip
+    lines = [
+        f"{'':<{width}}"
+        + "".join(f"{m:>18}" for m in METHODS)
+        + "   prior, network: in scenes better than linear, than change"
+    ]
     for name, row in rows.items():
         line = f"{name:<{width}}"
         for m in METHODS:

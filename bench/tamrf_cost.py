@@ -176,16 +176,20 @@ def child(o: argparse.Namespace) -> None:
 def measure(form: str, first: Path | None) -> dict:
     arguments = [a for a in sys.argv[1:] if a not in ("--check", "--ours-only")]
     extra = ["--form", form, *(["--first", str(first)] if first else [])]
-    done = subprocess.run([sys.executable, __file__, *arguments, *extra], capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments, *extra], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{form} failed: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def show(name: str, m: dict) -> None:
-    print(f"{name:22} {m['cpu_s']:9.1f} CPU s {m['wall_s']:9.1f} s {m['peak_gb']:7.2f} GB peak "
-          f"({m['idle_gb']:.2f} before)", flush=True)  # fmt: skip
+    print(
+        f"{name:22} {m['cpu_s']:9.1f} CPU s {m['wall_s']:9.1f} s {m['peak_gb']:7.2f} GB peak "
+        f"({m['idle_gb']:.2f} before)",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -235,9 +239,11 @@ def main() -> None:
     std = np.array([*LANDSAT.std, *SENTINEL2.std])[:, None, None]
     # A margin of 18 pixels is less than the reach: tiles of the plain form end too early.
     inner = np.s_[..., 18:-18, 18:-18]
-    print(f"CPU time {theirs['cpu_s'] / mine['cpu_s']:.2f}×, peak memory "
-          f"{theirs['peak_gb'] / mine['peak_gb']:.2f}× less; first tile agrees to "
-          f"{np.abs((a - b) / std)[inner].max():.1e} deviations inside")  # fmt: skip
+    print(
+        f"CPU time {theirs['cpu_s'] / mine['cpu_s']:.2f}×, peak memory "
+        f"{theirs['peak_gb'] / mine['peak_gb']:.2f}× less; first tile agrees to "
+        f"{np.abs((a - b) / std)[inner].max():.1e} deviations inside"
+    )
 
 
 if __name__ == "__main__":

@@ -37,8 +37,14 @@ def run(script: str, *arguments: object) -> Any:
 
 
 def row(work: str, target: str, measured: str, met: bool | None, least: str, **figures: Any) -> Row:
-    return {"work": work, "target": target, "measured": measured, "met": met, "least": least,
-            "figures": figures}  # fmt: skip
+    return {
+        "work": work,
+        "target": target,
+        "measured": measured,
+        "met": met,
+        "least": least,
+        "figures": figures,
+    }
 
 
 def seconds(f: dict) -> str:
@@ -50,8 +56,16 @@ def tile(can: dict, o: argparse.Namespace) -> list[Row]:
     f = run("fuse_tile.py", "--size", size)
     share, memory = f["ratio"]["seconds"], f["default"]["peak_mb"] / 1024
     text = f"{share:.3f} × ({f['ratio']['cpu_seconds']:.3f} of CPU time); {seconds(f['default'])}"
-    return [row(f"tile of {size}², all of the default method", "≤ 0.2 × the original's, ≤ 1 GB",
-                text, max(f["ratio"].values()) <= 0.2 and memory <= 1, "", **f)]  # fmt: skip
+    return [
+        row(
+            f"tile of {size}², all of the default method",
+            "≤ 0.2 × the original's, ≤ 1 GB",
+            text,
+            max(f["ratio"].values()) <= 0.2 and memory <= 1,
+            "",
+            **f,
+        )
+    ]
 
 
 def simulate(can: dict, o: argparse.Namespace) -> list[Row]:
@@ -65,13 +79,25 @@ def simulate(can: dict, o: argparse.Namespace) -> list[Row]:
     store = f["triplets"]["cpu_seconds"] / f["read_file"]["cpu_seconds"]
     memory = f["triplets"]["peak_mb"] / 1024
     return [
-        row(f"SRF convolution {size}²×224 → 31 bands", "≤ 1.3 × conversion and product",
+        row(
+            f"SRF convolution {size}²×224 → 31 bands",
+            "≤ 1.3 × conversion and product",
             f"{ratio:.2f} × ({f['ours']['cpu_seconds']:.2f} CPU s); BandResampler takes "
-            f"{theirs:.1f} × that", ratio <= 1.3, f"{least:.2f} s", ratio=ratio, **f),
-        row(f"EnMAP {size}² → triplet store", "≤ 2 × decompression, ≤ 1 GB",
-            f"{store:.2f} ×, {memory:.2f} GB", store <= 2 and memory <= 1,
-            f"{f['read_file']['cpu_seconds']:.2f} s (decompression)", ratio=store),
-    ]  # fmt: skip
+            f"{theirs:.1f} × that",
+            ratio <= 1.3,
+            f"{least:.2f} s",
+            ratio=ratio,
+            **f,
+        ),
+        row(
+            f"EnMAP {size}² → triplet store",
+            "≤ 2 × decompression, ≤ 1 GB",
+            f"{store:.2f} ×, {memory:.2f} GB",
+            store <= 2 and memory <= 1,
+            f"{f['read_file']['cpu_seconds']:.2f} s (decompression)",
+            ratio=store,
+        ),
+    ]
 
 
 def fuse(can: dict, o: argparse.Namespace) -> list[Row]:
@@ -84,8 +110,16 @@ def fuse(can: dict, o: argparse.Namespace) -> list[Row]:
         limit, name = (20, "regression") if f["method"] == "regression" else (120, f["method"])
         # On cores of one's own, CPU seconds are shared out; elsewhere the clock tells the load.
         met = min(f["seconds"], f["cpu_seconds"]) <= limit and f["peak_mb"] <= 3072
-        rows.append(row(f"fuse {size}², files in and out, {name}", f"≤ {limit} s, ≤ 3 GB",
-                        seconds(f), met, f"{least:.1f} s (codec)", **f))  # fmt: skip
+        rows.append(
+            row(
+                f"fuse {size}², files in and out, {name}",
+                f"≤ {limit} s, ≤ 3 GB",
+                seconds(f),
+                met,
+                f"{least:.1f} s (codec)",
+                **f,
+            )
+        )
     return rows
 
 
@@ -103,9 +137,16 @@ def memory(can: dict, o: argparse.Namespace) -> list[Row]:
         text = ", ".join(
             f"{f['size']}×{f['rows']}: {p:.2f}" for f, p in zip(found, peaks, strict=True)
         )
-        rows.append(row(f"memory of a fusion by its size, {method}", "flat, ≤ 4 GB", text + " GB",
-                        max(peaks) <= 4, "GDAL's cache of 0.5 GB, a row of tiles",
-                        found=found))  # fmt: skip
+        rows.append(
+            row(
+                f"memory of a fusion by its size, {method}",
+                "flat, ≤ 4 GB",
+                text + " GB",
+                max(peaks) <= 4,
+                "GDAL's cache of 0.5 GB, a row of tiles",
+                found=found,
+            )
+        )
     work, target = "fuse 10980², network, on a GPU", "≤ 90 s, GPU busy ≥ 80 %, ≤ 4 GB"
     if not gpu() or o.quick:
         return [*rows, row(work, target, NOT_MEASURED, None, "")]
@@ -120,27 +161,53 @@ def attention(can: dict, o: argparse.Namespace) -> list[Row]:
     ratio = f["explicit"]["cpu_seconds"] / f["fused"]["cpu_seconds"]
     tokens = size**2
     least = 6 * 4 * tokens**2 * 48 / can["multiply"]
-    rows = [row(f"original Fusformer, tile of {size}², CPU", "≥ 10 × the explicit form at 150²",
-                f"{ratio:.1f} ×, {f['fused']['cpu_seconds']:.1f} CPU s", None if size < 150 else
-                ratio >= 10, f"{least:.2f} s (attention)", ratio=ratio, **f)]  # fmt: skip
+    rows = [
+        row(
+            f"original Fusformer, tile of {size}², CPU",
+            "≥ 10 × the explicit form at 150²",
+            f"{ratio:.1f} ×, {f['fused']['cpu_seconds']:.1f} CPU s",
+            None if size < 150 else ratio >= 10,
+            f"{least:.2f} s (attention)",
+            ratio=ratio,
+            **f,
+        )
+    ]
     work, target = "original Fusformer, 256 tiles of 150², GPU", "≤ 10 s"
     if not gpu():
         return [*rows, row(work, target, NOT_MEASURED, None, "")]
-    done = run("fuse_scene.py", "--size", 2000, "--original", "--device", "cuda",
-               "--precision", "bf16")  # fmt: skip
+    done = run(
+        "fuse_scene.py", "--size", 2000, "--original", "--device", "cuda", "--precision", "bf16"
+    )
     taken = done["timings"]["tiles"]
     return [*rows, row(work, target, f"{taken:.1f} s", taken <= 10, "", **done)]
 
 
 def training(can: dict, o: argparse.Namespace) -> list[Row]:
     device = "cuda" if gpu() else "cpu"
-    f = run("training.py", "--steps", 6 if o.quick else 20, "--repeat", 1 if o.quick else 2,
-            "--patch", 30 if o.quick else 60, "--device", device)  # fmt: skip
+    f = run(
+        "training.py",
+        "--steps",
+        6 if o.quick else 20,
+        "--repeat",
+        1 if o.quick else 2,
+        "--patch",
+        30 if o.quick else 60,
+        "--device",
+        device,
+    )
     share = max(f["share"].values())
     text = ", ".join(f"{w} workers {100 * v:.0f} %" for w, v in f["share"].items())
     least = f"{1e3 * f['load_cpu_seconds']:.1f} ms to load one"
-    return [row(f"training, {f['patch']}² triplets, {device}", "≥ 95 % of the rate without loader",
-                text, share >= 0.95, least, **f)]  # fmt: skip
+    return [
+        row(
+            f"training, {f['patch']}² triplets, {device}",
+            "≥ 95 % of the rate without loader",
+            text,
+            share >= 0.95,
+            least,
+            **f,
+        )
+    ]
 
 
 def ndvi(can: dict, o: argparse.Namespace) -> list[Row]:
@@ -148,16 +215,28 @@ def ndvi(can: dict, o: argparse.Namespace) -> list[Row]:
     f = run("ndvi.py", "--size", 2000 if o.quick else 10980, *more)
     pixels, ratio = f["size"] ** 2, f["ratio"]["seconds"]
     least = pixels * (f["bands"] * 2 / can["inflate"] + 4 * 4 / 3 / can["deflate"])
-    return [row(f"NDVI of a {f['size']}² cube of {f['bands']} bands", "≤ 1.3 × reading its bands",
-                f"{ratio:.2f} × ({f['ratio']['cpu_seconds']:.2f} of CPU time), "
-                f"{f['mapping']['peak_mb'] / 1024:.2f} GB", ratio <= 1.3, f"{least:.0f} s (codec)",
-                **f)]  # fmt: skip
+    return [
+        row(
+            f"NDVI of a {f['size']}² cube of {f['bands']} bands",
+            "≤ 1.3 × reading its bands",
+            f"{ratio:.2f} × ({f['ratio']['cpu_seconds']:.2f} of CPU time), "
+            f"{f['mapping']['peak_mb'] / 1024:.2f} GB",
+            ratio <= 1.3,
+            f"{least:.0f} s (codec)",
+            **f,
+        )
+    ]
 
 
 ROWS: dict[str, Callable[[dict, argparse.Namespace], list[Row]]] = {
-    "simulate": simulate, "fuse": fuse, "tile": tile, "memory": memory, "attention": attention,
-    "training": training, "ndvi": ndvi,
-}  # fmt: skip
+    "simulate": simulate,
+    "fuse": fuse,
+    "tile": tile,
+    "memory": memory,
+    "attention": attention,
+    "training": training,
+    "ndvi": ndvi,
+}
 
 
 def table(rows: list[Row]) -> str:
@@ -194,8 +273,10 @@ def main() -> None:
         if options.record:
             options.record.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
     rows: list[Row] = [r for name in ROWS if name in known for r in known[name]["rows"]]
-    print(f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, load "
-          f"{about['load']:.1f}, threads {about['threads']}, GPU {about['gpu']}")  # fmt: skip
+    print(
+        f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, load "
+        f"{about['load']:.1f}, threads {about['threads']}, GPU {about['gpu']}"
+    )
     print("one core: " + ", ".join(f"{k} {v / 1e9:.2f} G/s" for k, v in can.items()))
     print(table(rows))
     print(json.dumps({"machine": about, "rates": can, "rows": rows}))

@@ -96,20 +96,29 @@ def main() -> None:
     base = load_config(TrainConfig, None, options.overrides)
     base = replace(
         base,
-        optim=replace(base.optim, steps=options.steps, batch=options.batch, warmup=1,
-                      precision=options.precision),
+        optim=replace(
+            base.optim,
+            steps=options.steps,
+            batch=options.batch,
+            warmup=1,
+            precision=options.precision,
+        ),
         validation=replace(base.validation, every=10**6),
         data=replace(base.data, val_samples=1),
         run=replace(base.run, device=options.device, log_every=10**6, save_every=10**6),
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stderr(sys.stderr):
         folder = Path(name)
         scene = write_scene(folder / "scene", max(300, 2 * options.patch), seed=1)
         how = SimulateConfig(patch=options.patch, split=(1.0, 0.0, 0.0))
         simulate_store(scene.enmap, folder / "store", how)
         store = folder / "store"
-        found = {"patch": options.patch, "batch": options.batch, "device": options.device,
-                 "load_cpu_seconds": cost(base, store)}  # fmt: skip
+        found = {
+            "patch": options.patch,
+            "batch": options.batch,
+            "device": options.device,
+            "load_cpu_seconds": cost(base, store),
+        }
         runs: dict[str, list[float]] = {}
         for _ in range(options.repeat):  # in turn, so that all see the same machine
             runs.setdefault("none", []).append(rate(base, store, folder, True))
@@ -117,13 +126,17 @@ def main() -> None:
                 config = replace(base, run=replace(base.run, workers=workers))
                 runs.setdefault(str(workers), []).append(rate(config, store, folder, False))
     best = {k: max(v) for k, v in runs.items()}
-    found |= {"triplets_per_second": best,
-              "share": {k: v / best["none"] for k, v in best.items() if k != "none"}}  # fmt: skip
+    found |= {
+        "triplets_per_second": best,
+        "share": {k: v / best["none"] for k, v in best.items() if k != "none"},
+    }
     if options.json:
         print(json.dumps(found))
         return
-    print(f"{options.patch}² triplets, batches of {options.batch}, {options.device}; "
-          f"to load one: {1e3 * found['load_cpu_seconds']:.1f} ms of a core")  # fmt: skip
+    print(
+        f"{options.patch}² triplets, batches of {options.batch}, {options.device}; "
+        f"to load one: {1e3 * found['load_cpu_seconds']:.1f} ms of a core"
+    )
     print(f"no loader   {best.pop('none'):8.2f} triplets/s")
     for workers, value in best.items():
         share = 100 * found["share"][workers]

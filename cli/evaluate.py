@@ -37,18 +37,41 @@ def evaluate() -> None:
 @click.option("--truth", type=PATH, help="The true high-resolution image (HrHSI).")
 @click.option("--s2", type=PATH, help="The sharp input, to print the baselines.")
 @click.option("--s3", type=PATH, help="The coarse input, for baselines and self-check.")
-@click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
-              help="Modulation transfer of the coarse sensor at Nyquist.")  # fmt: skip
-@click.option("--margin", type=click.IntRange(0), default=0, show_default=True,
-              help="Pixels left out at each edge.")  # fmt: skip
-@click.option("--baselines", cls=MethodOption, callback=names, metavar="NAME,NAME",
-              help="What stands beside it; default: bicubic,regression.")  # fmt: skip
+@click.option(
+    "--mtf",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.3,
+    show_default=True,
+    help="Modulation transfer of the coarse sensor at Nyquist.",
+)
+@click.option(
+    "--margin",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Pixels left out at each edge.",
+)
+@click.option(
+    "--baselines",
+    cls=MethodOption,
+    callback=names,
+    metavar="NAME,NAME",
+    help="What stands beside it; default: bicubic,regression.",
+)
 @click.option("--per-band", is_flag=True, help="Also print the PSNR of each band.")
 @command
 def fused(
-    fused: Path | None, truth: Path | None, s2: Path | None, s3: Path | None, mtf: float,
-    margin: int, baselines: list[str] | None, per_band: bool, overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    fused: Path | None,
+    truth: Path | None,
+    s2: Path | None,
+    s3: Path | None,
+    mtf: float,
+    margin: int,
+    baselines: list[str] | None,
+    per_band: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Score FUSED against a truth, or against its own S3 input.
 
     With --s2 and --s3 the table also has bicubic and the per-scene regression with residual
@@ -71,16 +94,18 @@ def fused(
 @evaluate.command()
 @click.argument("series", type=PATH)
 @click.option("--task", type=click.Choice(_TASKS), default=_TASKS[0], show_default=True)
-@click.option("--margin", type=click.FloatRange(0), default=300.0, show_default=True,
-              help="Metres left out at each edge.")  # fmt: skip
+@click.option(
+    "--margin",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    help="Metres left out at each edge.",
+)
 @network_on_series
-@click.option("--brisque", "with_brisque", is_flag=True,
-              help="Of the sharpening tasks; needs piq.")  # fmt: skip
+@click.option("--brisque", "with_brisque", is_flag=True, help="Of the sharpening tasks; needs piq.")
 @click.option("--per-band", is_flag=True, help="Also print the RMSE of each band.")
 @command
-def tamrf(
-    series: Path, per_band: bool, overwrite: bool, dry_run: bool, **options: Any
-) -> Result:  # fmt: skip
+def tamrf(series: Path, per_band: bool, overwrite: bool, dry_run: bool, **options: Any) -> Result:
     """Score a network on SERIES beside the nearest date, interpolation and fine plus change.
 
     RMSE is over clear pixels, in what the sensor would have seen of the prediction: reflectance,

@@ -20,8 +20,13 @@ def experiment() -> None:
 
 @experiment.command("wide-field")
 @output(text="Folder to write.")
-@click.option("--size", type=click.IntRange(120), default=2100, show_default=True,
-              help="Edge in pixels of 10 m, whole Sentinel-3 cells.")  # fmt: skip
+@click.option(
+    "--size",
+    type=click.IntRange(120),
+    default=2100,
+    show_default=True,
+    help="Edge in pixels of 10 m, whole Sentinel-3 cells.",
+)
 @click.option("--seed", type=int, default=4, show_default=True, help="4, 9, 14 … are dry country.")
 @click.option("--ratio", type=click.IntRange(2), default=30, show_default=True)
 @click.option("--method", metavar="NAME", help="As of trifuse fuse.")
@@ -46,10 +51,20 @@ def wide(output: Path, dry_run: bool, **options: Any) -> Result:
 @click.argument("cave", nargs=-1, required=True, type=PATH)
 @output(text="Folder to write.")
 @click.option("--enmap", multiple=True, type=PATH, help="Train on these deliveries too.")
-@click.option("--steps", type=click.IntRange(1), default=1000, show_default=True,
-              help="Updates of each network.")  # fmt: skip
-@click.option("--size", type=click.IntRange(120), default=240, show_default=True,
-              help="Edge of the procedural scenes in pixels.")  # fmt: skip
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Updates of each network.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(120),
+    default=240,
+    show_default=True,
+    help="Edge of the procedural scenes in pixels.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--set", "settings", multiple=True, help="Setting of the training, e.g. model.width=32."

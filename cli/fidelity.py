@@ -14,13 +14,23 @@ from trifuse.cli.options import PATH, Result, command, plain
 @click.option("--s2", type=PATH, help="Observed Sentinel-2 image.")
 @click.option("--s3", type=PATH, help="Observed Sentinel-3 image.")
 @click.option("--table", help="Response table; default: that of the observed satellite.")
-@click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
-              help="Modulation transfer at Nyquist of the coarser sensor.")  # fmt: skip
+@click.option(
+    "--mtf",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.3,
+    show_default=True,
+    help="Modulation transfer at Nyquist of the coarser sensor.",
+)
 @command
 def fidelity(
-    enmap: Path, s2: Path | None, s3: Path | None, table: str | None, mtf: float,
-    overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    enmap: Path,
+    s2: Path | None,
+    s3: Path | None,
+    table: str | None,
+    mtf: float,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Is what EnMAP says Sentinel would see what Sentinel saw?
 
     Prints the spectral angle and the structural similarity of each band, and flags angles above

@@ -31,46 +31,92 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
 
 @click.command()
 @click.option("--s2", required=True, type=PATH, help="Sharp image (HrMSI): .SAFE or GeoTIFF.")
-@click.option("--s3", required=True, type=PATH,
-              help="Coarse image (LrHSI): .SEN3, or a GeoTIFF nested in S2's pixels.")  # fmt: skip
+@click.option(
+    "--s3",
+    required=True,
+    type=PATH,
+    help="Coarse image (LrHSI): .SEN3, or a GeoTIFF nested in S2's pixels.",
+)
 @output(text="GeoTIFF to write; a quicklook, a STAC Item and a sidecar appear beside it.")
 @click.option("--bbox", callback=box, help="Area to fuse: west,south,east,north in degrees.")
 @click.option("--like", type=PATH, help="Fuse the ground of this image.")
-@click.option("--coregister", callback=_coregister, default="auto", show_default=True,
-              help="auto, off, or east,north in metres by which S3 is to be moved.")  # fmt: skip
+@click.option(
+    "--coregister",
+    callback=_coregister,
+    default="auto",
+    show_default=True,
+    help="auto, off, or east,north in metres by which S3 is to be moved.",
+)
 @click.option("--s2-bands", callback=names, help="Names of S2's bands, where the file has none.")
 @click.option("--s3-bands", callback=names, help="Names of S3's bands, where the file has none.")
 @click.option("--bands", callback=names, help="Sentinel-3 bands to make, e.g. Oa08,Oa17.")
-@click.option("--method", cls=MethodOption, metavar="NAME",
-              help="Default: network with --weights, else refined.")  # fmt: skip
-@click.option("--weights", type=PATH, help="Of a trained network (safetensors); for "
-              "refined: of another refiner, or none.")  # fmt: skip
-@click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
-              help="Modulation transfer of the coarse sensor at Nyquist.")  # fmt: skip
-@click.option("--sharpness", metavar="HOW",
-              help="Of S2's bands: auto (by metadata), sharp, or such as 1:2:6.")  # fmt: skip
+@click.option(
+    "--method",
+    cls=MethodOption,
+    metavar="NAME",
+    help="Default: network with --weights, else refined.",
+)
+@click.option(
+    "--weights",
+    type=PATH,
+    help="Of a trained network (safetensors); for refined: of another refiner, or none.",
+)
+@click.option(
+    "--mtf",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.3,
+    show_default=True,
+    help="Modulation transfer of the coarse sensor at Nyquist.",
+)
+@click.option(
+    "--sharpness", metavar="HOW", help="Of S2's bands: auto (by metadata), sharp, or such as 1:2:6."
+)
 @click.option("--s2-noise", type=click.FloatRange(0, 1), help="S2's noise, for physics.")
 @click.option("--s3-noise", type=click.FloatRange(0, 1), help="S3's noise; default: found.")
-@click.option("--adapt", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-              help="Train refined's network on the scene for so long; kept if better.")  # fmt: skip
-@click.option("--consistency", type=click.Choice(["noise", "exact"]), default="noise",
-              show_default=True, help="exact: the result degrades to S3 itself.")  # fmt: skip
+@click.option(
+    "--adapt",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Train refined's network on the scene for so long; kept if better.",
+)
+@click.option(
+    "--consistency",
+    type=click.Choice(["noise", "exact"]),
+    default="noise",
+    show_default=True,
+    help="exact: the result degrades to S3 itself.",
+)
 @click.option("--uncertainty", is_flag=True, help="Also write standard deviations, <out>_std.tif.")
 @click.option("--tile", type=click.IntRange(8), help="Edge of a tile in pixels.")
 @click.option("--overlap", type=click.IntRange(0), help="Blend tiles over so many pixels.")
 @click.option("--preset", type=click.Choice(["paper"]), help="Tiles of 150 blended over 20.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--precision", type=click.Choice(["32", "bf16", "16"]), default="32",
-              show_default=True, help="Of the network on a GPU.")  # fmt: skip
+@click.option(
+    "--precision",
+    type=click.Choice(["32", "bf16", "16"]),
+    default="32",
+    show_default=True,
+    help="Of the network on a GPU.",
+)
 @click.option("--compile", is_flag=True, help="Compile the network: for large scenes.")
 @workers
-@click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
-              show_default=True, help="int16 ×1e-4 or float32.")  # fmt: skip
+@click.option(
+    "-t",
+    "--dtype",
+    type=click.Choice(["int16", "float32"]),
+    default="int16",
+    show_default=True,
+    help="int16 ×1e-4 or float32.",
+)
 @command
 def fuse(
-    s2: Path, s3: Path, output: Path, s2_bands: list[str] | None, s3_bands: list[str] | None,
+    s2: Path,
+    s3: Path,
+    output: Path,
+    s2_bands: list[str] | None,
+    s3_bands: list[str] | None,
     **options: Any,
-) -> Result:  # fmt: skip
+) -> Result:
     """Fuse a whole scene, tile by tile, and check it against its own S3 input.
 
     A shift of S3 against S2 is looked for on the data and heeded where it is reliable, at least

@@ -12,20 +12,47 @@ from trifuse.cli.options import PATH, Result, command, network_on_series, output
 
 @click.command()
 @click.argument("series", type=PATH)
-@click.option("--dates", required=True, metavar="DATES",
-              help="2022-01-15,2022-02-01 or FIRST:LAST:STEP; steps 1M, 10D, 2W, L3A.")  # fmt: skip
-@click.option("--bands", default="all", show_default=True,
-              help="all, or names: NDVI,B4,LST; landsat:B4 is Landsat's.")  # fmt: skip
+@click.option(
+    "--dates",
+    required=True,
+    metavar="DATES",
+    help="2022-01-15,2022-02-01 or FIRST:LAST:STEP; steps 1M, 10D, 2W, L3A.",
+)
+@click.option(
+    "--bands",
+    default="all",
+    show_default=True,
+    help="all, or names: NDVI,B4,LST; landsat:B4 is Landsat's.",
+)
 @output(text="Folder for the images; run again to resume, or to add dates.")
 @network_on_series
-@click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
-              show_default=True, help="int16 ×1e-4 (LST ×0.01 K) or float32.")  # fmt: skip
-@click.option("--quality/--no-quality", default=True, show_default=True,
-              help="Days to the nearest clear images, and attention to them.")  # fmt: skip
-@click.option("--animation/--no-animation", default=True, show_default=True,
-              help="A moving picture of the series (needs Pillow).")  # fmt: skip
-@click.option("--features", type=click.Choice(["float32", "float16"]), default="float32",
-              show_default=True, help="How features are kept between the stages.")  # fmt: skip
+@click.option(
+    "-t",
+    "--dtype",
+    type=click.Choice(["int16", "float32"]),
+    default="int16",
+    show_default=True,
+    help="int16 ×1e-4 (LST ×0.01 K) or float32.",
+)
+@click.option(
+    "--quality/--no-quality",
+    default=True,
+    show_default=True,
+    help="Days to the nearest clear images, and attention to them.",
+)
+@click.option(
+    "--animation/--no-animation",
+    default=True,
+    show_default=True,
+    help="A moving picture of the series (needs Pillow).",
+)
+@click.option(
+    "--features",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="How features are kept between the stages.",
+)
 @workers
 @command
 def interpolate(series: Path, output: Path, dates: str, **options: Any) -> Result:

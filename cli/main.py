@@ -51,9 +51,13 @@ EPILOG = "Exit codes:\n\n" + "\n\n".join(f"{code}  {text}" for code, text in EXI
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="trifuse")
 @click.option(
-    "--show-versions", is_flag=True, is_eager=True, expose_value=False, callback=show_versions,
+    "--show-versions",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_versions,
     help="Show the versions of all packages and exit.",
-)  # fmt: skip
+)
 def cli() -> None:
     """Simulate, fuse and map: Sentinel-3's spectrum at Sentinel-2's ten metres.
 
@@ -69,8 +73,23 @@ def cli() -> None:
     """
 
 
-for _command in (srf, inspect, scene, simulate, train, fuse, sharpen, ndvi, series, interpolate,
-                 evaluate, report, fidelity, experiment, demo):  # fmt: skip
+for _command in (
+    srf,
+    inspect,
+    scene,
+    simulate,
+    train,
+    fuse,
+    sharpen,
+    ndvi,
+    series,
+    interpolate,
+    evaluate,
+    report,
+    fidelity,
+    experiment,
+    demo,
+):
     cli.add_command(_command)
 
 

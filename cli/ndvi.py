@@ -18,8 +18,13 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
 @click.command()
 @click.argument("cube", type=PATH)
 @output(text="GeoTIFF to write; of a series, the folder.")
-@click.option("--definition", type=click.Choice(["s2", "paper", "bands"]), default="s2",
-              show_default=True, help="Which red and near infrared.")  # fmt: skip
+@click.option(
+    "--definition",
+    type=click.Choice(["s2", "paper", "bands"]),
+    default="s2",
+    show_default=True,
+    help="Which red and near infrared.",
+)
 @click.option(
     "--red",
     "red_nm",
@@ -33,17 +38,36 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
     help="Near infrared wavelength in nm for --definition bands (default: 865).",
 )
 @click.option("--bands", callback=names, help="Names of the bands, where the file has none.")
-@click.option("-t", "--dtype", type=click.Choice(["float32", "int16"]), default="float32",
-              show_default=True, help="float32 with NaN, or int16 ×1e-4.")  # fmt: skip
-@click.option("--at", multiple=True, callback=_points, metavar="LON,LAT",
-              help="Follow this point through a series; may be repeated.")  # fmt: skip
+@click.option(
+    "-t",
+    "--dtype",
+    type=click.Choice(["float32", "int16"]),
+    default="float32",
+    show_default=True,
+    help="float32 with NaN, or int16 ×1e-4.",
+)
+@click.option(
+    "--at",
+    multiple=True,
+    callback=_points,
+    metavar="LON,LAT",
+    help="Follow this point through a series; may be repeated.",
+)
 @click.option("--geojson", type=PATH, help="Follow these points and polygons through a series.")
 @command
 def ndvi(
-    cube: Path, output: Path, definition: Literal["s2", "paper", "bands"], red_nm: float | None,
-    nir_nm: float | None, dtype: Literal["float32", "int16"], at: tuple[tuple[float, float], ...],
-    geojson: Path | None, bands: list[str] | None, overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    cube: Path,
+    output: Path,
+    definition: Literal["s2", "paper", "bands"],
+    red_nm: float | None,
+    nir_nm: float | None,
+    dtype: Literal["float32", "int16"],
+    at: tuple[tuple[float, float], ...],
+    geojson: Path | None,
+    bands: list[str] | None,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Write the NDVI of CUBE, or of every date of a series (a folder with an index.json).
 
     A series that was stopped goes on where it stopped. With --at or --geojson, timeseries.csv
@@ -68,13 +92,31 @@ def ndvi(
     if wavelengths and definition != "bands":
         raise click.UsageError("--red and --nir need --definition bands")
     if is_series(cube):
-        course = ndvi_series(cube, output, definition=definition, at=at, geojson=geojson,
-                             dtype=dtype, overwrite=overwrite, dry_run=dry_run,
-                             **wavelengths)  # fmt: skip
+        course = ndvi_series(
+            cube,
+            output,
+            definition=definition,
+            at=at,
+            geojson=geojson,
+            dtype=dtype,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            **wavelengths,
+        )
         return Result(course.text, plain({**course.record, "files": list(course.files)}))
     if at or geojson:
-        raise ConfigError("--at and --geojson follow places through a series, and this is none",
-                          where=cube, fix="give a folder with an index.json")  # fmt: skip
-    done = map_ndvi(named(cube, bands), geotiff(output), definition=definition, dtype=dtype,
-                    overwrite=overwrite, dry_run=dry_run, **wavelengths)  # fmt: skip
+        raise ConfigError(
+            "--at and --geojson follow places through a series, and this is none",
+            where=cube,
+            fix="give a folder with an index.json",
+        )
+    done = map_ndvi(
+        named(cube, bands),
+        geotiff(output),
+        definition=definition,
+        dtype=dtype,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        **wavelengths,
+    )
     return Result(done.text, plain(done.record))

@@ -61,8 +61,9 @@ class _LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and re.match(r"[A-Za-z][\w+.-]+://", value):
-            raise ProductError("is no file on disk", where=value,
-                               fix="download it and give its path")  # fmt: skip
+            raise ProductError(
+                "is no file on disk", where=value, fix="download it and give its path"
+            )
         return super().convert(value, param, ctx)
 
 
@@ -139,14 +140,24 @@ def network_on_series(function: Callable[..., Any]) -> Callable[..., Any]:
     origin = "Day 0 of the network: first, january or a date; default: as trained."
     shown = "Show clouded pixels to the network? auto: as trained."
     for option in (
-        click.option("--max-memory", type=click.FloatRange(0, min_open=True), default=4.0,
-                     show_default=True, help="GB that the work may take."),
+        click.option(
+            "--max-memory",
+            type=click.FloatRange(0, min_open=True),
+            default=4.0,
+            show_default=True,
+            help="GB that the work may take.",
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option("--clouds", type=click.Choice(["auto", "show", "withhold"]), default="auto",
-                     show_default=True, help=shown),
+        click.option(
+            "--clouds",
+            type=click.Choice(["auto", "show", "withhold"]),
+            default="auto",
+            show_default=True,
+            help=shown,
+        ),
         click.option("--days-origin", metavar="WHEN", help=origin),
         click.option("--weights", type=PATH, help=hint),
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -156,9 +167,15 @@ def workers(function: Callable[..., Any]) -> Callable[..., Any]:
     where = "Address of a running Dask scheduler (tcp://host:8786) whose workers do the work."
     for option in (
         click.option("--scheduler", metavar="ADDRESS", help=where),
-        click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
-                     help="Processes of this machine."),
-    ):  # fmt: skip
+        click.option(
+            "-j",
+            "--jobs",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Processes of this machine.",
+        ),
+    ):
         function = option(function)
     return function
 

@@ -17,8 +17,12 @@ from trifuse.cli.options import PATH, Result, command, plain
 @click.option("--s3", type=PATH, help="Coarse input; default: what the sidecar names.")
 @click.option("--truth", type=PATH, help="What the fused image should be.")
 @click.option("--landcover", type=PATH, help="Map of classes (integers) on the same pixels.")
-@click.option("--legend", default="procedural", show_default=True,
-              help="Of that map: procedural, chesapeake or nlcd.")  # fmt: skip
+@click.option(
+    "--legend",
+    default="procedural",
+    show_default=True,
+    help="Of that map: procedural, chesapeake or nlcd.",
+)
 @command
 def report(fused: Path, output: Path | None, **options: Any) -> Result:
     """Write one HTML page with the figures of the fusion literature.

@@ -26,13 +26,27 @@ def series() -> None:
 
 
 @series.command()
-@click.option("--size", type=click.IntRange(12), default=192, show_default=True,
-              help="Edge in pixels of 10 m, a multiple of 3 (of 30 with Sentinel-3).")  # fmt: skip
+@click.option(
+    "--size",
+    type=click.IntRange(12),
+    default=192,
+    show_default=True,
+    help="Edge in pixels of 10 m, a multiple of 3 (of 30 with Sentinel-3).",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another place.")
-@click.option("--year", type=click.IntRange(1982, 2100), default=2022, show_default=True,
-              help="Another year, other weather.")  # fmt: skip
-@click.option("--sensors", default="sentinel2,landsat", show_default=True,
-              help="Of sentinel2, landsat and sentinel3.")  # fmt: skip
+@click.option(
+    "--year",
+    type=click.IntRange(1982, 2100),
+    default=2022,
+    show_default=True,
+    help="Another year, other weather.",
+)
+@click.option(
+    "--sensors",
+    default="sentinel2,landsat",
+    show_default=True,
+    help="Of sentinel2, landsat and sentinel3.",
+)
 @output(text="Folder that gets one series folder a sensor.")
 @command
 def make(
@@ -57,29 +71,60 @@ def make(
 
 @series.command()
 @click.option("--s2", type=PATH, help="Folder of Sentinel-2 L2A products, or of a series.")
-@click.option("--landsat", type=PATH,
-              help="Folder of Landsat Collection 2 Level-2 scenes, or of a series.")  # fmt: skip
-@click.option("--s3", type=PATH,
-              help="Folder of Sentinel-3 SY_2_SYN products, or of a series.")  # fmt: skip
+@click.option(
+    "--landsat", type=PATH, help="Folder of Landsat Collection 2 Level-2 scenes, or of a series."
+)
+@click.option("--s3", type=PATH, help="Folder of Sentinel-3 SY_2_SYN products, or of a series.")
 @click.option("--ls2s2", type=PATH, help="An area of LS2S2, in place of both.")
-@click.option("--bbox", callback=box, metavar="W,S,E,N",
-              help="In degrees; default: the ground that the sensors share.")  # fmt: skip
+@click.option(
+    "--bbox",
+    callback=box,
+    metavar="W,S,E,N",
+    help="In degrees; default: the ground that the sensors share.",
+)
 @click.option("--dates", callback=_span, metavar="FIRST:LAST", help="Take these dates only.")
-@click.option("--s2-mask", default="default", show_default=True,
-              help="Classes of Sentinel-2 that are not clear.")  # fmt: skip
-@click.option("--landsat-mask", default="default", show_default=True,
-              help="Flags of Landsat that are not clear.")  # fmt: skip
-@click.option("--s3-mask", default="default", show_default=True,
-              help="Flags of Sentinel-3 that are not clear.")  # fmt: skip
-@click.option("--min-clear", type=click.FloatRange(0, 1), default=0.25, show_default=True,
-              help="Leave out images with a smaller share of clear pixels.")  # fmt: skip
+@click.option(
+    "--s2-mask",
+    default="default",
+    show_default=True,
+    help="Classes of Sentinel-2 that are not clear.",
+)
+@click.option(
+    "--landsat-mask",
+    default="default",
+    show_default=True,
+    help="Flags of Landsat that are not clear.",
+)
+@click.option(
+    "--s3-mask",
+    default="default",
+    show_default=True,
+    help="Flags of Sentinel-3 that are not clear.",
+)
+@click.option(
+    "--min-clear",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Leave out images with a smaller share of clear pixels.",
+)
 @output(text="Folder that gets sentinel2/ and landsat/.")
 @command
 def build(
-    s2: Path | None, landsat: Path | None, s3: Path | None, ls2s2: Path | None, bbox: Any,
-    dates: Any, s2_mask: str, landsat_mask: str, s3_mask: str, min_clear: float, output: Path,
-    overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    s2: Path | None,
+    landsat: Path | None,
+    s3: Path | None,
+    ls2s2: Path | None,
+    bbox: Any,
+    dates: Any,
+    s2_mask: str,
+    landsat_mask: str,
+    s3_mask: str,
+    min_clear: float,
+    output: Path,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Make series of one area from products; run it again to resume or to add new products.
 
     Sentinel-2 decides the grid of 10 m; Landsat is warped to cells of 30 m on it, and Sentinel-3
@@ -93,9 +138,20 @@ def build(
     from trifuse.products.series.build import build_series
 
     done = build_series(
-        output, sentinel2=s2, landsat=landsat, sentinel3=s3, ls2s2=ls2s2, bbox=bbox, first=dates[0],
-        last=dates[1], sentinel2_mask=s2_mask, landsat_mask=landsat_mask, sentinel3_mask=s3_mask,
-        min_clear=min_clear, overwrite=overwrite, dry_run=dry_run,
-    )  # fmt: skip
+        output,
+        sentinel2=s2,
+        landsat=landsat,
+        sentinel3=s3,
+        ls2s2=ls2s2,
+        bbox=bbox,
+        first=dates[0],
+        last=dates[1],
+        sentinel2_mask=s2_mask,
+        landsat_mask=landsat_mask,
+        sentinel3_mask=s3_mask,
+        min_clear=min_clear,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
     end = "dry run: nothing was written" if dry_run else f"wrote {output}"
     return Result(f"{done.text}\n{end}", {"folder": str(output), **done.to_json()})

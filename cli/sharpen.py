@@ -13,19 +13,36 @@ from trifuse.cli.options import PATH, Result, box, command, geotiff, names, outp
 @click.command()
 @click.argument("image", type=PATH)
 @output(text="GeoTIFF to write; a quicklook, a STAC Item and a sidecar appear beside it.")
-@click.option("--method", type=click.Choice(["restore", "injection", "bicubic"]),
-              default="restore", show_default=True, help="How.")  # fmt: skip
+@click.option(
+    "--method",
+    type=click.Choice(["restore", "injection", "bicubic"]),
+    default="restore",
+    show_default=True,
+    help="How.",
+)
 @click.option("--bands", callback=names, help="Bands to write, e.g. B5,B11; default: all.")
 @click.option("--bbox", callback=box, help="Area to write: west,south,east,north in degrees.")
-@click.option("--noise", type=click.FloatRange(0, 1), help="Standard deviation of the noise in "
-              "reflectance; default: the metadata's, or 0.003.")  # fmt: skip
-@click.option("--mtf", type=click.FloatRange(0.01, 1), help="Modulation transfer of the 20 m and "
-              "60 m bands at Nyquist; default: found in the pixels.")  # fmt: skip
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 1),
+    help="Standard deviation of the noise in reflectance; default: the metadata's, or 0.003.",
+)
+@click.option(
+    "--mtf",
+    type=click.FloatRange(0.01, 1),
+    help="Modulation transfer of the 20 m and 60 m bands at Nyquist; default: found in the pixels.",
+)
 @click.option("--denoise", is_flag=True, help="Take the noise out of the 10 m bands too.")
 @click.option("--force", is_flag=True, help="Sharpen even what the pixels say is sharp already.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
-              show_default=True, help="int16 ×1e-4 or float32.")  # fmt: skip
+@click.option(
+    "-t",
+    "--dtype",
+    type=click.Choice(["int16", "float32"]),
+    default="int16",
+    show_default=True,
+    help="int16 ×1e-4 or float32.",
+)
 @command
 def sharpen(image: Path, output: Path, **options: Any) -> Result:
     """Bring all bands of IMAGE, a Sentinel-2 product, to 10 m.

@@ -26,34 +26,75 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
 @output(text="Folder of the store.")
 @click.option("--s2", default="S2A_MSI", show_default=True, help="Response table of HrMSI.")
 @click.option("--s3", default="S3A_SYN", show_default=True, help="Response table of LrHSI.")
-@click.option("--ratio", type=click.IntRange(2), default=10, show_default=True,
-              help="Fine pixels per coarse cell.")  # fmt: skip
-@click.option("--mtf", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True,
-              help="Modulation transfer at Nyquist.")  # fmt: skip
-@click.option("--fwhm", type=click.FloatRange(0, min_open=True),
-              help="Width of the PSF in coarse cells, in place of --mtf.")  # fmt: skip
-@click.option("--patch", type=click.IntRange(2), default=150, show_default=True,
-              help="Edge of a triplet in fine pixels.")  # fmt: skip
+@click.option(
+    "--ratio",
+    type=click.IntRange(2),
+    default=10,
+    show_default=True,
+    help="Fine pixels per coarse cell.",
+)
+@click.option(
+    "--mtf",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.3,
+    show_default=True,
+    help="Modulation transfer at Nyquist.",
+)
+@click.option(
+    "--fwhm",
+    type=click.FloatRange(0, min_open=True),
+    help="Width of the PSF in coarse cells, in place of --mtf.",
+)
+@click.option(
+    "--patch",
+    type=click.IntRange(2),
+    default=150,
+    show_default=True,
+    help="Edge of a triplet in fine pixels.",
+)
 @click.option("--stride", type=click.IntRange(1), help="Step between triplets; default: --patch.")
 @click.option("--count", type=click.IntRange(1), help="Triplets per scene at most.")
-@click.option("--min-valid", type=click.FloatRange(0, 1), default=0.95, show_default=True,
-              help="Valid share that a triplet must have.")  # fmt: skip
-@click.option("--split", callback=_split, default="0.8,0.1,0.1", show_default=True,
-              help="Shares of scenes for training, validation, test.")  # fmt: skip
-@click.option("--bands", callback=_bands, default="auto", show_default=True,
-              help="auto, all, or names.")  # fmt: skip
-@click.option("--overlap", type=click.Choice(["vnir", "swir", "all"]), default="vnir",
-              show_default=True, help="EnMAP detector that counts in the overlap.")  # fmt: skip
+@click.option(
+    "--min-valid",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Valid share that a triplet must have.",
+)
+@click.option(
+    "--split",
+    callback=_split,
+    default="0.8,0.1,0.1",
+    show_default=True,
+    help="Shares of scenes for training, validation, test.",
+)
+@click.option(
+    "--bands", callback=_bands, default="auto", show_default=True, help="auto, all, or names."
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(["vnir", "swir", "all"]),
+    default="vnir",
+    show_default=True,
+    help="EnMAP detector that counts in the overlap.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16",
-              show_default=True)  # fmt: skip
+@click.option(
+    "-t", "--dtype", type=click.Choice(["int16", "float32"]), default="int16", show_default=True
+)
 @workers
 @click.option("--tiles", is_flag=True, help="The files given are the tiles of one scene.")
 @command
 def simulate(
-    enmap: tuple[Path, ...], output: Path, tiles: bool, jobs: int, scheduler: str | None,
-    overwrite: bool, dry_run: bool, **options: Any,
-) -> Result:  # fmt: skip
+    enmap: tuple[Path, ...],
+    output: Path,
+    tiles: bool,
+    jobs: int,
+    scheduler: str | None,
+    overwrite: bool,
+    dry_run: bool,
+    **options: Any,
+) -> Result:
     """Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes or CAVE images; run it again to resume.
 
     \b
@@ -68,13 +109,16 @@ def simulate(
     scenes: Any = [open_cube(list(enmap))] if tiles else list(enmap)
     if dry_run:
         plan = plan_store(scenes, config)
-        lines = [f"{u.id}: {plan.splits[u.id]}, at most {plan.candidates[u.id]} triplets"
-                 for u in plan.units]  # fmt: skip
+        lines = [
+            f"{u.id}: {plan.splits[u.id]}, at most {plan.candidates[u.id]} triplets"
+            for u in plan.units
+        ]
         lines.append(f"HrMSI {' '.join(plan.hr_bands.names)}")
         lines.append(f"LrHSI {' '.join(plan.lr_bands.names)}")
         return Result("\n".join(lines), plain(plan.to_json()))
-    store = simulate_store(scenes, output, config, overwrite=overwrite, jobs=jobs,
-                           scheduler=scheduler)  # fmt: skip
+    store = simulate_store(
+        scenes, output, config, overwrite=overwrite, jobs=jobs, scheduler=scheduler
+    )
     counts = {split: len(store.ids(split)) for split in ("train", "val", "test")}
     text = (
         f"{len(store)} triplets of {config.patch}×{config.patch} pixels "
@@ -82,6 +126,13 @@ def simulate(
         f"HrMSI {' '.join(store.hr_bands.names)}\nLrHSI {' '.join(store.lr_bands.names)}\n"
         f"wrote {output}"
     )
-    return Result(text, {"store": str(output), "hash": store.hash, "triplets": counts,
-                         "hr_bands": store.hr_bands.to_json(),
-                         "lr_bands": store.lr_bands.to_json()})  # fmt: skip
+    return Result(
+        text,
+        {
+            "store": str(output),
+            "hash": store.hash,
+            "triplets": counts,
+            "hr_bands": store.hr_bands.to_json(),
+            "lr_bands": store.lr_bands.to_json(),
+        },
+    )

@@ -46,8 +46,13 @@ def show(name: str, output: Path | None, overwrite: bool, dry_run: bool) -> Resu
 
         draw_srf(table, output, overwrite=overwrite)
         lines += ["", f"curves: {output}"]
-    value = {"name": table.name, "source": table.source, "issue": table.issue,
-             "date": table.date, "bands": table.bands.to_json()}  # fmt: skip
+    value = {
+        "name": table.name,
+        "source": table.source,
+        "issue": table.issue,
+        "date": table.date,
+        "bands": table.bands.to_json(),
+    }
     return Result("\n".join(lines), plain(value))
 
 

@@ -18,15 +18,29 @@ def train() -> None:
 @click.argument("store", type=PATH)
 @output(text="Folder of the run.")
 @click.option("--config", type=PATH, help="YAML file; missing keys keep their defaults.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Set one key, e.g. --set optim.lr=1e-4; repeatable.")  # fmt: skip
-@click.option("--resume/--no-resume", default=True, show_default=True,
-              help="Go on with the run in the folder.")  # fmt: skip
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one key, e.g. --set optim.lr=1e-4; repeatable.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with the run in the folder.",
+)
 @command
 def fusformer(
-    store: Path, output: Path, config: Path | None, overrides: tuple[str, ...], resume: bool,
-    overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    store: Path,
+    output: Path,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Train a Sentinel-2 and Sentinel-3 fusion network on the triplets of STORE.
 
     Validation scores are printed beside bicubic and the per-scene regression. Several GPUs:
@@ -53,8 +67,13 @@ def fusformer(
         lines.append(score_table(done.metrics))
     if done.weights is not None:
         lines.append(f"wrote {done.weights}")
-    value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
-             "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
+    value = {
+        "stopped": done.stopped,
+        "step": done.step,
+        "best_step": done.best_step,
+        "metrics": dict(done.metrics),
+        "weights": done.weights,
+    }
     return Result("\n".join(lines), plain(value))
 
 
@@ -63,15 +82,30 @@ def fusformer(
 @output(text="Folder of the run.")
 @click.option("--val", multiple=True, type=PATH, help="Series to validate on; repeatable.")
 @click.option("--config", type=PATH, help="YAML file; missing keys keep their defaults.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Set one key, e.g. --set optim.lr=1e-4; repeatable.")  # fmt: skip
-@click.option("--resume/--no-resume", default=True, show_default=True,
-              help="Go on with the run in the folder.")  # fmt: skip
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one key, e.g. --set optim.lr=1e-4; repeatable.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with the run in the folder.",
+)
 @command
 def tamrf(
-    series: tuple[Path, ...], output: Path, val: tuple[Path, ...], config: Path | None,
-    overrides: tuple[str, ...], resume: bool, overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    series: tuple[Path, ...],
+    output: Path,
+    val: tuple[Path, ...],
+    config: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Train a TAMRF network on SERIES, folders of `trifuse series build` or areas of LS2S2.
 
     Validation hides dates of the series given by --val and prints the network beside the nearest
@@ -90,15 +124,24 @@ def tamrf(
         import yaml
 
         text = yaml.safe_dump(to_mapping(settings), sort_keys=False)
-        return Result(f"{len(scenes)} series, {len(held_out)} to validate on\n{text}",
-                      plain(to_mapping(settings)))  # fmt: skip
+        return Result(
+            f"{len(scenes)} series, {len(held_out)} to validate on\n{text}",
+            plain(to_mapping(settings)),
+        )
     done = train_tamrf(settings, scenes, held_out, output, resume=resume, overwrite=overwrite)
-    lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}",
-             temporal_table(done.metrics)]  # fmt: skip
+    lines = [
+        f"{done.stopped} after {done.step} updates, best at {done.best_step}",
+        temporal_table(done.metrics),
+    ]
     if done.weights is not None:
         lines.append(f"wrote {done.weights}")
-    value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
-             "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
+    value = {
+        "stopped": done.stopped,
+        "step": done.step,
+        "best_step": done.best_step,
+        "metrics": dict(done.metrics),
+        "weights": done.weights,
+    }
     return Result("\n".join(lines), plain(value))
 
 
@@ -106,17 +149,37 @@ def tamrf(
 @click.argument("images", nargs=-1, type=PATH)
 @output(text="Folder of the run; the scenes lie in it, too.")
 @click.option("--config", type=PATH, help="YAML file; missing keys keep their defaults.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Set one key, e.g. --set optim.steps=20000; repeatable.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="Processes that make the scenes.")  # fmt: skip
-@click.option("--resume/--no-resume", default=True, show_default=True,
-              help="Go on with the run in the folder.")  # fmt: skip
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one key, e.g. --set optim.steps=20000; repeatable.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that make the scenes.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with the run in the folder.",
+)
 @command
 def refiner(
-    images: tuple[Path, ...], output: Path, config: Path | None, overrides: tuple[str, ...],
-    jobs: int, resume: bool, overwrite: bool, dry_run: bool,
-) -> Result:  # fmt: skip
+    images: tuple[Path, ...],
+    output: Path,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    jobs: int,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> Result:
     """Train the network that refines restored Sentinel-2 bands, on scenes made for it.
 
     IMAGES are real ones to take scenes from too: reflectance in bands named as Sentinel-2's, all
@@ -137,8 +200,16 @@ def refiner(
         text = yaml.safe_dump(to_mapping(settings), sort_keys=False)
         return Result(f"{len(real)} real images\n{text}", plain(to_mapping(settings)))
     done = train_refiner(settings, output, real, jobs=jobs, resume=resume, overwrite=overwrite)
-    lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}",
-             refiner_table(done.metrics), f"wrote {done.weights}"]  # fmt: skip
-    value = {"stopped": done.stopped, "step": done.step, "best_step": done.best_step,
-             "metrics": dict(done.metrics), "weights": done.weights}  # fmt: skip
+    lines = [
+        f"{done.stopped} after {done.step} updates, best at {done.best_step}",
+        refiner_table(done.metrics),
+        f"wrote {done.weights}",
+    ]
+    value = {
+        "stopped": done.stopped,
+        "step": done.step,
+        "best_step": done.best_step,
+        "metrics": dict(done.metrics),
+        "weights": done.weights,
+    }
     return Result("\n".join(lines), plain(value))

@@ -88,7 +88,8 @@ def _outcome(future: Any, unit: Unit, address: str) -> Outcome:
         ) from None
     except ImportError as e:
         raise ConfigError(
-            f"a worker cannot import what it needs ({e})", where=address,
+            f"a worker cannot import what it needs ({e})",
+            where=address,
             fix="install the same TriFuse for the workers",
-        ) from None  # fmt: skip
+        ) from None
     return done

@@ -49,8 +49,10 @@ class Cube:
                 f"{len(self.bands)} bands on a grid of {self.grid.height}×{self.grid.width}"
             )
         if self.data.dtype != np.float32 or self.valid.dtype != np.bool_:
-            raise DataError(f"data is {self.data.dtype}, valid is {self.valid.dtype}",
-                            fix="give float32 and bool")  # fmt: skip
+            raise DataError(
+                f"data is {self.data.dtype}, valid is {self.valid.dtype}",
+                fix="give float32 and bool",
+            )
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 
     def __reduce__(self) -> tuple:

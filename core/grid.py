@@ -32,10 +32,7 @@ class Window:
     @property
     def slices(self) -> tuple[slice, slice]:
         """Row and column slice for indexing an array's last two axes."""
-        return (
-            slice(self.row, self.row + self.height),
-            slice(self.col, self.col + self.width),
-        )
+        return (slice(self.row, self.row + self.height), slice(self.col, self.col + self.width))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -220,9 +217,11 @@ class Grid:
             )
         part = Window(first_row, first_col, last_row - first_row, last_col - first_col)
         fine = Window(
-            row + first_row * ratio, col + first_col * ratio,
-            part.height * ratio, part.width * ratio,
-        )  # fmt: skip
+            row + first_row * ratio,
+            col + first_col * ratio,
+            part.height * ratio,
+            part.width * ratio,
+        )
         return fine, part, ratio
 
     def _offset(self, other: Grid) -> tuple[float, float]:

@@ -42,8 +42,11 @@ class Series:
             raise DataError(f"{len(self.dates)} dates for {len(self.sources)} images")
         for before, after in zip(self.dates, self.dates[1:], strict=False):
             if after <= before:
-                raise DataError(f"{after} follows {before}", where=f"series of {self.sensor}",
-                                fix="sort the dates, one image each")  # fmt: skip
+                raise DataError(
+                    f"{after} follows {before}",
+                    where=f"series of {self.sensor}",
+                    fix="sort the dates, one image each",
+                )
         first = self.sources[0]
         for day, source in zip(self.dates, self.sources, strict=True):
             if source.grid != first.grid:

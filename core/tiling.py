@@ -101,9 +101,7 @@ class TilePlan:
         (r0, r1), (c0, c1) = self.rows[i], cols[j]
         (wr0, wr1), (wc0, wc1) = self._write(i, self.rows), self._write(j, cols)
         return Tile(
-            number,
-            Window(r0, c0, r1 - r0, c1 - c0),
-            Window(wr0, wc0, wr1 - wr0, wc1 - wc0),
+            number, Window(r0, c0, r1 - r0, c1 - c0), Window(wr0, wc0, wr1 - wr0, wc1 - wc0)
         )
 
     def __iter__(self) -> Iterator[Tile]:

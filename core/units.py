@@ -244,8 +244,9 @@ def run_units(
         raise next(iter(failed.values()))
     if failed:
         reasons = "; ".join(f"{k}: {v}" for k, v in sorted(failed.items()))
-        raise PartialError(f"{len(failed)} of {len(units)} units failed: {reasons}",
-                           where=manifest.folder)  # fmt: skip
+        raise PartialError(
+            f"{len(failed)} of {len(units)} units failed: {reasons}", where=manifest.folder
+        )
 
 
 def _outcomes(
@@ -262,6 +263,7 @@ def _outcomes(
 def _require_file(path: Path, scheduler: str | None) -> None:
     if scheduler is not None and not path.is_file():
         raise StoreError(
-            "a worker wrote it, and it is not here", where=path,
+            "a worker wrote it, and it is not here",
+            where=path,
             fix="give a folder that this machine and all workers see under the same path",
-        )  # fmt: skip
+        )

@@ -22,9 +22,13 @@ KEY = "trifuse_card"
 
 
 def write_weights(
-    path: Path | str, model: nn.Module, card: Mapping[str, Any], text: str, *,
+    path: Path | str,
+    model: nn.Module,
+    card: Mapping[str, Any],
+    text: str,
+    *,
     overwrite: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write ``path`` and the card as JSON beside it, each atomically.
 
     Args:

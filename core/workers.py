@@ -94,8 +94,11 @@ def attempt(work: Work, unit: Unit, folder: Path) -> Outcome:
 
 def lost(unit: Unit, tries: int) -> TrifuseError:
     """Why a unit that kills its workers failed."""
-    return DataError(f"{tries} workers ended while they did it", where=unit.id,
-                     fix="give them more memory, or fewer of them")  # fmt: skip
+    return DataError(
+        f"{tries} workers ended while they did it",
+        where=unit.id,
+        fix="give them more memory, or fewer of them",
+    )
 
 
 def check_place(jobs: int, scheduler: str | None) -> None:
@@ -107,8 +110,10 @@ def check_place(jobs: int, scheduler: str | None) -> None:
     if jobs < 1:
         raise ConfigError(f"{jobs} jobs", fix="give 1 or more")
     if scheduler is not None and jobs > 1:
-        raise ConfigError(f"{jobs} jobs and a scheduler", fix="give one of them: the scheduler's "
-                          "workers are its own")  # fmt: skip
+        raise ConfigError(
+            f"{jobs} jobs and a scheduler",
+            fix="give one of them: the scheduler's workers are its own",
+        )
 
 
 def require_place(jobs: int, scheduler: str | None) -> None:

@@ -79,9 +79,13 @@ def adapt_view(
     done = adapt(view, s3, psf=place.psf, shift=place.shift, seconds=seconds)
     cells = [float(f"{c:.4g}") for c in done.cells]
     record: dict[str, Any] = {
-        "kept": done.kept, "why": done.why, "seconds": seconds, "updates": done.steps,
-        "gain_db": round(done.gain, 4), "cells_rmse": None if math.isnan(cells[0]) else cells,
-    }  # fmt: skip
+        "kept": done.kept,
+        "why": done.why,
+        "seconds": seconds,
+        "updates": done.steps,
+        "gain_db": round(done.gain, 4),
+        "cells_rmse": None if math.isnan(cells[0]) else cells,
+    }
     if done.kept:
         assert isinstance(done.view, RefinedSource)
         # What determines the pixels: the time that updates take differs from run to run.

@@ -54,12 +54,19 @@ def coregister(
         east, north = map(float, mode)
         shift = (-north / high, east / wide)
         if not math.hypot(*shift) <= MAX_GIVEN * ratio:  # also refuses NaN
-            raise ConfigError(f"a shift of {east:g} m east and {north:g} m north",
-                              fix=f"give at most {MAX_GIVEN} Sentinel-3 cells")  # fmt: skip
-        return Place(shift, psf, {
-            "mode": "given", "shift_metres": {"east": east, "north": north},
-            "shift_pixels": list(shift),
-        })  # fmt: skip
+            raise ConfigError(
+                f"a shift of {east:g} m east and {north:g} m north",
+                fix=f"give at most {MAX_GIVEN} Sentinel-3 cells",
+            )
+        return Place(
+            shift,
+            psf,
+            {
+                "mode": "given",
+                "shift_metres": {"east": east, "north": north},
+                "shift_pixels": list(shift),
+            },
+        )
     if mode != "auto":
         raise ConfigError(f"coregister {mode!r}", fix="give auto, off or east,north metres")
     hr, lr = how.bands(s2.bands, s3.bands)
@@ -68,10 +75,17 @@ def coregister(
     if isinstance(how, Sharpening):
         shift, width = placed(found, psf)
     said = found.to_json()
-    return Place(shift, width, {
-        "mode": "auto", **said, "found_pixels": said["shift_pixels"],
-        "shift_pixels": list(shift), "psf_sigma_cells": width.sigma,
-    })  # fmt: skip
+    return Place(
+        shift,
+        width,
+        {
+            "mode": "auto",
+            **said,
+            "found_pixels": said["shift_pixels"],
+            "shift_pixels": list(shift),
+            "psf_sigma_cells": width.sigma,
+        },
+    )
 
 
 def registration_text(record: Mapping[str, Any]) -> str:

@@ -86,15 +86,28 @@ def run_demo(
     config = SimulateConfig(ratio=RATIO, patch=60, stride=30, split=(0.75, 0.25, 0.0), seed=seed)
     simulate_store(training, out / "store", config)
     clock("triplets")
-    settings = load_config(TrainConfig, None, [*NETWORK, f"seed={seed}", f"optim.steps={steps}",
-                                               f"validation.every={max(1, steps // 3)}",
-                                               f"optim.warmup={min(50, steps // 4)}"])  # fmt: skip
+    settings = load_config(
+        TrainConfig,
+        None,
+        [
+            *NETWORK,
+            f"seed={seed}",
+            f"optim.steps={steps}",
+            f"validation.every={max(1, steps // 3)}",
+            f"optim.warmup={min(50, steps // 4)}",
+        ],
+    )
     trained = train(settings, out / "store", out / "run")
     clock("training")
     fused = fuse(test.s2, test.s3, out / "fused.tif", weights=trained.weights)
     clock("fusion")
-    evaluation = evaluate(out / "fused.tif", truth=test.truth, s2=test.s2, s3=test.s3,
-                          baselines=("bicubic", "regression", DEFAULT))  # fmt: skip
+    evaluation = evaluate(
+        out / "fused.tif",
+        truth=test.truth,
+        s2=test.s2,
+        s3=test.s3,
+        baselines=("bicubic", "regression", DEFAULT),
+    )
     clock("metrics")
     with_errors = _with_errors(test, seed)
     clock("errors")
@@ -108,10 +121,13 @@ def run_demo(
     clock("panel")
     files = {"fused": out / "fused.tif", "NDVI": out / "ndvi.tif", "panel": out / "panel.png"}
     record = {
-        **evaluation.record, "with_errors": with_errors.record,
-        "files": {k: str(v) for k, v in files.items()}, "seconds": seconds,
-        "selfcheck_of_fuse": fused.record["selfcheck"], "validation": dict(trained.metrics),
-    }  # fmt: skip
+        **evaluation.record,
+        "with_errors": with_errors.record,
+        "files": {k: str(v) for k, v in files.items()},
+        "seconds": seconds,
+        "selfcheck_of_fuse": fused.record["selfcheck"],
+        "validation": dict(trained.metrics),
+    }
     write_sidecar(out / "demo", record)
     return Demo(evaluation, with_errors, files, record)
 
@@ -130,9 +146,15 @@ def _with_errors(test: SceneFiles, seed: int) -> Evaluation:
 
 
 NETWORK = (
-    "model.skip=prior", "model.mixer=dwconv", "model.width=32", "model.heads=2",
-    "model.encoder=1", "model.decoder=1", "optim.batch=4", "optim.lr=5e-4",
-)  # fmt: skip
+    "model.skip=prior",
+    "model.mixer=dwconv",
+    "model.width=32",
+    "model.heads=2",
+    "model.encoder=1",
+    "model.decoder=1",
+    "optim.batch=4",
+    "optim.lr=5e-4",
+)
 """A small network for a small machine."""
 
 
@@ -174,6 +196,13 @@ def _remove_earlier(out: Path) -> None:
     """What an earlier demo made; nothing else in the folder is touched."""
     for name in ("test", "store", "run", *(f"scene{i}" for i in range(TRAINING_SCENES))):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("fused.tif", "fused.tif.json", "fused.png", "ndvi.tif", "ndvi.tif.json",
-                 "panel.png", "demo.json"):  # fmt: skip
+    for name in (
+        "fused.tif",
+        "fused.tif.json",
+        "fused.png",
+        "ndvi.tif",
+        "ndvi.tif.json",
+        "panel.png",
+        "demo.json",
+    ):
         (out / name).unlink(missing_ok=True)

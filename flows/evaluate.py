@@ -97,8 +97,9 @@ def evaluate(
     if truth is not None and s2 is not None and s3 is not None:
         with as_source(s2) as sharp, as_source(s3) as coarse:
             for method in methods:
-                cubes[method.name], result = fuse_cube(sharp, coarse, method=method, psf=psf,
-                                                       shift=shift)  # fmt: skip
+                cubes[method.name], result = fuse_cube(
+                    sharp, coarse, method=method, psf=psf, shift=shift
+                )
                 ratio = float(result.ratio)
     cubes |= dict(extra or {})
     check = None
@@ -127,8 +128,7 @@ def _score(cube: Cube, reference: CubeSource, ratio: float, margin: int) -> Scor
     shared = [b for b in cube.bands.names if b in set(reference.bands.names)]
     if not shared:
         raise BandError(
-            f"the truth has none of the bands {', '.join(cube.bands.names)}",
-            where=reference.name,
+            f"the truth has none of the bands {', '.join(cube.bands.names)}", where=reference.name
         )
     window = reference.grid.locate(cube.grid)
     inside = window.clip(*reference.grid.shape)

@@ -65,8 +65,10 @@ class SeriesEvaluation:
         for sensor, methods in self.scores.items():
             parts = self.bands[sensor] if per_band else {m: {} for m in methods}
             names = list(next(iter(methods.values()))) + list(next(iter(parts.values())))
-            lines.append(f"{self.task}: {sensor}, {self.dates[sensor]} dates, "
-                         f"{self.record['margin_m']:g} m left out at each edge")  # fmt: skip
+            lines.append(
+                f"{self.task}: {sensor}, {self.dates[sensor]} dates, "
+                f"{self.record['margin_m']:g} m left out at each edge"
+            )
             lines.append(f"  {'':20}" + "".join(f"{n:>10}" for n in names))
             for method, values in methods.items():
                 every = {**values, **parts.get(method, {})}
@@ -124,12 +126,14 @@ def evaluate_series(
     sensors = area.config.sensors
     fine = min(sensors, key=lambda s: s.ratio)
     coarse = max(sensors, key=lambda s: s.ratio)
-    needed = {
-        "band-sharpening": (fine,), "thermal": (coarse,), "fusion": tuple(sensors),
-    }.get(task, area.sensors)  # fmt: skip
+    needed = {"band-sharpening": (fine,), "thermal": (coarse,), "fusion": tuple(sensors)}.get(
+        task, area.sensors
+    )
     if absent := [s.name for s in needed if s.name not in area.series]:
-        raise DataError(f"there is no series of {', '.join(absent)}, which {task} needs",
-                        fix="give series of these sensors")  # fmt: skip
+        raise DataError(
+            f"there is no series of {', '.join(absent)}, which {task} needs",
+            fix="give series of these sensors",
+        )
     block = _middle(area, max_memory * 1e9)
     if min(block.shape) * GSD - 2 * margin < 6 * GSD * max(s.ratio for s in needed):
         raise DataError(
@@ -137,8 +141,9 @@ def evaluate_series(
             fix="give a smaller margin or a larger area",
         )
     images = {s.name: _stack(area, s, block) for s in sensors}
-    chosen = select_dates(task, {s.name: images[s.name].doy.tolist() for s in sensors},
-                          coarse.name, fine.name)  # fmt: skip
+    chosen = select_dates(
+        task, {s.name: images[s.name].doy.tolist() for s in sensors}, coarse.name, fine.name
+    )
     runtime = Runtime(device)
     network = isinstance(trained.model, Tamrf)
     if isinstance(trained.model, Tamrf):
@@ -164,21 +169,32 @@ def evaluate_series(
                     {s.name: images[s.name].only(chosen.visible.get(s.name, ())) for s in sensors},
                     list(chosen.target[sensor.name]),
                 )[sensor.name],
-                images[sensor.name].only(chosen.target[sensor.name]), sensor, which, margin,
-                with_brisque, "network" if network else "prior",
-            )  # fmt: skip
+                images[sensor.name].only(chosen.target[sensor.name]),
+                sensor,
+                which,
+                margin,
+                with_brisque,
+                "network" if network else "prior",
+            )
             scores[sensor.name], bands[sensor.name], dates[sensor.name] = found
     if not scores:
         raise DataError(
-            f"{task} hides no image that has a clear pixel", where=", ".join(area.series),
+            f"{task} hides no image that has a clear pixel",
+            where=", ".join(area.series),
             fix="give a longer series or another task",
-        )  # fmt: skip
+        )
     record = {
-        "task": task, "margin_m": margin, "days_origin": area.origin.isoformat(),
-        "clouds": "withheld" if area.blank else "shown", "model": dict(trained.card),
-        "window": [block.row, block.col, block.height, block.width], "scores": scores,
-        "bands": bands, "dates": dates, "shown": _counts(chosen),
-    }  # fmt: skip
+        "task": task,
+        "margin_m": margin,
+        "days_origin": area.origin.isoformat(),
+        "clouds": "withheld" if area.blank else "shown",
+        "model": dict(trained.card),
+        "window": [block.row, block.col, block.height, block.width],
+        "scores": scores,
+        "bands": bands,
+        "dates": dates,
+        "shown": _counts(chosen),
+    }
     return SeriesEvaluation(task, scores, bands, dates, record)
 
 
@@ -194,8 +210,9 @@ def _middle(area: Area, budget: float) -> Window:
             "only the middle %d×%d pixels are scored; more memory takes more", height, width
         )
     step = area.step
-    row, col = ((n - m) // 2 // step * step
-                for n, m in zip(area.grid.shape, (height, width), strict=True))  # fmt: skip
+    row, col = (
+        (n - m) // 2 // step * step for n, m in zip(area.grid.shape, (height, width), strict=True)
+    )
     return Window(row, col, height // step * step, width // step * step)
 
 
@@ -203,11 +220,17 @@ def _stack(area: Area, sensor: Sensor, block: Window) -> Stack:
     """What a sensor saw, also under clouds; empty without a series."""
     shape = (block.height // sensor.ratio, block.width // sensor.ratio)
     if sensor.name not in area.series:
-        return Stack(np.empty((0, len(sensor.bands), *shape), np.float32),
-                     np.empty((0, *shape), bool), np.empty(0))  # fmt: skip
+        return Stack(
+            np.empty((0, len(sensor.bands), *shape), np.float32),
+            np.empty((0, *shape), bool),
+            np.empty(0),
+        )
     pairs = [area.read(sensor, day, block) for day in area.series[sensor.name].dates]
-    return Stack(np.stack([d for d, _ in pairs]), np.stack([v for _, v in pairs]),
-                 np.array(area.days[sensor.name]))  # fmt: skip
+    return Stack(
+        np.stack([d for d, _ in pairs]),
+        np.stack([v for _, v in pairs]),
+        np.array(area.days[sensor.name]),
+    )
 
 
 def _sharpened(sensor: Sensor, task: str) -> list[int]:
@@ -222,9 +245,14 @@ def _sharpened(sensor: Sensor, task: str) -> list[int]:
 
 
 def _score_sharpened(
-    predicted: np.ndarray, observed: Stack, sensor: Sensor, which: Sequence[int], margin: float,
-    with_brisque: bool, name: str,
-) -> tuple[Scores, Scores, int]:  # fmt: skip
+    predicted: np.ndarray,
+    observed: Stack,
+    sensor: Sensor,
+    which: Sequence[int],
+    margin: float,
+    with_brisque: bool,
+    name: str,
+) -> tuple[Scores, Scores, int]:
     """Agreement with the observation, and sharpness against it, of some bands."""
     # What clouds hide is bridged: neither their cold nor a gap may blur into clear pixels.
     clear = np.where(observed.valid[:, None], observed.data, np.nan).astype(np.float32)
@@ -239,8 +267,11 @@ def _score_sharpened(
     inner = np.s_[..., rim : -rim or None, rim : -rim or None]
     fine = np.s_[..., edge : -edge or None, edge : -edge or None]
     valid = observed.valid[inner] & np.isfinite(observed.data[:, which][inner]).all(axis=1)
-    sharp = [i for i, v in enumerate(valid) if v.mean() >= CLEAR_SHARE
-             and np.isfinite(up[i, which][fine]).all()]  # fmt: skip
+    sharp = [
+        i
+        for i, v in enumerate(valid)
+        if v.mean() >= CLEAR_SHARE and np.isfinite(up[i, which][fine]).all()
+    ]
     if not valid.any():
         raise DataError("no clear pixel to compare with", where=sensor.name)
     hot = any(sensor.bands[i] in sensor.thermal for i in which)
@@ -258,10 +289,15 @@ def _score_sharpened(
         ratio = [frequency_restoration(up[i, which][fine], images[i, which][fine]) for i in sharp]
         scores[method]["fr"] = _mean(np.array(ratio))
         if with_brisque:
-            scores[method]["brisque"] = _mean(np.array(
-                [brisque(_unit_range(images[i, b][fine], up[i, b][fine], hot))
-                 for i in sharp for b in which]
-            ))  # fmt: skip
+            scores[method]["brisque"] = _mean(
+                np.array(
+                    [
+                        brisque(_unit_range(images[i, b][fine], up[i, b][fine], hot))
+                        for i in sharp
+                        for b in which
+                    ]
+                )
+            )
         bands[method] = {n: _mean(rmse[:, i]) for i, n in enumerate(labels)}
     return scores, bands, int(valid.any(axis=(1, 2)).sum())
 

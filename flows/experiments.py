@@ -46,10 +46,16 @@ class Experiment:
 
 
 def wide_field(
-    out: Path | str, *, size: int = 2100, seed: int = 4, ratio: int = 30,
-    method: str | None = None, weights: Path | str | None = None, device: str = "auto",
+    out: Path | str,
+    *,
+    size: int = 2100,
+    seed: int = 4,
+    ratio: int = 30,
+    method: str | None = None,
+    weights: Path | str | None = None,
+    device: str = "auto",
     overwrite: bool = False,
-) -> Experiment:  # fmt: skip
+) -> Experiment:
     """Fuse a wide field of desert in tiles of 150 pixels, and look at it as Sentinel-3 would.
 
     With the default size of 21 km at 10 m these are the paper's 256 tiles; drawing the scene takes
@@ -87,35 +93,60 @@ def wide_field(
     mean = np.nanmean(s3.masked(), axis=(1, 2))
     fused = out / "fused.tif"
     started = time.perf_counter()
-    done = fuse(paths["s2"], paths["s3"], fused, method=method, weights=weights, preset="paper",
-                device=device, overwrite=overwrite)  # fmt: skip
+    done = fuse(
+        paths["s2"],
+        paths["s3"],
+        fused,
+        method=method,
+        weights=weights,
+        preset="paper",
+        device=device,
+        overwrite=overwrite,
+    )
     seconds = time.perf_counter() - started
     page = report(fused, s2=paths["s2"], s3=paths["s3"], overwrite=overwrite)
     assert done.selfcheck is not None
     tiles = len(TilePlan(size, size, 150, 20, blend="linear"))
     record = {
-        "kind": "wide-field", "size": size, "seed": seed, "ratio": ratio, "tiles": tiles,
-        "method": done.record["method"], "seconds": seconds, "selfcheck": done.selfcheck.to_json(),
+        "kind": "wide-field",
+        "size": size,
+        "seed": seed,
+        "ratio": ratio,
+        "tiles": tiles,
+        "method": done.record["method"],
+        "seconds": seconds,
+        "selfcheck": done.selfcheck.to_json(),
         "mean_spectrum_s3": [round(float(v), 5) for v in mean],
         "paper_seconds": PAPER_SECONDS.get(tiles),
-    }  # fmt: skip
+    }
     beside = write_sidecar(out / "wide-field", record)
-    paper = f" (the paper's network on a GPU: {PAPER_SECONDS[tiles]:g} s)" \
-        if tiles in PAPER_SECONDS else ""  # fmt: skip
-    text = "\n".join([
-        f"{done.record['method']}: {size}×{size} pixels in {tiles} tiles of 150, {seconds:.1f} s "
-        f"with files{paper}",
-        selfcheck_text(done.selfcheck),
-        f"wrote {page.path}",
-    ])  # fmt: skip
+    paper = (
+        f" (the paper's network on a GPU: {PAPER_SECONDS[tiles]:g} s)"
+        if tiles in PAPER_SECONDS
+        else ""
+    )
+    text = "\n".join(
+        [
+            f"{done.record['method']}: {size}×{size} pixels in {tiles} tiles of 150, "
+            f"{seconds:.1f} s with files{paper}",
+            selfcheck_text(done.selfcheck),
+            f"wrote {page.path}",
+        ]
+    )
     return Experiment(text, record, (*done.files, *page.files, beside))
 
 
 def shells(
-    out: Path | str, cave: Sequence[Path | str], *, enmap: Sequence[Path | str] = (),
-    steps: int = 1000, size: int = 240, seed: int = 0, settings: Sequence[str] = (),
+    out: Path | str,
+    cave: Sequence[Path | str],
+    *,
+    enmap: Sequence[Path | str] = (),
+    steps: int = 1000,
+    size: int = 240,
+    seed: int = 0,
+    settings: Sequence[str] = (),
     overwrite: bool = False,
-) -> Experiment:  # fmt: skip
+) -> Experiment:
     """Train the paper's network on Earth observation and on CAVE, and compare them on land.
 
     Both are trained alike, from scratch and on bicubic Sentinel-3, with the same bands and as many
@@ -157,15 +188,25 @@ def shells(
     shared: tuple[str, ...] = ()
     for name, (sources, config) in stores.items():
         made = simulate_store(
-            sources, out / f"store-{name}", replace(config, bands=shared or "auto"),
+            sources,
+            out / f"store-{name}",
+            replace(config, bands=shared or "auto"),
             overwrite=overwrite,
-        )  # fmt: skip
+        )
         # EnMAP starts at 418 nm, CAVE's splines where one likes: what the first has counts.
         shared = shared or (*made.hr_bands.names, *made.lr_bands.names)
-        chosen = load_config(TrainConfig, None, [*SHELL, f"seed={seed}", f"optim.steps={steps}",
-                                                 f"optim.warmup={min(50, steps // 4)}",
-                                                 f"validation.every={max(1, steps // 3)}",
-                                                 *settings])  # fmt: skip
+        chosen = load_config(
+            TrainConfig,
+            None,
+            [
+                *SHELL,
+                f"seed={seed}",
+                f"optim.steps={steps}",
+                f"optim.warmup={min(50, steps // 4)}",
+                f"validation.every={max(1, steps // 3)}",
+                *settings,
+            ],
+        )
         started = time.perf_counter()
         weights = train(chosen, out / f"store-{name}", out / f"run-{name}").weights
         seconds[name] = time.perf_counter() - started
@@ -176,15 +217,19 @@ def shells(
     with open_cube(test.truth) as source:
         truth = source.read()
     true = truth.select(cubes["EO-trained"].bands.names)
-    divergence = {n: float(jsd_spectra(true.data, c.data, true.valid & c.valid))
-                  for n, c in cubes.items()}  # fmt: skip
+    divergence = {
+        n: float(jsd_spectra(true.data, c.data, true.valid & c.valid)) for n, c in cubes.items()
+    }
     places = {"middle": (size // 2, size // 2), "upper left": (size // 8, size // 8)}
     figure = spectra(places, {"fused": cubes["EO-trained"], "truth": truth, **cubes}, 10)
     (out / "spectra.png").write_bytes(figure.png)
     record = {
-        "kind": "shells", "steps": steps, "seconds": seconds, "jsd_of_mean_spectra": divergence,
+        "kind": "shells",
+        "steps": steps,
+        "seconds": seconds,
+        "jsd_of_mean_spectra": divergence,
         "scores": {n: s.to_json() for n, s in scored.scores.items()},
-    }  # fmt: skip
+    }
     beside = write_sidecar(out / "shells", record)
     text = _table(scored.scores, divergence, seconds)
     return Experiment(f"{text}\nwrote {beside}", record, (out / "spectra.png", beside))
@@ -193,8 +238,14 @@ def shells(
 TRIPLETS_OF_A_SCENE = 49
 """Triplets that both kinds of scenes give, at most: what a land scene of 240 pixels has."""
 
-SHELL = ("model.skip=bicubic", "model.mixer=window", "model.width=48", "model.heads=3",
-         "optim.batch=4", "optim.lr=1e-3")  # fmt: skip
+SHELL = (
+    "model.skip=bicubic",
+    "model.mixer=window",
+    "model.width=48",
+    "model.heads=3",
+    "optim.batch=4",
+    "optim.lr=1e-3",
+)
 """The paper's shell (bicubic skip, attention), its attention in windows to fit a small machine."""
 
 

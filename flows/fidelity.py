@@ -116,9 +116,12 @@ def check_fidelity(
             chosen = table or ("S3A_SYN" if coarse else "S2A_MSI")
         warnings = _warnings(observed, chosen, spectral)
         operator = view_operators(
-            spectral.bands, spectral.meta, s2="S2A_MSI" if coarse else chosen,
-            s3=chosen if coarse else "S3A_SYN", where=spectral.name,
-        )[1 if coarse else 0]  # fmt: skip
+            spectral.bands,
+            spectral.meta,
+            s2="S2A_MSI" if coarse else chosen,
+            s3=chosen if coarse else "S3A_SYN",
+            where=spectral.name,
+        )[1 if coarse else 0]
         psf = _psf(observed, mtf)
         if coarse:
             ground = _shared(spectral.grid, observed.grid)
@@ -135,13 +138,20 @@ def check_fidelity(
             seen = _averaged(observed, bands, target, psf)
         report = fidelity(synthetic, seen)
         record = {
-            "kind": "fidelity", "table": chosen, "enmap": spectral.name,
-            "observed": observed.name, "gsd": target.gsd[1], "psf_sigma_cells": psf.sigma,
-            "minutes_apart": minutes_apart(spectral, observed), "warnings": warnings,
-            "inputs": {"enmap": provenance(enmap, content=False),
-                       "observed": provenance(image, content=False)},
+            "kind": "fidelity",
+            "table": chosen,
+            "enmap": spectral.name,
+            "observed": observed.name,
+            "gsd": target.gsd[1],
+            "psf_sigma_cells": psf.sigma,
+            "minutes_apart": minutes_apart(spectral, observed),
+            "warnings": warnings,
+            "inputs": {
+                "enmap": provenance(enmap, content=False),
+                "observed": provenance(image, content=False),
+            },
             **report.to_json(),
-        }  # fmt: skip
+        }
     return Checked(report, record)
 
 
@@ -155,8 +165,9 @@ def _observed(image: Image, spectral: CubeSource, coarse: bool) -> CubeSource:
 
 
 def _warnings(observed: CubeSource, chosen: str, spectral: CubeSource) -> list[str]:
-    text = other_instrument(observed.bands, sensor_table(chosen).bands,
-                            f"{observed.name}: table {chosen} holds")  # fmt: skip
+    text = other_instrument(
+        observed.bands, sensor_table(chosen).bands, f"{observed.name}: table {chosen} holds"
+    )
     found = [text] if text else []
     apart = minutes_apart(spectral, observed)
     if apart is not None and apart > 24 * 60:
@@ -183,8 +194,10 @@ def _ratio(fine: Grid, coarse: Grid) -> tuple[float, float]:
         )
     ratio = coarse.gsd[0] / fine.gsd[0], coarse.gsd[1] / fine.gsd[1]
     if min(ratio) < 0.999:
-        raise GridError(f"pixels of {fine.gsd[1]:g} are to be averaged to {coarse.gsd[1]:g}",
-                        fix="give the observed image at its own resolution")  # fmt: skip
+        raise GridError(
+            f"pixels of {fine.gsd[1]:g} are to be averaged to {coarse.gsd[1]:g}",
+            fix="give the observed image at its own resolution",
+        )
     return ratio
 
 

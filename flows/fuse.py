@@ -204,9 +204,15 @@ def fuse(
         beside = [std_path(path)] if uncertainty else []
         refuse_existing(path, *picture, *beside, overwrite=overwrite)
     options: dict[str, Any] = {
-        "method": how, "tile": tile, "overlap": overlap, "preset": preset, "device": device,
-        "precision": precision, "compile": compile, "consistency": consistency,
-    }  # fmt: skip
+        "method": how,
+        "tile": tile,
+        "overlap": overlap,
+        "preset": preset,
+        "device": device,
+        "precision": precision,
+        "compile": compile,
+        "consistency": consistency,
+    }
     with match(s2, s3, bbox=bbox, like=like) as matched:
         sharp, coarse = matched.s2, matched.s3
         _require_reflectance(sharp, coarse)
@@ -216,14 +222,25 @@ def fuse(
         psf = matched.psf(mtf)
         pairing = pairing_record(matched, how)
         record: dict[str, Any] = {
-            "kind": "fused", "method": how.name, "ratio": ratio, "mtf_at_nyquist": mtf,
-            "psf_sigma_cells": psf.sigma, "pair": pairing, "uncertainty": uncertainty,
+            "kind": "fused",
+            "method": how.name,
+            "ratio": ratio,
+            "mtf_at_nyquist": mtf,
+            "psf_sigma_cells": psf.sigma,
+            "pair": pairing,
+            "uncertainty": uncertainty,
             "settings": settings_record(how),
-            "height": grid.height, "width": grid.width, "crs": grid.crs, "bands": made.to_json(),
-            "inputs": {"s2": {**provenance(s2, content=not dry_run), **about_record(sharp)},
-                       "s3": {**provenance(s3, content=not dry_run), **about_record(coarse)}},
-            "model": model_record(how, weights), "registration": {"mode": "not run"},
-        }  # fmt: skip
+            "height": grid.height,
+            "width": grid.width,
+            "crs": grid.crs,
+            "bands": made.to_json(),
+            "inputs": {
+                "s2": {**provenance(s2, content=not dry_run), **about_record(sharp)},
+                "s3": {**provenance(s3, content=not dry_run), **about_record(coarse)},
+            },
+            "model": model_record(how, weights),
+            "registration": {"mode": "not run"},
+        }
         text = "\n".join([matched.text, *(f"warning: {w}" for w in pairing["instrument"])])
         if dry_run:
             return Fused(path, None, None, record, pairing=text)
@@ -244,9 +261,13 @@ def fuse(
         identity = identity_of(s2, s3, method, grid, record, changed)
         record |= {"adaptation": told} if told else {}
         meta = {
-            "method": how.name, "ratio": ratio, "s2": sharp.name, "s3": coarse.name,
-            "registration": record["registration"], "psf_sigma_cells": place.psf.sigma,
-        }  # fmt: skip
+            "method": how.name,
+            "ratio": ratio,
+            "s2": sharp.name,
+            "s3": coarse.name,
+            "registration": record["registration"],
+            "psf_sigma_cells": place.psf.sigma,
+        }
         if when := sharp.meta.get("start_time"):
             meta["start_time"] = when
         cube = deviation = None
@@ -260,10 +281,15 @@ def fuse(
                     deviation, options["uncertainty"] = _memory(planes, grid)
                 else:
                     options["uncertainty"] = stack.enter_context(
-                        cube_writer(std_path(path), grid, planes, dtype="float32",
-                                    meta={**meta, "quantity": "standard deviation"},
-                                    overwrite=overwrite)
-                    ).write  # fmt: skip
+                        cube_writer(
+                            std_path(path),
+                            grid,
+                            planes,
+                            dtype="float32",
+                            meta={**meta, "quantity": "standard deviation"},
+                            overwrite=overwrite,
+                        )
+                    ).write
             if path is None:
                 cube, result = fuse_cube(sharp, coarse, **options)
                 cube = replace(cube, meta={**cube.meta, **meta})
@@ -275,9 +301,11 @@ def fuse(
     timings = {"registration": registered, "adaptation": adapted, **result.timings}
     timings["total"] += registered + adapted
     record |= {
-        "selfcheck": result.selfcheck.to_json(), "timings": timings,
-        "consistency": result.consistency.to_json(), "about": dict(result.about),
-    }  # fmt: skip
+        "selfcheck": result.selfcheck.to_json(),
+        "timings": timings,
+        "consistency": result.consistency.to_json(),
+        "about": dict(result.about),
+    }
     files: tuple[Path, ...] = ()
     if path is not None:
         beside = [std_path(path)] if uncertainty else []
@@ -293,9 +321,12 @@ def std_path(path: Path) -> Path:
 def _memory(bands: BandSet, grid: Grid) -> tuple[Cube, Callable[..., None]]:
     """A cube, and what fills it window by window."""
     cube = Cube(
-        np.full((len(bands), *grid.shape), np.nan, np.float32), np.zeros(grid.shape, np.bool_),
-        bands, grid, {"quantity": "standard deviation"},
-    )  # fmt: skip
+        np.full((len(bands), *grid.shape), np.nan, np.float32),
+        np.zeros(grid.shape, np.bool_),
+        bands,
+        grid,
+        {"quantity": "standard deviation"},
+    )
 
     def keep(window: Window, values: np.ndarray, valid: np.ndarray) -> None:
         rows, cols = window.slices

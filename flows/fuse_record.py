@@ -55,8 +55,10 @@ def pairing_record(matched: Match, how: Method) -> dict[str, Any]:
     """What is known of the pair, with bands that are not those the network was made for."""
     instrument = []
     if isinstance(how, Network):
-        for image, source, bands in (("Sentinel-2", matched.s2, how.card.hr_bands),
-                                     ("Sentinel-3", matched.s3, how.card.lr_bands)):  # fmt: skip
+        for image, source, bands in (
+            ("Sentinel-2", matched.s2, how.card.hr_bands),
+            ("Sentinel-3", matched.s3, how.card.lr_bands),
+        ):
             if text := other_instrument(source.bands, bands, f"{image}: the network expects"):
                 instrument.append(text)
                 _log.warning("%s", text)
@@ -68,10 +70,11 @@ def about_record(source: CubeSource) -> dict[str, Any]:
     sensor = str(source.meta.get("sensor", ""))
     facts = {k: source.meta.get(k) for k in ("start_time", "baseline", "calibration", "mask")}
     return {
-        "product": source.name, "sensor": sensor or None,
+        "product": source.name,
+        "sensor": sensor or None,
         "srf_issue": load(sensor).issue if sensor in names() else None,
         **{k: v for k, v in facts.items() if v is not None},
-    }  # fmt: skip
+    }
 
 
 def model_record(

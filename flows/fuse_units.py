@@ -18,11 +18,7 @@ from trifuse.products.write.writer import software
 
 @contextmanager
 def place_of_work(
-    out: Path | None,
-    identity: Mapping[str, Any] | None,
-    *,
-    jobs: int,
-    scheduler: str | None,
+    out: Path | None, identity: Mapping[str, Any] | None, *, jobs: int, scheduler: str | None
 ) -> Iterator[dict[str, Any]]:
     """Options of :func:`trifuse.fusion.fuse` that say where the tiles are computed.
 
@@ -73,5 +69,10 @@ def identity_of(
         return None
     given = {k: v for k, v in options.items() if isinstance(v, str | int | float | None)}
     shift = [float(v) for v in options["shift"]]
-    return {"software": software(), **record, "transform": list(grid.transform),
-            "options": given, "shift": shift}  # fmt: skip
+    return {
+        "software": software(),
+        **record,
+        "transform": list(grid.transform),
+        "options": given,
+        "shift": shift,
+    }

@@ -49,8 +49,11 @@ def _described(path: Path, content: bool) -> dict[str, Any]:
     if not path.is_dir():
         return {"path": str(path), **_identity(path, content)}
     members = sorted(p for p in path.rglob("*") if p.is_file())
-    about = {"path": str(path), "files": len(members),
-             "bytes": sum(p.stat().st_size for p in members)}  # fmt: skip
+    about = {
+        "path": str(path),
+        "files": len(members),
+        "bytes": sum(p.stat().st_size for p in members),
+    }
     if len(members) > LISTED:
         return about
     listed = [{"path": p.relative_to(path).as_posix(), **_identity(p, content)} for p in members]

@@ -90,8 +90,10 @@ class Interpolated:
     def text(self) -> str:
         """A few lines for a terminal."""
         r = self.record
-        lines = [f"{len(self.dates)} dates, {self.dates[0]} to {self.dates[-1]}; "
-                 f"{r['height']}×{r['width']} pixels; {' '.join(self.bands)}"]  # fmt: skip
+        lines = [
+            f"{len(self.dates)} dates, {self.dates[0]} to {self.dates[-1]}; "
+            f"{r['height']}×{r['width']} pixels; {' '.join(self.bands)}"
+        ]
         for name, s in r["inputs"].items():
             lines.append(f"from {s['dates']} dates of {name}, {s['first']} to {s['last']}")
         if not self.files:
@@ -175,8 +177,10 @@ def interpolate(
     """
     out = Path(out)
     if clouds not in ("auto", "show", "withhold") or features not in ("float32", "float16"):
-        raise ConfigError(f"clouds {clouds!r}, features {features!r}",
-                          fix="give auto, show or withhold; float32 or float16")  # fmt: skip
+        raise ConfigError(
+            f"clouds {clouds!r}, features {features!r}",
+            fix="give auto, show or withhold; float32 or float16",
+        )
     if not max_memory > 0:
         raise ConfigError(f"max_memory of {max_memory} GB", fix="give a positive number")
     days = parse_dates(dates) if isinstance(dates, str) else tuple(sorted(set(dates)))
@@ -217,9 +221,7 @@ def interpolate(
     return _finish(out, job, manifest, record, animation)
 
 
-def as_trained(
-    weights: Path | str | Trained | None, series: Mapping[str, Series]
-) -> Trained:  # fmt: skip
+def as_trained(weights: Path | str | Trained | None, series: Mapping[str, Series]) -> Trained:
     """What stands for a network: itself, a file of weights, the shipped one, or the prior alone.
 
     Args:
@@ -302,12 +304,18 @@ def _open_manifest(
 ) -> tuple[Manifest, list[Unit]]:
     """The record of the folder, with the dates of earlier runs."""
     config = {
-        "format": "trifuse-interpolation", "crs": job.grid.crs,
-        "transform": list(job.grid.transform), "shape": list(job.grid.shape),
-        "bands": list(job.bands), "dtype": job.dtype, "features": job.features,
-        "origin": record["days_origin"], "clouds": record["clouds"],
-        "weights": record["model"]["sha256"], "series": job.identity,
-    }  # fmt: skip
+        "format": "trifuse-interpolation",
+        "crs": job.grid.crs,
+        "transform": list(job.grid.transform),
+        "shape": list(job.grid.shape),
+        "bands": list(job.bands),
+        "dtype": job.dtype,
+        "features": job.features,
+        "origin": record["days_origin"],
+        "clouds": record["clouds"],
+        "weights": record["model"]["sha256"],
+        "series": job.identity,
+    }
     earlier: set[str] = set()
     if (out / MANIFEST).exists() and not overwrite:
         old = Manifest.load(out)
@@ -320,8 +328,13 @@ def _open_manifest(
     units = []
     for name in sorted(ids | earlier):
         day, _, kind = name.partition(" ")
-        units.append(Unit(name, f"{day}_quality.tif" if kind else f"{day}.tif",
-                          (date.fromisoformat(day), bool(kind))))  # fmt: skip
+        units.append(
+            Unit(
+                name,
+                f"{day}_quality.tif" if kind else f"{day}.tif",
+                (date.fromisoformat(day), bool(kind)),
+            )
+        )
     return manifest, units
 
 
@@ -351,28 +364,45 @@ def _open_work(
 def _record(trained: Trained, area: Area, job: Job, parts: int) -> dict[str, Any]:
     grid: Grid = area.grid
     inputs = {
-        s.name: {"product": f"{s.name} series", "dates": len(area.series[s.name]),
-                 "first": area.series[s.name].dates[0].isoformat(),
-                 "last": area.series[s.name].dates[-1].isoformat()}
+        s.name: {
+            "product": f"{s.name} series",
+            "dates": len(area.series[s.name]),
+            "first": area.series[s.name].dates[0].isoformat(),
+            "last": area.series[s.name].dates[-1].isoformat(),
+        }
         for s in area.sensors
-    }  # fmt: skip
+    }
     return {
-        "kind": "interpolated", "method": job.method, "bands": list(job.bands),
-        "height": grid.height, "width": grid.width, "crs": grid.crs, "blocks": parts,
-        "days_origin": area.origin.isoformat(), "clouds": "withheld" if area.blank else "shown",
-        "features": job.features, "inputs": inputs, "model": dict(trained.card),
-    }  # fmt: skip
+        "kind": "interpolated",
+        "method": job.method,
+        "bands": list(job.bands),
+        "height": grid.height,
+        "width": grid.width,
+        "crs": grid.crs,
+        "blocks": parts,
+        "days_origin": area.origin.isoformat(),
+        "clouds": "withheld" if area.blank else "shown",
+        "features": job.features,
+        "inputs": inputs,
+        "model": dict(trained.card),
+    }
 
 
 def _tell_limits(area: Area, days: Sequence[date]) -> None:
     first = min(s.dates[0] for s in area.series.values())
     last = max(s.dates[-1] for s in area.series.values())
     if outside := [d for d in days if not first <= d <= last]:
-        _log.warning("%d of %d dates lie outside the series (%s to %s): they are guesses",
-                     len(outside), len(days), first, last)  # fmt: skip
+        _log.warning(
+            "%d of %d dates lie outside the series (%s to %s): they are guesses",
+            len(outside),
+            len(days),
+            first,
+            last,
+        )
     if (last - first).days > 366:
-        _log.warning("the series spans %d days; networks are trained on a year at most",
-                     (last - first).days)  # fmt: skip
+        _log.warning(
+            "the series spans %d days; networks are trained on a year at most", (last - first).days
+        )
 
 
 def _report_absent(model: Tamrf | Prior, area: Area) -> None:
@@ -390,8 +420,9 @@ def _finish(
     files = tuple(manifest.path(k) for k in manifest.planned)
     record["median_days_to_clear"] = {
         d.isoformat(): manifest.done[f"{d} quality"]["median_days"]
-        for d in days if f"{d} quality" in manifest.done
-    }  # fmt: skip
+        for d in days
+        if f"{d} quality" in manifest.done
+    }
     record["dates"] = [d.isoformat() for d in days]
     write_index(out, job.method, job.band_set, days, overwrite=True)
     if animation and can_animate():

@@ -64,10 +64,15 @@ class Job:
 
     @classmethod
     def of(
-        cls, model: Tamrf | Prior, area: Area, dates: Sequence[date], bands: Sequence[str],
-        dtype: Literal["int16", "float32"], features: Literal["float32", "float16"],
+        cls,
+        model: Tamrf | Prior,
+        area: Area,
+        dates: Sequence[date],
+        bands: Sequence[str],
+        dtype: Literal["int16", "float32"],
+        features: Literal["float32", "float16"],
         quality: bool,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Find the channels that some bands need.
 
         Raises:
@@ -81,8 +86,18 @@ class Job:
             how = define_ndvi(wavelengths(config, finest.bands), "s2")
             needed += [find_channel(config, f"{finest.name}:{b}") for b in how.bands]
         band_set = BandSet(tuple(b for n in bands for b in wavelengths(config, [n])))
-        return cls(model, area, tuple(dates), tuple(bands), band_set,
-                   tuple(dict.fromkeys(needed)), how, dtype, features, quality)  # fmt: skip
+        return cls(
+            model,
+            area,
+            tuple(dates),
+            tuple(bands),
+            band_set,
+            tuple(dict.fromkeys(needed)),
+            how,
+            dtype,
+            features,
+            quality,
+        )
 
     @property
     def grid(self) -> Grid:
@@ -105,11 +120,18 @@ class Job:
         """What the series are, so that no other is taken for them."""
         return {
             s.name: fingerprint(
-                [[d.isoformat(), source.name, list(source.grid.shape), list(source.grid.transform)]
-                 for d, source in self.area.series[s.name]]
+                [
+                    [
+                        d.isoformat(),
+                        source.name,
+                        list(source.grid.shape),
+                        list(source.grid.transform),
+                    ]
+                    for d, source in self.area.series[s.name]
+                ]
             )
             for s in self.area.sensors
-        }  # fmt: skip
+        }
 
     def only(self, dates: Collection[date]) -> Job:
         """The same for some dates."""
@@ -142,14 +164,15 @@ def block_unit(
     query = days_since(job.area.origin, job.dates)
     if isinstance(job.model, Tamrf):
         job.model.to(runtime.torch_device)
-    with (
-        runtime.computing(),
-        tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder,
-    ):
+    with runtime.computing(), tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder:
         encoded = encode_block(
-            job.model, job.area, block, dtype=job.features,
-            folder=Path(folder) if on_disk else None, label="images",
-        )  # fmt: skip
+            job.model,
+            job.area,
+            block,
+            dtype=job.features,
+            folder=Path(folder) if on_disk else None,
+            label="images",
+        )
         values, paid = predict_block(
             job.model, encoded, query, job.channels, mass=job.quality, label="rows"
         )
@@ -176,15 +199,23 @@ def date_unit(
     number, count = job.dates.index(day), len(job.bands)
     bands = BandSet.of(job.quality_bands) if is_quality else job.band_set
     meta = {
-        "date": day.isoformat(), "start_time": f"{day}T00:00:00Z", "method": job.method,
+        "date": day.isoformat(),
+        "start_time": f"{day}T00:00:00Z",
+        "method": job.method,
         "quantity": "quality" if is_quality else "reflectance",
-    }  # fmt: skip
+    }
     if is_quality:
         meta["band_units"] = {n: "1" if n == ATTENTION else "d" for n in bands.names}
     counts = [np.zeros(0, np.int64) for _ in job.area.sensors]  # pixels by days, whole ones
     path = where / unit.file
-    with cube_writer(path, job.grid, bands, dtype="float32" if is_quality else job.dtype,
-                     meta=meta, overwrite=True) as writer:  # fmt: skip
+    with cube_writer(
+        path,
+        job.grid,
+        bands,
+        dtype="float32" if is_quality else job.dtype,
+        meta=meta,
+        overwrite=True,
+    ) as writer:
         for block in parts:
             stored = np.load(where / WORK / f"block_{block.row}_{block.col}.npy", mmap_mode="r")
             image = np.array(stored[number, count:] if is_quality else stored[number, :count])

@@ -79,8 +79,10 @@ def features_of(planes: np.ndarray) -> np.ndarray:
     mean = kept.mean(axis=(2, 3))
     steps = [np.diff(kept, axis=a).std(axis=(2, 3)) for a in (2, 3)]
     _, green, red, nir = mean.T
-    indices = [(nir - red) / (np.abs(nir) + np.abs(red) + 0.01),
-               (green - nir) / (np.abs(green) + np.abs(nir) + 0.01)]  # fmt: skip
+    indices = [
+        (nir - red) / (np.abs(nir) + np.abs(red) + 0.01),
+        (green - nir) / (np.abs(green) + np.abs(nir) + 0.01),
+    ]
     texture = [np.log(v + 1e-4) for v in (kept.std(axis=(2, 3)), np.mean(steps, axis=0))]
     return np.concatenate([mean, *texture, np.stack(indices, axis=1)], axis=1)
 
@@ -117,5 +119,6 @@ def load_classifier() -> Classifier:
         layers = tuple((state[f"weight{i}"], state[f"bias{i}"]) for i in range(2))
         return Classifier(state["mean"], state["std"], layers)
     except (SafetensorError, OSError, KeyError) as e:
-        raise WeightsError(f"cannot be read ({e})", where=WEIGHTS, fix="install TriFuse again") \
-            from None  # fmt: skip
+        raise WeightsError(
+            f"cannot be read ({e})", where=WEIGHTS, fix="install TriFuse again"
+        ) from None

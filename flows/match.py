@@ -118,8 +118,10 @@ class Match:
         """One line for a terminal, and one for each warning."""
         apart = "an unknown time" if self.minutes is None else f"{self.minutes:.1f} minutes"
         first, second = (100 * h for h in self.hidden)
-        lines = [f"{100 * self.pair.overlap:.1f} % of Sentinel-2 is shared, {apart} apart; without "
-                 f"a value: {first:.1f} % in Sentinel-2, {second:.1f} % in Sentinel-3"]  # fmt: skip
+        lines = [
+            f"{100 * self.pair.overlap:.1f} % of Sentinel-2 is shared, {apart} apart; without "
+            f"a value: {first:.1f} % in Sentinel-2, {second:.1f} % in Sentinel-3"
+        ]
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
     def close(self) -> None:
@@ -172,10 +174,7 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         coarse = opened.enter_context(_on_cells(s3, fine))
         shared = pair(fine, coarse)
         minutes = minutes_apart(fine, coarse)
-        hidden = (
-            _hidden(fine, shared.s2_window),
-            _hidden(coarse, shared.s3_window),
-        )
+        hidden = (_hidden(fine, shared.s2_window), _hidden(coarse, shared.s3_window))
         warnings = tuple(_doubts(minutes, hidden))
         opened.pop_all()
     for text in warnings:
@@ -202,8 +201,10 @@ def other_instrument(bands: BandSet, expected: BandSet, what: str) -> str:
         except BandError:
             continue
         if abs(own.centre - band.centre) > SAME_BAND_NM or abs(own.fwhm - band.fwhm) > SAME_BAND_NM:
-            differ.append(f"{own.name} ({own.centre:.2f} nm, {own.fwhm:.2f} wide, against "
-                          f"{band.centre:.2f}, {band.fwhm:.2f})")  # fmt: skip
+            differ.append(
+                f"{own.name} ({own.centre:.2f} nm, {own.fwhm:.2f} wide, against "
+                f"{band.centre:.2f}, {band.fwhm:.2f})"
+            )
     if not differ:
         return ""
     return f"{what} other response functions: {', '.join(differ)}"
@@ -226,14 +227,16 @@ def _cells(fine: CubeSource) -> Any:
     ratio = round(CELL / fine.grid.gsd[1])
     if ratio < 2 or abs(fine.grid.gsd[1] * ratio / CELL - 1) > 0.1:
         raise GridError(
-            f"pixels of {fine.grid.gsd[1]:g} do not make up cells of 300 m", where=fine.name,
+            f"pixels of {fine.grid.gsd[1]:g} do not make up cells of 300 m",
+            where=fine.name,
             fix="give a Sentinel-2 image in metres, of 10, 20 or 60 m pixels",
-        )  # fmt: skip
+        )
     if ratio > min(fine.grid.shape):
         raise OverlapError(
             f"{fine.grid.height}×{fine.grid.width} pixels are less than one cell of 300 m",
-            where=fine.name, fix="give a larger area",
-        )  # fmt: skip
+            where=fine.name,
+            fix="give a larger area",
+        )
     return fine.grid.zoom_out(ratio)
 
 
@@ -241,8 +244,10 @@ def _checked(bbox: Box) -> Box:
     west, south, east, north = bbox
     known = all(map(math.isfinite, bbox)) and -180 <= west <= 180 and -180 <= east <= 180
     if not known or not -90 <= south < north <= 90 or west == east:
-        raise ConfigError(f"bbox of {', '.join(f'{v:g}' for v in bbox)}",
-                          fix="give west,south,east,north in degrees")  # fmt: skip
+        raise ConfigError(
+            f"bbox of {', '.join(f'{v:g}' for v in bbox)}",
+            fix="give west,south,east,north in degrees",
+        )
     return (west, south, east + 360 if east < west else east, north)
 
 
@@ -292,8 +297,9 @@ def _window(source: CubeSource, crs: str, box: Box) -> Window:
     window = Window(rows[0], cols[0], max(0, rows[1] - rows[0]), max(0, cols[1] - cols[0]))
     inside = window.clip(*grid.shape)
     if 0 in inside.shape:
-        raise OverlapError("the area lies outside the image", where=source.name,
-                           fix="give one that it covers")  # fmt: skip
+        raise OverlapError(
+            "the area lies outside the image", where=source.name, fix="give one that it covers"
+        )
     return inside
 
 
@@ -339,5 +345,7 @@ def _doubts(minutes: float | None, hidden: tuple[float, float]) -> Iterable[str]
         yield f"the images were taken {apart} apart; no more than 5 minutes is advised"
     for share, name in zip(hidden, ("Sentinel-2", "Sentinel-3"), strict=True):
         if share > MAX_HIDDEN:
-            yield (f"{100 * share:.0f} % of the ground has no value in {name} (clouds, shadows, "
-                   "edge of the swath); no more than 5 % is advised")  # fmt: skip
+            yield (
+                f"{100 * share:.0f} % of the ground has no value in {name} (clouds, shadows, "
+                "edge of the swath); no more than 5 % is advised"
+            )

@@ -95,8 +95,9 @@ def ndvi(
         if dry_run:
             how = define_ndvi(source.bands, definition, **options)
             return Mapped(path, None, how.to_json() | {"definition": definition})
-        record = write_ndvi(source, path, definition=definition, dtype=dtype, overwrite=overwrite,
-                            **options)  # fmt: skip
+        record = write_ndvi(
+            source, path, definition=definition, dtype=dtype, overwrite=overwrite, **options
+        )
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
     return Mapped(path, None, record, (path, write_sidecar(path, record)))
 
@@ -123,8 +124,10 @@ class MappedSeries:
     def text(self) -> str:
         """A few lines for a terminal."""
         r = self.record
-        lines = [f"NDVI ({r['definition']}) of {len(self.dates)} dates, {self.dates[0]} to "
-                 f"{self.dates[-1]}"]  # fmt: skip
+        lines = [
+            f"NDVI ({r['definition']}) of {len(self.dates)} dates, {self.dates[0]} to "
+            f"{self.dates[-1]}"
+        ]
         for day, facts in r.get("images", {}).items():
             mean = "no value" if facts["mean"] is None else f"mean {facts['mean']:.3f}"
             lines.append(f"{day}  {mean} over {100 * facts['valid_share']:.1f} % of the pixels")
@@ -178,8 +181,13 @@ def ndvi_series(
     places = [*points(at), *(read_geojson(geojson) if geojson is not None else [])]
     footprints = locate(places, found.grid) if places else []
     how = define_ndvi(found.bands, definition, **options)
-    config = {"kind": "ndvi-series", "dtype": dtype, "eps": EPS, "sensor": found.sensor,
-              **how.to_json()}  # fmt: skip
+    config = {
+        "kind": "ndvi-series",
+        "dtype": dtype,
+        "eps": EPS,
+        "sensor": found.sensor,
+        **how.to_json(),
+    }
     record: dict[str, Any] = {**config, "definition": definition}
     if dry_run:
         return MappedSeries(folder, found.dates, None, record)
@@ -187,8 +195,14 @@ def ndvi_series(
     manifest = Manifest.open(folder, config, [u.id for u in units], overwrite=overwrite)
 
     def work(unit: Unit, folder: Path) -> Mapping[str, Any]:
-        done = write_ndvi(unit.payload, folder / unit.file, definition=definition, dtype=dtype,
-                          overwrite=True, **options)  # fmt: skip
+        done = write_ndvi(
+            unit.payload,
+            folder / unit.file,
+            definition=definition,
+            dtype=dtype,
+            overwrite=True,
+            **options,
+        )
         return {k: done[k] for k in ("valid_share", "clipped_share", "mean")}
 
     run_units(units, work, manifest, label="dates")
@@ -224,8 +238,16 @@ def _write_table(path: Path, maps: Series, footprints: Sequence[Footprint]) -> N
             values = source.read(place.window).masked()[0][place.inside]
             there = values[np.isfinite(values)]
             mean = f"{there.mean(dtype=np.float64):.5f}" if there.size else ""
-            rows.writerow([
-                place.name, place.kind, f"{place.lon:.7g}", f"{place.lat:.7g}", day.isoformat(),
-                mean, f"{there.size / values.size:.4f}", values.size,
-            ])  # fmt: skip
+            rows.writerow(
+                [
+                    place.name,
+                    place.kind,
+                    f"{place.lon:.7g}",
+                    f"{place.lat:.7g}",
+                    day.isoformat(),
+                    mean,
+                    f"{there.size / values.size:.4f}",
+                    values.size,
+                ]
+            )
     write_bytes(path, text.getvalue().encode(), overwrite=True)

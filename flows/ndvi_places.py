@@ -89,8 +89,11 @@ def read_geojson(path: Path | str) -> list[Place]:
     else:
         features = None
     if not isinstance(features, list) or not 0 < len(features) <= MAX_PLACES:
-        raise ProductError("holds no GeoJSON features", where=path,
-                           fix=f"give 1 to {MAX_PLACES} points or polygons")  # fmt: skip
+        raise ProductError(
+            "holds no GeoJSON features",
+            where=path,
+            fix=f"give 1 to {MAX_PLACES} points or polygons",
+        )
     return [_place(f, i, path) for i, f in enumerate(features, start=1)]
 
 
@@ -134,9 +137,12 @@ def locate(places: Sequence[Place], grid: Grid) -> list[Footprint]:
         if is_area:
             for touched in (False, True):
                 inside = geometry_mask(
-                    [shape], window.shape, _affine(grid.window(window)), all_touched=touched,
+                    [shape],
+                    window.shape,
+                    _affine(grid.window(window)),
+                    all_touched=touched,
                     invert=True,
-                )  # fmt: skip
+                )
                 if inside.any():
                     break
             else:
@@ -149,8 +155,11 @@ def locate(places: Sequence[Place], grid: Grid) -> list[Footprint]:
 
 def _place(feature: Any, number: int, path: Path | str) -> Place:
     def wrong(what: str) -> ProductError:
-        return ProductError(f"feature {number} {what}", where=path,
-                            fix="give points and polygons in longitude and latitude")  # fmt: skip
+        return ProductError(
+            f"feature {number} {what}",
+            where=path,
+            fix="give points and polygons in longitude and latitude",
+        )
 
     geometry = feature.get("geometry") if isinstance(feature, dict) else None
     if not isinstance(geometry, dict) or geometry.get("type") not in _GEOMETRIES:

@@ -99,8 +99,9 @@ def draw_srf(table: SensorSRF, path: Path | str, *, overwrite: bool = False) -> 
     for band in table.bands:
         wavelength, response = table.curve(band.name)
         line = axis.plot(wavelength, response / np.max(response), linewidth=1)[0]
-        axis.fill_between(wavelength, response / np.max(response), alpha=0.15,
-                          color=line.get_color())  # fmt: skip
+        axis.fill_between(
+            wavelength, response / np.max(response), alpha=0.15, color=line.get_color()
+        )
         axis.annotate(band.name, (band.centre, 1.02), ha="center", fontsize=7, rotation=90)
     axis.set(xlabel="wavelength (nm)", ylabel="relative response", ylim=(0, 1.2))
     axis.set_title(f"{table.name} ({table.source})", fontsize=10)

@@ -135,9 +135,13 @@ def report(
         figures += _score_figures(part)
     summary = _summary(fused, made_of, facts)
     record = {
-        "kind": "report", "fused": fused.name, "facts": facts, "summary": summary,
-        "selfcheck": made_of.get("selfcheck"), "figures": [f.title for f in figures],
-    }  # fmt: skip
+        "kind": "report",
+        "fused": fused.name,
+        "facts": facts,
+        "summary": summary,
+        "selfcheck": made_of.get("selfcheck"),
+        "figures": [f.title for f in figures],
+    }
     page = _page(fused.name, summary, evaluation, figures, facts, made_of)
     write_bytes(out, page.encode("utf-8"), overwrite=overwrite)
     write_json(beside, {"software": software(), **record}, overwrite=overwrite)
@@ -160,9 +164,13 @@ def _named(made_of: Mapping[str, Any], which: str) -> Path | None:
 
 
 def _open(
-    fused: Path, s2: Image | None, s3: Image | None, truth: Image | None,
-    landcover: Image | None, legend: str,
-) -> _Part:  # fmt: skip
+    fused: Path,
+    s2: Image | None,
+    s3: Image | None,
+    truth: Image | None,
+    landcover: Image | None,
+    legend: str,
+) -> _Part:
     with ExitStack() as stack:
         source = stack.enter_context(as_source(fused))
         ratio = int(source.meta.get("ratio", 1))
@@ -201,14 +209,21 @@ def _over(source: CubeSource, cube: Cube) -> Cube:
     """What an image shows over a cube's ground, pixel by pixel."""
     window = source.grid.locate(cube.grid)
     if window.clip(*source.grid.shape) != window:
-        raise GridError("does not cover the fused image", where=source.name,
-                        fix="give an image over the same ground")  # fmt: skip
+        raise GridError(
+            "does not cover the fused image",
+            where=source.name,
+            fix="give an image over the same ground",
+        )
     return source.read(window)
 
 
 def _figures(part: _Part, facts: dict[str, Any]) -> list[Figure]:
-    images = {"Sentinel-2": part.s2, "Sentinel-3": part.s3, "fused": part.fused,
-              "truth": part.truth}  # fmt: skip
+    images = {
+        "Sentinel-2": part.s2,
+        "Sentinel-3": part.s3,
+        "fused": part.fused,
+        "truth": part.truth,
+    }
     there = {name: cube for name, cube in images.items() if cube is not None}
     found: list[Figure] = []
     for make in (_shown, _spectra_figure, _transforms_figure, _ndvi_figure, _clarity):
@@ -236,8 +251,11 @@ def _places(cube: Cube) -> dict[str, tuple[int, int]]:
     if not there.any():
         raise DataError("no pixel has all bands")
     level = np.where(there, np.nan_to_num(data).mean(axis=0), np.nan)
-    picks = {"brightest": np.nanargmax(level), "darkest": np.nanargmin(level),
-             "median": np.nanargmin(np.abs(level - np.nanmedian(level)))}  # fmt: skip
+    picks = {
+        "brightest": np.nanargmax(level),
+        "darkest": np.nanargmin(level),
+        "median": np.nanargmin(np.abs(level - np.nanmedian(level))),
+    }
     try:
         green = np.where(there, compute_ndvi(cube).masked()[0], np.nan)
         picks = {"highest NDVI": np.nanargmax(green), "lowest NDVI": np.nanargmin(green), **picks}
@@ -257,8 +275,11 @@ def _transforms_figure(
 
 
 def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
-    planes = {name: compute_ndvi(there[name]).masked()[0]
-              for name in ("fused", "Sentinel-2", "truth") if name in there}  # fmt: skip
+    planes = {
+        name: compute_ndvi(there[name]).masked()[0]
+        for name in ("fused", "Sentinel-2", "truth")
+        if name in there
+    }
     classes = {name: classify(plane, NDVI_LIMITS) for name, plane in planes.items()}
     valid = np.logical_and.reduce([np.isfinite(p) for p in planes.values()])
     about: dict[str, Any] = {"limits": list(NDVI_LIMITS)}
@@ -272,11 +293,23 @@ def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) 
     facts["ndvi"] = about
     limits = ", ".join(f"{v:g}" for v in NDVI_LIMITS)
     return [
-        maps(planes, title="NDVI", cmap="RdYlGn", limits=(-0.2, 1.0), unit="NDVI",
-             caption="Red and near infrared as Sentinel-2's B4 and B8A see the spectrum."),
-        maps(classes, title="NDVI classes", cmap="YlGn", limits=(0, len(NDVI_LIMITS)), unit="class",
-             caption=f"{', '.join(NDVI_CLASSES)}; limits between them {limits}."),
-    ]  # fmt: skip
+        maps(
+            planes,
+            title="NDVI",
+            cmap="RdYlGn",
+            limits=(-0.2, 1.0),
+            unit="NDVI",
+            caption="Red and near infrared as Sentinel-2's B4 and B8A see the spectrum.",
+        ),
+        maps(
+            classes,
+            title="NDVI classes",
+            cmap="YlGn",
+            limits=(0, len(NDVI_LIMITS)),
+            unit="class",
+            caption=f"{', '.join(NDVI_CLASSES)}; limits between them {limits}.",
+        ),
+    ]
 
 
 def _clarity(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
@@ -294,8 +327,9 @@ def _evaluation(part: _Part, made_of: Mapping[str, Any]) -> Evaluation | None:
     if part.truth is None:
         return None
     both = part.s2 is not None and part.s3 is not None
-    return evaluate(part.fused, truth=part.truth, s2=part.s2 if both else None,
-                    s3=part.s3 if both else None)  # fmt: skip
+    return evaluate(
+        part.fused, truth=part.truth, s2=part.s2 if both else None, s3=part.s3 if both else None
+    )
 
 
 def _score_figures(part: _Part) -> list[Figure]:
@@ -306,37 +340,62 @@ def _score_figures(part: _Part) -> list[Figure]:
     error = np.sqrt(np.nanmean((fused.masked() - truth.masked()) ** 2, axis=0))
     top = float(np.nanpercentile(error, 98))
     return [
-        per_band(shared, {"fused": psnr_bands(truth.data, fused.data, valid)},
-                 title="PSNR by band", unit="dB", caption="Against the truth; more is better."),
-        per_band(shared, {"fused": rmse_bands(truth.data, fused.data, valid)},
-                 title="RMSE by band", unit="reflectance", caption="Against the truth."),
-        maps({"RMS over bands": error}, title="Where the errors are", cmap="magma",
-             limits=(0.0, max(top, 1e-6)), unit="reflectance",
-             caption="Root mean square over bands of fused less truth."),
-    ]  # fmt: skip
+        per_band(
+            shared,
+            {"fused": psnr_bands(truth.data, fused.data, valid)},
+            title="PSNR by band",
+            unit="dB",
+            caption="Against the truth; more is better.",
+        ),
+        per_band(
+            shared,
+            {"fused": rmse_bands(truth.data, fused.data, valid)},
+            title="RMSE by band",
+            unit="reflectance",
+            caption="Against the truth.",
+        ),
+        maps(
+            {"RMS over bands": error},
+            title="Where the errors are",
+            cmap="magma",
+            limits=(0.0, max(top, 1e-6)),
+            unit="reflectance",
+            caption="Root mean square over bands of fused less truth.",
+        ),
+    ]
 
 
 def _summary(fused: Path, made_of: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
     lines = []
     if "method" in made_of:
         size = f"{made_of['height']}×{made_of['width']} pixels"
-        lines.append(f"{fused.name}: {made_of['method']}, {size}, {len(made_of['bands'])} bands, "
-                     f"ratio {made_of['ratio']}")  # fmt: skip
+        lines.append(
+            f"{fused.name}: {made_of['method']}, {size}, {len(made_of['bands'])} bands, "
+            f"ratio {made_of['ratio']}"
+        )
     for name, s in facts.get("scores", {}).items():
         lines.append(f"{name}: PSNR {s['psnr']:.2f} dB, SAM {s['sam']:.2f}°, RMSE {s['rmse']:.5f}")
     check = made_of.get("selfcheck")
     if check:
         numbers = ", ".join(f"{k} {_number(check[k])}" for k in ("rmse", "euclidean", "cosine"))
-        lines.append(f"seen by Sentinel-3 again: {numbers} over {check['cells']} of "
-                     f"{check['of']} cells")  # fmt: skip
+        lines.append(
+            f"seen by Sentinel-3 again: {numbers} over {check['cells']} of {check['of']} cells"
+        )
     for name, value in facts.get("inception_score", {}).items():
-        lines.append(f"inception score of {name}: {value:.3f} (own classifier, not comparable "
-                     "with published scores)")  # fmt: skip
+        lines.append(
+            f"inception score of {name}: {value:.3f} (own classifier, not comparable "
+            "with published scores)"
+        )
     ndvi = facts.get("ndvi", {})
-    lines += [f"NDVI classes, {k.replace('_', ' ')}: {v:.3f}"
-              for k, v in ndvi.items() if k.startswith("jaccard")]  # fmt: skip
-    lines += [f"NDVI classes against land cover, Jaccard of {k}: {v['jaccard']:.3f}"
-              for k, v in ndvi.get("landcover", {}).get("images", {}).items()]  # fmt: skip
+    lines += [
+        f"NDVI classes, {k.replace('_', ' ')}: {v:.3f}"
+        for k, v in ndvi.items()
+        if k.startswith("jaccard")
+    ]
+    lines += [
+        f"NDVI classes against land cover, Jaccard of {k}: {v['jaccard']:.3f}"
+        for k, v in ndvi.get("landcover", {}).get("images", {}).items()
+    ]
     lines += [f"left out: {reason}" for reason in facts.get("left_out", [])]
     return lines
 
@@ -346,9 +405,13 @@ def _number(value: float | None) -> str:
 
 
 def _page(
-    name: str, summary: Sequence[str], evaluation: Evaluation | None, figures: Sequence[Figure],
-    facts: Mapping[str, Any], made_of: Mapping[str, Any],
-) -> str:  # fmt: skip
+    name: str,
+    summary: Sequence[str],
+    evaluation: Evaluation | None,
+    figures: Sequence[Figure],
+    facts: Mapping[str, Any],
+    made_of: Mapping[str, Any],
+) -> str:
     """The page; every text is escaped, since names of files and bands may hold anything."""
     safe = html.escape
     lines = "".join(f"<li>{safe(s)}</li>" for s in summary)

@@ -17,8 +17,13 @@ from trifuse.metrics import amplitude, differing_frequencies, radial_power
 RED_NM = 665.0
 """The band whose Fourier transforms are compared, as in the paper."""
 
-COLOURS = {"Sentinel-2": "tab:green", "Sentinel-3": "tab:orange", "fused": "tab:blue",
-           "truth": "black", "bicubic": "tab:red"}  # fmt: skip
+COLOURS = {
+    "Sentinel-2": "tab:green",
+    "Sentinel-3": "tab:orange",
+    "fused": "tab:blue",
+    "truth": "black",
+    "bicubic": "tab:red",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,20 @@ def pictures(images: Mapping[str, Cube]) -> Figure:
     """
     plt = require_matplotlib()
     stretch = rgb_stretch(images["fused"])
-    figure, axes = plt.subplots(1, len(images), figsize=(4.4 * len(images), 4.6), squeeze=False,
-                                layout="constrained")  # fmt: skip
+    figure, axes = plt.subplots(
+        1, len(images), figsize=(4.4 * len(images), 4.6), squeeze=False, layout="constrained"
+    )
     for axis, (name, cube) in zip(axes[0], images.items(), strict=True):
         own = rgb_stretch(cube) if name == "Sentinel-2" else stretch
         axis.imshow(rgb(cube, own), interpolation="nearest")
         axis.set_title(name)
         axis.set_axis_off()
-    return Figure("True colour", "Composites near 665, 560 and 490 nm. Sentinel-2 has a stretch of "
-                  "its own, the others share one.", render(figure))  # fmt: skip
+    return Figure(
+        "True colour",
+        "Composites near 665, 560 and 490 nm. Sentinel-2 has a stretch of "
+        "its own, the others share one.",
+        render(figure),
+    )
 
 
 def spectra(
@@ -81,8 +91,9 @@ def spectra(
     plt = require_matplotlib()
     cols = min(3, len(places))
     rows = -(-len(places) // cols)
-    figure, axes = plt.subplots(rows, cols, figsize=(4.6 * cols, 3.2 * rows), squeeze=False,
-                                layout="constrained")  # fmt: skip
+    figure, axes = plt.subplots(
+        rows, cols, figsize=(4.6 * cols, 3.2 * rows), squeeze=False, layout="constrained"
+    )
     height = images["fused"].grid.height
     for axis in axes.ravel():
         axis.set_axis_off()
@@ -94,15 +105,25 @@ def spectra(
             values = cube.masked()[:, at[0], at[1]]
             order = np.argsort(cube.bands.centres)
             style = "o--" if coarse else ("s" if name == "Sentinel-2" else ".-")
-            axis.plot(np.asarray(cube.bands.centres)[order], values[order], style, markersize=4,
-                      color=COLOURS.get(name), label=name, linewidth=1)  # fmt: skip
+            axis.plot(
+                np.asarray(cube.bands.centres)[order],
+                values[order],
+                style,
+                markersize=4,
+                color=COLOURS.get(name),
+                label=name,
+                linewidth=1,
+            )
         axis.set_title(f"{place} (row {row}, column {col})", fontsize=10)
         axis.set(xlabel="wavelength (nm)", ylabel="reflectance")
         axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
     axes[0, 0].legend(fontsize=8)
-    return Figure("Spectra", "At the pixels with the highest and lowest NDVI, the brightest, the "
-                  "darkest and the median one. Sentinel-3's is that of the whole cell.",
-                  render(figure))  # fmt: skip
+    return Figure(
+        "Spectra",
+        "At the pixels with the highest and lowest NDVI, the brightest, the "
+        "darkest and the median one. Sentinel-3's is that of the whole cell.",
+        render(figure),
+    )
 
 
 def transforms(
@@ -138,8 +159,11 @@ def transforms(
         axis.imshow(np.log10(amplitude(planes[name], there) + 1e-8), cmap="magma")
         axis.set_title(f"{name}, log amplitude")
         axis.set_axis_off()
-    axes[2].imshow(differing_frequencies(planes["fused"], planes["Sentinel-2"], there),
-                   cmap="gray_r", interpolation="nearest")  # fmt: skip
+    axes[2].imshow(
+        differing_frequencies(planes["fused"], planes["Sentinel-2"], there),
+        cmap="gray_r",
+        interpolation="nearest",
+    )
     axes[2].set_title("2 % that differ most")
     axes[2].set_axis_off()
     powers = {name: radial_power(plane, there) for name, plane in planes.items()}
@@ -151,9 +175,11 @@ def transforms(
     axes[3].legend(fontsize=8)
     high = powers["fused"].frequency > 0.25
     share = np.sqrt(powers["fused"].power[high].sum() / powers["Sentinel-2"].power[high].sum())
-    text = ("The dotted line is Sentinel-3's Nyquist frequency: what lies to its right comes from "
-            "Sentinel-2. Above half of its own Nyquist frequency the fused image has "
-            f"{share:.2f} times the amplitude of Sentinel-2's red band.")  # fmt: skip
+    text = (
+        "The dotted line is Sentinel-3's Nyquist frequency: what lies to its right comes from "
+        "Sentinel-2. Above half of its own Nyquist frequency the fused image has "
+        f"{share:.2f} times the amplitude of Sentinel-2's red band."
+    )
     facts = {"band_nm": RED_NM, "high_frequency_ratio": float(share)}
     return Figure("Fourier transforms of the red band", text, render(figure)), facts
 
@@ -175,16 +201,23 @@ def per_band(
 
 
 def maps(
-    planes: Mapping[str, np.ndarray], *, title: str, caption: str, cmap: str,
-    limits: tuple[float, float], unit: str,
-) -> Figure:  # fmt: skip
+    planes: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    caption: str,
+    cmap: str,
+    limits: tuple[float, float],
+    unit: str,
+) -> Figure:
     """Planes beside each other with one colour bar."""
     plt = require_matplotlib()
-    figure, axes = plt.subplots(1, len(planes), figsize=(4.6 * len(planes) + 0.8, 4.4),
-                                squeeze=False, layout="constrained")  # fmt: skip
+    figure, axes = plt.subplots(
+        1, len(planes), figsize=(4.6 * len(planes) + 0.8, 4.4), squeeze=False, layout="constrained"
+    )
     for axis, (name, plane) in zip(axes[0], planes.items(), strict=True):
-        shown = axis.imshow(plane, cmap=cmap, vmin=limits[0], vmax=limits[1],
-                            interpolation="nearest")  # fmt: skip
+        shown = axis.imshow(
+            plane, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+        )
         axis.set_title(name)
         axis.set_axis_off()
     figure.colorbar(shown, ax=list(axes[0]), label=unit, shrink=0.8)

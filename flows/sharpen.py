@@ -54,8 +54,10 @@ class Sharpened:
         """A few lines for a terminal."""
         r = self.record
         done = [n for n, s in r["sharpness"].items() if s["ratio"] > 1]
-        lines = [f"{r['method']}: {r['height']}×{r['width']} pixels, {len(r['bands'])} bands; "
-                 f"sharpened {', '.join(done) or 'none'}"]  # fmt: skip
+        lines = [
+            f"{r['method']}: {r['height']}×{r['width']} pixels, {len(r['bands'])} bands; "
+            f"sharpened {', '.join(done) or 'none'}"
+        ]
         lines += [f"warning: {w}" for w in r["warnings"]]
         if expected := r.get("expected_error"):
             worst = max(expected, key=expected.__getitem__)
@@ -63,8 +65,9 @@ class Sharpened:
             lines.append(f"error expected: {mean:.4f} on average, {expected[worst]:.4f} in {worst}")
         if "timings" not in r:
             return "\n".join([*lines, "dry run: nothing was written"])
-        return "\n".join([*lines, f"took {r['timings']['total']:.1f} s",
-                          *(f"wrote {f}" for f in self.files)])  # fmt: skip
+        return "\n".join(
+            [*lines, f"took {r['timings']['total']:.1f} s", *(f"wrote {f}" for f in self.files)]
+        )
 
 
 def sharpen(
@@ -132,11 +135,16 @@ def sharpen(
         window = source.grid.whole if bbox is None else window_of(source, bbox)
         grid, made = source.grid.window(window), source.bands.select(names)
         record: dict[str, Any] = {
-            "kind": "sharpened", "method": method, "height": grid.height, "width": grid.width,
-            "crs": grid.crs, "bands": made.to_json(), "warnings": [],
+            "kind": "sharpened",
+            "method": method,
+            "height": grid.height,
+            "width": grid.width,
+            "crs": grid.crs,
+            "bands": made.to_json(),
+            "warnings": [],
             "sharpness": _sharpness_json(source.bands, told),
             "input": provenance(image, content=not dry_run),
-        }  # fmt: skip
+        }
         if dry_run:
             return Sharpened(path, None, record)
         look = {"force": force, "find_mtf": mtf is None, "find_noise": noise is None}
@@ -148,7 +156,7 @@ def sharpen(
             blurred = {n for n, s in record["sharpness"].items() if s["ratio"] > 1}
             record["expected_error"] = {
                 n: round(deviation[n], 5) for n in names if n in blurred or denoise
-            }  # fmt: skip
+            }
         learned = time.perf_counter() - start
         keep = [n for n in names if sharpness.ratio[source.bands.index(n)] == 1 and not denoise]
         meta = {**_plain(source), **{k: record[k] for k in ("method", "sharpness")}}
@@ -163,8 +171,16 @@ def sharpen(
                 data[:, rows, cols], valid[rows, cols] = part.data, part.valid
             cube = Cube(data, valid, made, grid, meta)
         else:
-            with cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite,
-                             mask=True, keep_invalid=True) as writer:  # fmt: skip
+            with cube_writer(
+                path,
+                grid,
+                made,
+                dtype=dtype,
+                meta=meta,
+                overwrite=overwrite,
+                mask=True,
+                keep_invalid=True,
+            ) as writer:
                 for tile in progress(tiles, "sharpen", len(tiles)):
                     at = tile.write.shift(window.row, window.col)
                     part = _read(source, result, at, names, keep)
@@ -184,15 +200,17 @@ def _told(source: CubeSource, mtf: float | None, noise: float | None) -> Sharpne
         native = {n: float(NATIVE[n]) for n in source.bands.names if n in NATIVE}
         if len(native) < len(source.bands):
             raise MetadataError(
-                "does not tell at how many metres its bands were sampled", where=source.name,
+                "does not tell at how many metres its bands were sampled",
+                where=source.name,
                 fix="give a Sentinel-2 product, or name its bands B1 … B12",
-            )  # fmt: skip
+            )
     told = sharpness_of(source, mtf=mtf, noise=noise, native=native)
     if told is None:
         raise DataError(
             "no band was sampled coarser than the image's pixels, there is nothing to sharpen",
-            where=source.name, fix="give a product of 10, 20 and 60 m bands at 10 m",
-        )  # fmt: skip
+            where=source.name,
+            fix="give a product of 10, 20 and 60 m bands at 10 m",
+        )
     return told
 
 
@@ -204,8 +222,9 @@ def _sharpened(
     if not sharpness.blurred:
         raise DataError(
             "all bands are as sharp as their pixels already: to sharpen them would spoil them",
-            where=source.name, fix="use it as it is, or force it",
-        )  # fmt: skip
+            where=source.name,
+            fix="use it as it is, or force it",
+        )
     result: CubeSource = source
     if method == "restore":
         result = RestoredSource(source, sharpness, statistics, device=device)
@@ -215,9 +234,12 @@ def _sharpened(
 
 
 def _read(
-    source: CubeSource, result: CubeSource, window: Window, names: Sequence[str],
+    source: CubeSource,
+    result: CubeSource,
+    window: Window,
+    names: Sequence[str],
     keep: Sequence[str],
-) -> Cube:  # fmt: skip
+) -> Cube:
     """A window of the result, with some bands as they were."""
     cube = result.read(window, names)
     if keep and result is not source:
@@ -227,8 +249,10 @@ def _read(
 
 def _sharpness_json(bands: BandSet, sharpness: Sharpness) -> dict[str, Any]:
     facts = zip(sharpness.ratio, sharpness.mtf, sharpness.noise, strict=True)
-    return {n: {"ratio": r, "mtf": m, "noise": e}
-            for n, (r, m, e) in zip(bands.names, facts, strict=True)}  # fmt: skip
+    return {
+        n: {"ratio": r, "mtf": m, "noise": e}
+        for n, (r, m, e) in zip(bands.names, facts, strict=True)
+    }
 
 
 def _plain(source: CubeSource) -> dict[str, Any]:

@@ -103,8 +103,10 @@ class Card:
         try:
             raw = dict(json.loads(text))
             if raw.pop("format", None) != FORMAT or raw.pop("network", None) != "fusformer":
-                raise WeightsError("is no card of a Fusformer that this version can read",
-                                   fix="install the version of TriFuse that wrote it")  # fmt: skip
+                raise WeightsError(
+                    "is no card of a Fusformer that this version can read",
+                    fix="install the version of TriFuse that wrote it",
+                )
             model, normalisation = dict(raw.pop("model")), dict(raw.pop("normalisation"))
             if set(normalisation) != set(NORMALISATION):
                 raise WeightsError(f"the card's normalisation has keys {sorted(normalisation)}")

@@ -63,11 +63,19 @@ class FusformerConfig:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {
-            "hr_bands": (1, 1024), "lr_bands": (1, 1024), "width": (1, 2048), "heads": (1, 64),
-            "encoder": (0, 32), "decoder": (0, 32), "mlp_ratio": (0.1, 16), "kernel": (1, 31),
-            "window": (2, 64), "input_offset": (-1e3, 1e3), "input_scale": (1e-6, 1e6),
+            "hr_bands": (1, 1024),
+            "lr_bands": (1, 1024),
+            "width": (1, 2048),
+            "heads": (1, 64),
+            "encoder": (0, 32),
+            "decoder": (0, 32),
+            "mlp_ratio": (0.1, 16),
+            "kernel": (1, 31),
+            "window": (2, 64),
+            "input_offset": (-1e3, 1e3),
+            "input_scale": (1e-6, 1e6),
             "output_scale": (1e-6, 1e6),
-        }  # fmt: skip
+        }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
@@ -86,9 +94,14 @@ class FusformerConfig:
     def original(cls, hr_bands: int, lr_bands: int, *, width: int = 48) -> FusformerConfig:
         """The network of the paper's release: global attention on plain reflectance."""
         return cls(
-            hr_bands, lr_bands, width=width, mixer="global", skip="bicubic", input_scale=1.0,
+            hr_bands,
+            lr_bands,
+            width=width,
+            mixer="global",
+            skip="bicubic",
+            input_scale=1.0,
             output_scale=1.0,
-        )  # fmt: skip
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -15,12 +15,7 @@ from trifuse.fusformer.model import Fusformer, build_model
 UNUSED = ("T_E.pos_embedding", "T_D.pos_embedding")
 """Tables that the release stores and never adds; 393,216 of its 504,463 numbers."""
 
-_LEAVES = {
-    "to_qkv": "qkv",
-    "to_out.0": "out",
-    "net.0": "fc1",
-    "net.3": "fc2",
-}
+_LEAVES = {"to_qkv": "qkv", "to_out.0": "out", "net.0": "fc1", "net.3": "fc2"}
 
 
 def rename_original(key: str) -> str:

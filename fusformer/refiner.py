@@ -87,9 +87,12 @@ class RefinerConfig:
     def shell(self) -> FusformerConfig:
         """The configuration that mixers read."""
         return FusformerConfig(
-            width=self.width, heads=self.heads, kernel=self.kernel, window=self.window,
+            width=self.width,
+            heads=self.heads,
+            kernel=self.kernel,
+            window=self.window,
             mixer=self.mixer,
-        )  # fmt: skip
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

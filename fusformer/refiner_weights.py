@@ -48,11 +48,17 @@ class RefinerCard:
         """Plain values; numbers that are not finite become null."""
         plain: dict[str, Any] = finite(
             {
-                "format": FORMAT, "network": "refiner", "model": self.config.to_json(),
-                "bands": list(BANDS), "restoration": self.restoration, "protocol": self.protocol,
-                "metrics": self.metrics, "limits": self.limits, "software": self.software,
+                "format": FORMAT,
+                "network": "refiner",
+                "model": self.config.to_json(),
+                "bands": list(BANDS),
+                "restoration": self.restoration,
+                "protocol": self.protocol,
+                "metrics": self.metrics,
+                "limits": self.limits,
+                "software": self.software,
             }
-        )  # fmt: skip
+        )
         return plain
 
     def dumps(self) -> str:
@@ -69,15 +75,20 @@ class RefinerCard:
         try:
             raw = dict(json.loads(text))
             if (raw.get("format"), raw.get("network")) != (FORMAT, "refiner"):
-                raise WeightsError("is no card of a refiner that this version can read",
-                                   fix="install the version of TriFuse that wrote it")  # fmt: skip
+                raise WeightsError(
+                    "is no card of a refiner that this version can read",
+                    fix="install the version of TriFuse that wrote it",
+                )
             if list(raw["bands"]) != list(BANDS):
                 raise WeightsError(f"was trained on bands {raw['bands']}")
             return cls(
-                RefinerConfig.from_json(raw["model"]), str(raw["restoration"]),
-                dict(raw["protocol"]), dict(raw["metrics"]), tuple(map(str, raw["limits"])),
+                RefinerConfig.from_json(raw["model"]),
+                str(raw["restoration"]),
+                dict(raw["protocol"]),
+                dict(raw["metrics"]),
+                tuple(map(str, raw["limits"])),
                 str(raw["software"]),
-            )  # fmt: skip
+            )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:
             if isinstance(e, WeightsError):
                 raise

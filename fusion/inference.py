@@ -192,10 +192,16 @@ def fuse(
     end = time.perf_counter()
     timings = {"prepare": prepared - start, "tiles": end - prepared, "total": end - start}
     return FuseResult(
-        scene.grid, scene.bands, scene.ratio, method.name, plan, check, timings,
+        scene.grid,
+        scene.bands,
+        scene.ratio,
+        method.name,
+        plan,
+        check,
+        timings,
         measured(consistency, after if before is None else before, after),
         {k: v for k, v in s2.meta.items() if k == "restoration"} | getattr(run, "record", {}),
-    )  # fmt: skip
+    )
 
 
 def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray], None]) -> None:

@@ -105,8 +105,9 @@ class _Ready:
         self, images: Sequence[np.ndarray], looks: Sequence[np.ndarray]
     ) -> Callable[[], list[np.ndarray]]:
         """Start on a batch of tiles of one shape."""
-        stacks = [torch.from_numpy(np.stack(a).astype(np.float32, copy=False))
-                  for a in (images, looks)]  # fmt: skip
+        stacks = [
+            torch.from_numpy(np.stack(a).astype(np.float32, copy=False)) for a in (images, looks)
+        ]
         if self.streams is None:
             with self.runtime.computing():
                 out = self.model(*stacks).float()

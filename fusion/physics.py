@@ -122,16 +122,18 @@ class Physics:
             )
         except DataError as e:
             _log.warning("%s: not restored: %s", s2.name, e.what)
-            return _Told(s2, {"restored": False, "why": e.what,
-                              "deviation": _deviations(s2, told.noise)})  # fmt: skip
+            return _Told(
+                s2, {"restored": False, "why": e.what, "deviation": _deviations(s2, told.noise)}
+            )
         names = s2.bands.names
         about: dict[str, Any] = {
-            "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},
-        }  # fmt: skip
+            "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)}
+        }
         about |= {"check": check.to_json(), "warnings": check.warnings()}
         if not sharpness.blurred:
-            return _Told(s2, {"restored": False, **about,
-                              "deviation": _deviations(s2, sharpness.noise)})  # fmt: skip
+            return _Told(
+                s2, {"restored": False, **about, "deviation": _deviations(s2, sharpness.noise)}
+            )
         view = restoration(s2, sharpness, statistics, device=runtime.device)
         about["deviation"] = _deviations(s2, view.deviation)
         done = view.meta["restored"]["bands"]

@@ -78,9 +78,13 @@ class Ranks:
                     bar.update()
         if failed:
             first = next(iter(failed.values()))
-            raise first if len(units) == 1 else PartialError(
-                f"{len(failed)} of {len(units)} units failed: {first}", where=manifest.folder
-            )  # fmt: skip
+            raise (
+                first
+                if len(units) == 1
+                else PartialError(
+                    f"{len(failed)} of {len(units)} units failed: {first}", where=manifest.folder
+                )
+            )
 
     def finish(self, result: Any) -> None:
         """On the first rank: hand the result to the others, whose work is done."""
@@ -133,8 +137,10 @@ class Ranks:
 
 
 def _ended() -> DataError:
-    return DataError("another of the launcher's processes ended", fix="see what it said; the "
-                     "same command again goes on from the parts that are done")  # fmt: skip
+    return DataError(
+        "another of the launcher's processes ended",
+        fix="see what it said; the same command again goes on from the parts that are done",
+    )
 
 
 def on_ranks(function: Callable[..., Result]) -> Callable[..., Result]:

@@ -78,9 +78,13 @@ class TileWork:
     """
 
     def __init__(
-        self, scene: Scene, method: Method, runtime: Runtime, plan: TilePlan,
+        self,
+        scene: Scene,
+        method: Method,
+        runtime: Runtime,
+        plan: TilePlan,
         uncertain: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scene, self.method, self.runtime, self.plan = scene, method, runtime, plan
         self.uncertain = uncertain
         self.planes = len(scene.bands) + uncertain * (len(scene.bands) + 1)
@@ -157,8 +161,9 @@ class TileWork:
     ) -> Callable[[], list[np.ndarray]]:
         seen = [(t.read, r) for t, r in zip(tiles, read, strict=True) if r[1].any()]
         if isinstance(run, BatchedRun) and seen and not self.uncertain:
-            return run.submit([w for w, _ in seen], [r[0] for _, r in seen],
-                              [r[2] for _, r in seen])  # fmt: skip
+            return run.submit(
+                [w for w, _ in seen], [r[0] for _, r in seen], [r[2] for _, r in seen]
+            )
         done = [self._values(run, window, r[0]) for window, r in seen]
         return lambda: done
 

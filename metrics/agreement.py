@@ -36,10 +36,28 @@ LEGENDS: Mapping[str, Mapping[int, int]] = {
     "chesapeake": {1: 0, 2: 3, 3: 2, 4: 1, 5: 1, 6: 1},
     # open space of towns counts as vegetation, wetlands by their plants, shrubs as low
     "nlcd": {
-        11: 0, 12: 1, 21: 2, 22: 1, 23: 1, 24: 1, 31: 1, 41: 3, 42: 3, 43: 3, 51: 2, 52: 2, 71: 2,
-        72: 2, 73: 2, 74: 2, 81: 2, 82: 2, 90: 3, 95: 2,
+        11: 0,
+        12: 1,
+        21: 2,
+        22: 1,
+        23: 1,
+        24: 1,
+        31: 1,
+        41: 3,
+        42: 3,
+        43: 3,
+        51: 2,
+        52: 2,
+        71: 2,
+        72: 2,
+        73: 2,
+        74: 2,
+        81: 2,
+        82: 2,
+        90: 3,
+        95: 2,
     },
-}  # fmt: skip
+}
 """Code of a land-cover map → number of :data:`NDVI_CLASSES`: of procedural scenes, of the six-class
 Chesapeake map (1 m) and of the National Land Cover Database."""
 
@@ -90,14 +108,16 @@ class Agreement:
     def to_json(self) -> dict[str, Any]:
         """Plain values; null for a class that neither map has."""
         return {
-            "jaccard": self.jaccard, "jaccard_weighted": self.jaccard_weighted,
-            "accuracy": self.accuracy, "pixels": self.pixels,
+            "jaccard": self.jaccard,
+            "jaccard_weighted": self.jaccard_weighted,
+            "accuracy": self.accuracy,
+            "pixels": self.pixels,
             "jaccard_classes": {
                 n: float(v) if math.isfinite(v) else None
                 for n, v in zip(self.names, self.jaccard_classes, strict=True)
             },
             "confusion": self.counts.tolist(),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +138,19 @@ class IndexAgreement:
         bounds = ["-∞", *(f"{v:.3g}" for v in self.limits), "∞"]
         classes = (f"{n} {a} … {b}" for n, a, b in zip(names, bounds, bounds[1:], strict=False))
         wide = max(map(len, self.images))
-        lines = ["classes: " + "; ".join(classes),
-                 " " * wide + "  Jaccard  weighted  accuracy  " + "  ".join(names)]  # fmt: skip
+        lines = [
+            "classes: " + "; ".join(classes),
+            " " * wide + "  Jaccard  weighted  accuracy  " + "  ".join(names),
+        ]
         for image, a in self.images.items():
             by_class = "  ".join(
                 ("–" if math.isnan(v) else f"{v:.3f}").rjust(len(n))
                 for n, v in zip(names, a.jaccard_classes, strict=True)
             )
-            lines.append(f"{image:{wide}}  {a.jaccard:7.3f}  {a.jaccard_weighted:8.3f}  "
-                         f"{a.accuracy:8.3f}  {by_class}")  # fmt: skip
+            lines.append(
+                f"{image:{wide}}  {a.jaccard:7.3f}  {a.jaccard_weighted:8.3f}  "
+                f"{a.accuracy:8.3f}  {by_class}"
+            )
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:

@@ -11,11 +11,7 @@ BINS = 256
 
 
 def jsd(
-    truth: np.ndarray,
-    estimate: np.ndarray,
-    valid: np.ndarray | None = None,
-    *,
-    bins: int = BINS,
+    truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None, *, bins: int = BINS
 ) -> float:
     """Jensen–Shannon divergence (base 2) of the histograms, mean over bands, 0…1; 0 is perfect.
 
@@ -38,11 +34,7 @@ def jsd(
 
 
 def jsd_bands(
-    truth: np.ndarray,
-    estimate: np.ndarray,
-    valid: np.ndarray | None = None,
-    *,
-    bins: int = BINS,
+    truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None, *, bins: int = BINS
 ) -> np.ndarray:
     """Jensen–Shannon divergence of each band's histograms: (band,). See :func:`jsd`."""
 

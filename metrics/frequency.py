@@ -107,9 +107,12 @@ def transfer(
 
 
 def differing_frequencies(
-    image: np.ndarray, reference: np.ndarray, valid: np.ndarray | None = None, *,
+    image: np.ndarray,
+    reference: np.ndarray,
+    valid: np.ndarray | None = None,
+    *,
     share: float = 0.02,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """The frequencies at which two images differ most: the paper's difference of transforms.
 
     Args:

@@ -48,8 +48,9 @@ def check_mask(valid: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
         return np.ones(shape, bool)
     valid = np.asarray(valid)
     if valid.shape != shape:
-        raise DataError(f"valid has shape {valid.shape}, the images have {shape}",
-                        fix="give a mask of (y, x)")  # fmt: skip
+        raise DataError(
+            f"valid has shape {valid.shape}, the images have {shape}", fix="give a mask of (y, x)"
+        )
     return valid.astype(bool, copy=False)
 
 

@@ -91,9 +91,11 @@ def score(
         DataError: if the shapes disagree or nothing is valid.
     """
     truth, estimate, valid = check(truth, estimate, valid)
-    names = [str(i + 1) for i in range(len(truth))] if bands is None else (
-        list(bands.names) if isinstance(bands, BandSet) else list(bands)
-    )  # fmt: skip
+    names = (
+        [str(i + 1) for i in range(len(truth))]
+        if bands is None
+        else (list(bands.names) if isinstance(bands, BandSet) else list(bands))
+    )
     if len(names) != len(truth):
         raise DataError(f"{len(names)} band names for {len(truth)} bands")
     images = truth, estimate, valid
@@ -135,12 +137,19 @@ def format_table(rows: Mapping[str, Scores]) -> str:
     head = ["", "PSNR dB", "worst band", "RMSE", "SAM °", "ERGAS", "SSIM", "UIQI", "CC", "JSD"]
     body = [
         [
-            name, _fixed(s.psnr, 2), f"{_fixed(s.worst_psnr, 2)} {s.worst_band}",
-            _fixed(s.rmse, 5), _fixed(s.sam, 2), _fixed(s.ergas, 3), _fixed(s.ssim, 4),
-            _fixed(s.uiqi, 4), _fixed(s.cc, 4), _fixed(s.jsd, 4),
+            name,
+            _fixed(s.psnr, 2),
+            f"{_fixed(s.worst_psnr, 2)} {s.worst_band}",
+            _fixed(s.rmse, 5),
+            _fixed(s.sam, 2),
+            _fixed(s.ergas, 3),
+            _fixed(s.ssim, 4),
+            _fixed(s.uiqi, 4),
+            _fixed(s.cc, 4),
+            _fixed(s.jsd, 4),
         ]
         for name, s in rows.items()
-    ]  # fmt: skip
+    ]
     return _align([head, *body])
 
 

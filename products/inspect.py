@@ -70,8 +70,10 @@ def describe(facts: Mapping[str, Any]) -> str:
     grid, bands = facts["grid"], facts["bands"]
     crs = grid["crs"] if len(grid["crs"]) <= 40 else grid["crs"][:39] + "…"
     north_south, east_west = grid["gsd"]
-    lines.append(f"  grid         {grid['height']} × {grid['width']} pixels of {east_west:g} × "
-                 f"{north_south:g}, {crs or 'no coordinate system'}")  # fmt: skip
+    lines.append(
+        f"  grid         {grid['height']} × {grid['width']} pixels of {east_west:g} × "
+        f"{north_south:g}, {crs or 'no coordinate system'}"
+    )
     lines.append("  bounds       " + " ".join(f"{v:.10g}" for v in grid["bounds"]))
     if "dates" in facts:
         dates = facts["dates"]

@@ -116,14 +116,27 @@ def write_ndvi(
     facts = how.to_json()
     tags = {"definition": how.name, "SOURCE": source.name, "PROCESSING_LEVEL": "L3 NDVI", **rules}
     band_tags = {
-        **_BAND_TAGS, **rules, "definition": how.name, "definition_text": how.how,
+        **_BAND_TAGS,
+        **rules,
+        "definition": how.name,
+        "definition_text": how.how,
         **{k: str(facts[k]) for k in ("wavelength_red_nm", "wavelength_nir_nm") if facts[k]},
-    }  # fmt: skip
+    }
     meta = {**_plain_meta(source.meta), "ndvi": {**facts, **rules}}
     valid, clipped, total = 0, 0, 0.0
     plan, band = TilePlan(*source.grid.shape, tile=512), BandSet.of(["NDVI"])
-    with cube_writer(path, source.grid, band, dtype=dtype, meta=meta, overwrite=overwrite,
-                     cog=cog, mask=True, tags=tags, band_tags=band_tags) as out:  # fmt: skip
+    with cube_writer(
+        path,
+        source.grid,
+        band,
+        dtype=dtype,
+        meta=meta,
+        overwrite=overwrite,
+        cog=cog,
+        mask=True,
+        tags=tags,
+        band_tags=band_tags,
+    ) as out:
         cubes = ahead(plan, lambda t: source.read(t.write, how.bands), threads=THREADS)
         for tile, cube in progress(cubes, "NDVI", len(plan)):
             values, cut = compute_ndvi(cube, how, eps)
@@ -134,10 +147,14 @@ def write_ndvi(
             out.write(tile.write, values[None], there)
     pixels = source.grid.height * source.grid.width
     return {
-        **facts, **rules, "dtype": dtype, "source": source.name,
-        "valid_share": valid / pixels, "clipped_share": clipped / pixels,
+        **facts,
+        **rules,
+        "dtype": dtype,
+        "source": source.name,
+        "valid_share": valid / pixels,
+        "clipped_share": clipped / pixels,
         "mean": total / valid if valid else None,
-    }  # fmt: skip
+    }
 
 
 def _define(

@@ -132,8 +132,9 @@ def define_ndvi(
     wanted = load(srf).select(["B4", "B8A"])
     if len(bands) >= HYPERSPECTRAL:
         made = integrate(wanted, bands, usable=usable, detectors=detectors, bands="all")
-        rows = [{bands[int(i)].name: float(row[i]) for i in np.flatnonzero(row)}
-                for row in made.matrix]  # fmt: skip
+        rows = [
+            {bands[int(i)].name: float(row[i]) for i in np.flatnonzero(row)} for row in made.matrix
+        ]
         return _of(definition, bands, rows[0], rows[1], f"integrated over the responses of {srf}")
     known = _with_widths(bands)
     rows = [match_response(known, *wanted.curve(n), n) for n in ("B4", "B8A")]

@@ -92,9 +92,10 @@ def detect(path: Path | str) -> tuple[str, list[Path]]:
     path = Path(path)
     if (reader := _OTHER_READERS.get(path.suffix.lower())) and not is_sentinel2(path):
         raise ProductError(
-            f"is {reader}, which has no reader here", where=path,
+            f"is {reader}, which has no reader here",
+            where=path,
             fix="give its bands as one GeoTIFF on one grid",
-        )  # fmt: skip
+        )
     if path.exists() and is_enmap(path):
         return "enmap", [path]
     if path.exists() and is_sentinel2(path):
@@ -119,13 +120,15 @@ def detect(path: Path | str) -> tuple[str, list[Path]]:
 
 def _tiles(folder: Path) -> list[Path]:
     if is_series(folder):
-        raise ProductError("is a series of dates, not one image", where=folder,
-                           fix="give one of its files")  # fmt: skip
+        raise ProductError(
+            "is a series of dates, not one image", where=folder, fix="give one of its files"
+        )
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     tiles = [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
     if not tiles:
-        raise ProductError("holds neither an EnMAP delivery nor GeoTIFFs", where=folder,
-                           fix="give a product")  # fmt: skip
+        raise ProductError(
+            "holds neither an EnMAP delivery nor GeoTIFFs", where=folder, fix="give a product"
+        )
     return tiles
 
 
@@ -133,7 +136,8 @@ def _taken(kind: str, options: dict[str, Any], where: str) -> dict[str, Any]:
     given = {k: v for k, v in options.items() if v is not None}
     if wrong := sorted(set(given) - _OPTIONS[kind]):
         raise ConfigError(
-            f"{', '.join(wrong)} does not apply to {kind}", where=where,
+            f"{', '.join(wrong)} does not apply to {kind}",
+            where=where,
             fix=f"give {', '.join(sorted(_OPTIONS[kind]))}",
-        )  # fmt: skip
+        )
     return given

@@ -132,10 +132,7 @@ class LevelSums:
 
 
 def band_covariance(
-    levels: Sequence[LevelSums],
-    on_pixels: np.ndarray,
-    on_samples: np.ndarray,
-    names: Sequence[str],
+    levels: Sequence[LevelSums], on_pixels: np.ndarray, on_samples: np.ndarray, names: Sequence[str]
 ) -> np.ndarray:
     """Covariance of the detail of all bands, as sharp as the sharpest of them.
 
@@ -155,8 +152,12 @@ def band_covariance(
     for level in levels:
         at = {band: row for row, band in enumerate(level.numbers)}
         sharp = [at[i] for i in sharpest]
-        found = _drawn(level.covariance(on_pixels, on_samples), level.cells, sharp,
-                       [names[i] for i in level.numbers])  # fmt: skip
+        found = _drawn(
+            level.covariance(on_pixels, on_samples),
+            level.cells,
+            sharp,
+            [names[i] for i in level.numbers],
+        )
         news = [i for i in level.numbers if i not in done]
         old, new = [at[i] for i in done], [at[i] for i in news]
         before = whole[np.ix_(done, done)]

@@ -112,8 +112,11 @@ class LatticeSource(CubeSource):
     ) -> None:
         self._source = source
         self.name, self.grid, self.bands, self.meta = (
-            source.name, source.grid, source.bands, source.meta,
-        )  # fmt: skip
+            source.name,
+            source.grid,
+            source.bands,
+            source.meta,
+        )
         self._rows = lattice(source.grid.height, period, block, halo, origin[0])
         self._cols = lattice(source.grid.width, period, block, halo, origin[1])
         self.block_shape = self._rows[0].size, self._cols[0].size
@@ -164,9 +167,12 @@ class LatticeSource(CubeSource):
     def __getstate__(self) -> dict[str, Any]:
         """Without what is computed: where it arrives, it is computed again."""
         return {
-            **self.__dict__, "meta": dict(self.meta),
-            "_lock": None, "_done": None, "_spool": None,
-        }  # fmt: skip
+            **self.__dict__,
+            "meta": dict(self.meta),
+            "_lock": None,
+            "_done": None,
+            "_spool": None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -219,8 +225,10 @@ class BlockwiseSource(LatticeSource):
         wanted = Window(row.start, col.start, row.size, col.size)
         window = wanted.clip(*self.grid.shape)
         cube = self._source.read(window)
-        inner = np.s_[row.first - window.row : row.stop - window.row,
-                      col.first - window.col : col.stop - window.col]  # fmt: skip
+        inner = np.s_[
+            row.first - window.row : row.stop - window.row,
+            col.first - window.col : col.stop - window.col,
+        ]
         values = cube.data[(slice(None), *inner)]
         if not np.isnan(values).all():
             before = window.row - wanted.row, window.col - wanted.col
@@ -230,10 +238,7 @@ class BlockwiseSource(LatticeSource):
 
 
 def solve_block(
-    image: np.ndarray,
-    shape: tuple[int, int],
-    solver: Solver,
-    before: tuple[int, int] = (0, 0),
+    image: np.ndarray, shape: tuple[int, int], solver: Solver, before: tuple[int, int] = (0, 0)
 ) -> np.ndarray:
     """A block with NaN, or short of its shape at the scene's border: bridged, solved, cut.
 

@@ -95,8 +95,11 @@ def injection_coefficients(source: CubeSource, sharpness: Sharpness) -> np.ndarr
     sharp = [i for i, r in enumerate(s.ratio) if r == 1]
     blurred = [i for i, r in enumerate(s.ratio) if r > 1]
     if not sharp:
-        raise DataError("no band is sharp, so there is no detail to inject", where=source.name,
-                        fix="give a band of 10 m too, or restore")  # fmt: skip
+        raise DataError(
+            "no band is sharp, so there is no detail to inject",
+            where=source.name,
+            fix="give a band of 10 m too, or restore",
+        )
     normal = np.zeros((len(s), len(sharp), len(sharp)))
     right = np.zeros((len(s), len(sharp)))
     pixels = 0

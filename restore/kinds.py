@@ -103,10 +103,7 @@ def ground_kinds(source: CubeSource, sharpness: Sharpness) -> Kinds:
 
 
 def average_by_kind(
-    planes: Tensor,
-    shares: Tensor,
-    onto: tuple[Tensor, Tensor],
-    back: tuple[Tensor, Tensor],
+    planes: Tensor, shares: Tensor, onto: tuple[Tensor, Tensor], back: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Averages over a window around each pixel, of pixels of its kinds alone.
 

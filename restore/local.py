@@ -255,8 +255,15 @@ class LocalRestorer:
         plain, power = passed[:rows, :cols], power[:rows, :cols]
         back_y, back_x = (self._tensor(cosines(n, chain).T) for n in (rows, cols))
         calm = Energies(shape, grid, usual * float((plain**2 * power).mean()), self._device)
-        return _Window(grid, np.s_[:rows, :cols], self._tensor(plain),
-                       self._tensor(plain / np.sqrt(power)), back_y, back_x, calm)  # fmt: skip
+        return _Window(
+            grid,
+            np.s_[:rows, :cols],
+            self._tensor(plain),
+            self._tensor(plain / np.sqrt(power)),
+            back_y,
+            back_x,
+            calm,
+        )
 
     def _see(self, shape: tuple[int, int], s: Sharpness, statistics: Statistics) -> list[_Level]:
         """How the samples of each ratio see the frequencies, and how noisy they are."""

@@ -92,8 +92,9 @@ def _width(
     usual = left(told)
     if not math.isfinite(usual):
         return None
-    best = minimize_scalar(left, bounds=(narrow, wide), method="bounded",
-                           options={"xatol": 0.004 * ratio})  # fmt: skip
+    best = minimize_scalar(
+        left, bounds=(narrow, wide), method="bounded", options={"xatol": 0.004 * ratio}
+    )
     if best.fun >= usual:
         return told
     return float(best.x) if best.x < 0.98 * wide else None
@@ -112,6 +113,7 @@ def _with_width(sharpness: Sharpness, ratio: int, sigma: float) -> Sharpness:
     mtf = PSF(sigma / ratio).mtf
     return replace(
         sharpness,
-        mtf=tuple(mtf if r == ratio else m
-                  for r, m in zip(sharpness.ratio, sharpness.mtf, strict=True)),
-    )  # fmt: skip
+        mtf=tuple(
+            mtf if r == ratio else m for r, m in zip(sharpness.ratio, sharpness.mtf, strict=True)
+        ),
+    )

@@ -44,9 +44,13 @@ class Covariances:
     """
 
     def __init__(
-        self, shape: tuple[int, int], cell: int, scene: Tensor, added: Tensor,
+        self,
+        shape: tuple[int, int],
+        cell: int,
+        scene: Tensor,
+        added: Tensor,
         sharpest: Sequence[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._cell, self._scene, self._sharpest = cell, scene, list(sharpest)
         step = next(s for s in STEPS if all(n % s == 0 for n in shape))
 

@@ -137,8 +137,11 @@ class RefinedSource(LatticeSource):
         refined = refined[:, seen.row - top :, seen.col - left :]
         change = self.share[self._numbers, None, None] * (refined - restored[self._numbers])
         out[self._numbers] += np.where(missing[self._numbers], 0, change)
-        inner = np.s_[:, window.row - seen.row : window.row - seen.row + window.height,
-                      window.col - seen.col : window.col - seen.col + window.width]  # fmt: skip
+        inner = np.s_[
+            :,
+            window.row - seen.row : window.row - seen.row + window.height,
+            window.col - seen.col : window.col - seen.col + window.width,
+        ]
         result: np.ndarray = out[inner]
         return result
 

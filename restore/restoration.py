@@ -108,8 +108,9 @@ class BlockRestorer:
         numbers = {r: [i for i, q in enumerate(s.ratio) if q == r] for r in chain}
 
         def seen(ratio: int) -> Tensor:
-            axes = [[transfer(n, chain, ratio, s.sigma(i)) for i in numbers[ratio]]
-                    for n in self.shape]  # fmt: skip
+            axes = [
+                [transfer(n, chain, ratio, s.sigma(i)) for i in numbers[ratio]] for n in self.shape
+            ]
             return torch.as_tensor(np.stack(axes[0])[:, :, None] * np.stack(axes[1])[:, None, :])
 
         transfers = {r: seen(r) for r in chain}
@@ -137,8 +138,9 @@ class BlockRestorer:
                 with_samples[later] -= torch.einsum("lkyx,kjyx->ljyx", gain, _unfold(shared, ratio))
             variance = variance - (gain * cov).sum(dim=1).mean(dim=(1, 2))
             into = [analysis(n, chain, ratio, s.upsampling) for n in self.shape]
-            levels.append(_Level(ratio, own, self._tensor(h), self._tensor(gain),
-                                 *map(self._tensor, into)))  # fmt: skip
+            levels.append(
+                _Level(ratio, own, self._tensor(h), self._tensor(gain), *map(self._tensor, into))
+            )
         return levels, variance.numpy()
 
     def _tensor(self, values: np.ndarray | Tensor) -> Tensor:
@@ -182,8 +184,10 @@ def restore(
     """
     if sharpness is None or not sharpness.blurred or statistics is None:
         return np.array(image, np.float32)
-    spans = [lattice(n, sharpness.period, sys.maxsize, 0, at)[0]
-             for n, at in zip(image.shape[1:], sharpness.origin, strict=True)]  # fmt: skip
+    spans = [
+        lattice(n, sharpness.period, sys.maxsize, 0, at)[0]
+        for n, at in zip(image.shape[1:], sharpness.origin, strict=True)
+    ]
     shape = spans[0].size, spans[1].size
     before = -spans[0].start, -spans[1].start
     restorer = BlockRestorer(shape, sharpness, statistics, device)

@@ -27,14 +27,16 @@ def sample_blocks(source: CubeSource, sharpness: Sharpness) -> Iterator[np.ndarr
         DataError: if the image holds no native pixel of the coarsest bands, or no valid one.
     """
     if len(sharpness) != len(source.bands):
-        raise DataError(f"sharpness of {len(sharpness)} bands for {len(source.bands)}",
-                        where=source.name)  # fmt: skip
+        raise DataError(
+            f"sharpness of {len(sharpness)} bands for {len(source.bands)}", where=source.name
+        )
     if min(source.grid.shape) < 4 * sharpness.period:
         raise DataError(
             f"{source.grid.height}×{source.grid.width} pixels are too few to learn from where "
-            f"native pixels have {sharpness.period}", where=source.name,
+            f"native pixels have {sharpness.period}",
+            where=source.name,
             fix="give a larger image",
-        )  # fmt: skip
+        )
     spoilt: list[tuple[float, Window]] = []
     given = 0
     for window in sample_windows(source.grid.shape, sharpness.period, sharpness.origin):

@@ -53,17 +53,21 @@ class Sharpness:
         if not len(self.ratio) == len(self.mtf) == len(self.noise) > 0:
             raise ConfigError(
                 f"{len(self.ratio)} ratios, {len(self.mtf)} MTFs and {len(self.noise)} noise "
-                "levels", fix="give one of each per band",
-            )  # fmt: skip
+                "levels",
+                fix="give one of each per band",
+            )
         if min(self.ratio) < 1 or not all(0.01 <= m <= 1 for m in self.mtf):
-            raise ConfigError(f"ratios {self.ratio} and MTFs {self.mtf}",
-                              fix="give ratios from 1 and MTFs of 0.01 to 1")  # fmt: skip
+            raise ConfigError(
+                f"ratios {self.ratio} and MTFs {self.mtf}",
+                fix="give ratios from 1 and MTFs of 0.01 to 1",
+            )
         if not all(0 <= n <= 1 for n in self.noise):
             raise ConfigError(f"noise of {self.noise}", fix="give reflectance, 0 to 1")
         steps = self.ratios
         if any(b % a for a, b in itertools.pairwise(steps)):
-            raise ConfigError(f"native samplings of {steps} pixels do not nest",
-                              fix="leave out bands")  # fmt: skip
+            raise ConfigError(
+                f"native samplings of {steps} pixels do not nest", fix="leave out bands"
+            )
         if self.upsampling not in ("bicubic", "nearest"):
             raise ConfigError(f"upsampling {self.upsampling!r}", fix="give bicubic or nearest")
 
@@ -94,9 +98,11 @@ class Sharpness:
         """Some bands, in the order asked for."""
         n = list(numbers)
         return replace(
-            self, ratio=tuple(self.ratio[i] for i in n), mtf=tuple(self.mtf[i] for i in n),
+            self,
+            ratio=tuple(self.ratio[i] for i in n),
+            mtf=tuple(self.mtf[i] for i in n),
             noise=tuple(self.noise[i] for i in n),
-        )  # fmt: skip
+        )
 
     def sharp(self, numbers: Iterable[int]) -> Sharpness:
         """The same with some bands declared sharp."""
@@ -143,21 +149,27 @@ def sharpness_of(
     for name, gsd in zip(names, samplings, strict=True):
         share = max(gsd / pixel, 1.0)
         if not math.isfinite(share) or abs(share - round(share)) > _WHOLE * share:
-            raise GridError(f"{name} is sampled at {gsd:g} m, no whole number of pixels of "
-                            f"{pixel:g} m", where=source.name)  # fmt: skip
+            raise GridError(
+                f"{name} is sampled at {gsd:g} m, no whole number of pixels of {pixel:g} m",
+                where=source.name,
+            )
         ratios.append(round(share))
     if max(ratios) == 1:
         return None
-    mtfs = by_band(source.meta.get("native_mtf") if mtf is None else mtf, names, "native_mtf",
-                   source.name)  # fmt: skip
-    sigmas = by_band(source.meta.get("noise") if noise is None else noise, names, "noise",
-                     source.name)  # fmt: skip
+    mtfs = by_band(
+        source.meta.get("native_mtf") if mtf is None else mtf, names, "native_mtf", source.name
+    )
+    sigmas = by_band(
+        source.meta.get("noise") if noise is None else noise, names, "noise", source.name
+    )
     how = source.meta.get("upsampling", "bicubic")
     return Sharpness(
-        tuple(ratios), tuple(mtfs or (MTF,) * len(names)), tuple(sigmas or (NOISE,) * len(names)),
+        tuple(ratios),
+        tuple(mtfs or (MTF,) * len(names)),
+        tuple(sigmas or (NOISE,) * len(names)),
         "nearest" if how == "nearest" else "bicubic",
         _origin(source.meta.get("native_origin", (0, 0)), source.name),
-    )  # fmt: skip
+    )
 
 
 def _origin(value: Any, where: str) -> tuple[int, int]:

@@ -74,10 +74,12 @@ class SharpnessCheck:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a record."""
         return {
-            "sharp": list(self.sharp), "otherwise": list(self.otherwise),
-            "explained": dict(self.explained), "outside": dict(self.outside),
+            "sharp": list(self.sharp),
+            "otherwise": list(self.otherwise),
+            "explained": dict(self.explained),
+            "outside": dict(self.outside),
             "powers": dict(self.powers),
-        }  # fmt: skip
+        }
 
 
 def check_sharpness(
@@ -94,9 +96,7 @@ def check_sharpness(
     share, outside = evidence.detail, evidence.outside
     # Without sharp bands nothing explains; then too much outside is all there is to go by.
     too_much = {i for i in blurred if outside[i] > OUTSIDE * max(sharpness.noise[i], 1e-3)}
-    sharp = {
-        i for i in blurred if share[i] > EXPLAINED or (np.isnan(share[i]) and i in too_much)
-    }  # fmt: skip
+    sharp = {i for i in blurred if share[i] > EXPLAINED or (np.isnan(share[i]) and i in too_much)}
 
     def told(values: np.ndarray, numbers: Sequence[int]) -> dict[str, float]:
         return {names[i]: round(float(values[i]), 6) for i in numbers if np.isfinite(values[i])}
@@ -104,9 +104,10 @@ def check_sharpness(
     return SharpnessCheck(
         tuple(names[i] for i in sorted(sharp)),
         tuple(names[i] for i in sorted(too_much - sharp)),
-        told(share, blurred), told(outside, blurred),
+        told(share, blurred),
+        told(outside, blurred),
         told(evidence.ratio_of_powers, range(len(names))),
-    )  # fmt: skip
+    )
 
 
 def noise_factor(sharpness: Sharpness, evidence: Evidence) -> float:

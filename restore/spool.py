@@ -43,8 +43,12 @@ class Spool:
             self._file.flush()
         except OSError as e:
             self._usable = False
-            _log.warning("cannot keep restored blocks in %s (%s): they are made again where they "
-                         "are needed again", tempfile.gettempdir(), e.strerror)  # fmt: skip
+            _log.warning(
+                "cannot keep restored blocks in %s (%s): they are made again where they "
+                "are needed again",
+                tempfile.gettempdir(),
+                e.strerror,
+            )
             return
         self._places[key] = self._end, values.shape
         self._end += 4 * values.size + valid.size

@@ -18,13 +18,30 @@ from trifuse.simulate.triplets import SimulateConfig, Triplet, assign_splits
 from trifuse.simulate.views import scene_views
 
 __all__ = [
-    "convolve", "scene_views",
-    "SimulateConfig", "Triplet", "TripletStore", "StorePlan",
-    "simulate_store", "plan_store", "assign_splits",
-    "observe", "Observed", "ObservationErrors", "PROTOCOLS",
-    "procedural_scene", "procedural_layers", "ProceduralScene", "write_scene", "SceneFiles",
-    "procedural_series", "write_series_pair", "SyntheticSeries", "SensorImages",
-    "fidelity", "FidelityReport",
-]  # fmt: skip
+    "convolve",
+    "scene_views",
+    "SimulateConfig",
+    "Triplet",
+    "TripletStore",
+    "StorePlan",
+    "simulate_store",
+    "plan_store",
+    "assign_splits",
+    "observe",
+    "Observed",
+    "ObservationErrors",
+    "PROTOCOLS",
+    "procedural_scene",
+    "procedural_layers",
+    "ProceduralScene",
+    "write_scene",
+    "SceneFiles",
+    "procedural_series",
+    "write_series_pair",
+    "SyntheticSeries",
+    "SensorImages",
+    "fidelity",
+    "FidelityReport",
+]
 
 callable_room(__name__, simulate_store)

@@ -140,9 +140,11 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
     for source in (source for scene in scenes for source in _open(scene, config)):
         unit = _unit(source, config)
         if unit.id in candidates:
-            raise DataError(f"is given twice (product {unit.id})", where=source.name,
-                            fix="give every scene once: the same ground must not be in two "
-                                "splits")  # fmt: skip
+            raise DataError(
+                f"is given twice (product {unit.id})",
+                where=source.name,
+                fix="give every scene once: the same ground must not be in two splits",
+            )
         to_s2, to_s3 = _operators(source, config)
         band_psfs(config.psf, to_s3.bands)
         _require_spectra(source)
@@ -175,9 +177,13 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     source, config = unit.payload
     try:
         hrmsi, hrhsi = fine_views(
-            source, s2=config.s2, s3=config.s3, bands=config.bands, overlap=config.overlap,
+            source,
+            s2=config.s2,
+            s3=config.s3,
+            bands=config.bands,
+            overlap=config.overlap,
             min_coverage=config.min_coverage,
-        )  # fmt: skip
+        )
     finally:
         source.close()
     valid = hrmsi.valid & hrhsi.valid
@@ -203,9 +209,16 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
         **({"spectra": spectra} if (spectra := source.meta.get("spectra")) else {}),
     }
     return write_shard(
-        folder / unit.file, (hrmsi, hrhsi), places, shares, patch=config.patch,
-        ratio=config.ratio, psfs=psfs, dtype=config.dtype, about=about,
-    )  # fmt: skip
+        folder / unit.file,
+        (hrmsi, hrhsi),
+        places,
+        shares,
+        patch=config.patch,
+        ratio=config.ratio,
+        psfs=psfs,
+        dtype=config.dtype,
+        about=about,
+    )
 
 
 def _open(scene: Scene, config: SimulateConfig) -> list[CubeSource]:
@@ -235,9 +248,15 @@ def _unit(source: CubeSource, config: SimulateConfig) -> Unit:
 
 def _operators(source: CubeSource, config: SimulateConfig) -> tuple[Any, Any]:
     return view_operators(
-        source.bands, source.meta, s2=config.s2, s3=config.s3, bands=config.bands,
-        overlap=config.overlap, min_coverage=config.min_coverage, where=source.name,
-    )  # fmt: skip
+        source.bands,
+        source.meta,
+        s2=config.s2,
+        s3=config.s3,
+        bands=config.bands,
+        overlap=config.overlap,
+        min_coverage=config.min_coverage,
+        where=source.name,
+    )
 
 
 def _require_spectra(source: CubeSource) -> None:

@@ -32,11 +32,25 @@ from trifuse.simulate.observation_effects import (
 )
 
 __all__ = [
-    "SharpErrors", "CoarseErrors", "Told", "ObservationErrors", "REAL_WORLD", "CLEAN", "PROTOCOLS",
-    "Drawn", "Observed", "observe",
-    "S2_NATIVE", "native_ratios",
-    "draw_calibration", "calibrate", "add_noise", "displace", "cloud_mask", "hide",
-]  # fmt: skip
+    "SharpErrors",
+    "CoarseErrors",
+    "Told",
+    "ObservationErrors",
+    "REAL_WORLD",
+    "CLEAN",
+    "PROTOCOLS",
+    "Drawn",
+    "Observed",
+    "observe",
+    "S2_NATIVE",
+    "native_ratios",
+    "draw_calibration",
+    "calibrate",
+    "add_noise",
+    "displace",
+    "cloud_mask",
+    "hide",
+]
 
 NoiseAt = Literal["pixel", "native"]
 
@@ -72,8 +86,16 @@ class SharpErrors:
     clouds: float = 0.0
 
     def __post_init__(self) -> None:
-        _within(self, {"mtf": (0.01, 1), "gain": (0, 1), "offset": (0, 1), "noise": (0, 1),
-                       "clouds": (0, 0.95)})  # fmt: skip
+        _within(
+            self,
+            {
+                "mtf": (0.01, 1),
+                "gain": (0, 1),
+                "offset": (0, 1),
+                "noise": (0, 1),
+                "clouds": (0, 0.95),
+            },
+        )
         if self.noise_at not in ("pixel", "native"):
             raise ConfigError(f"noise at {self.noise_at!r}", fix="give pixel or native")
 
@@ -130,17 +152,19 @@ CLEAN = ObservationErrors(
     CoarseErrors(shift=0.0, width=0.0, noise=0.0),
     Told(blur=False, sharp_noise=0.0, coarse_noise=0.0),
 )
-PROTOCOLS: Mapping[str, ObservationErrors] = MappingProxyType({
-    "clean": CLEAN,
-    "real-world": REAL_WORLD,
-    "native-noise": replace(REAL_WORLD, sharp=SharpErrors(noise_at="native")),
-    "mtf20": replace(REAL_WORLD, sharp=SharpErrors(mtf=0.20)),
-    "mtf45": replace(REAL_WORLD, sharp=SharpErrors(mtf=0.45)),
-    "noise-half": replace(REAL_WORLD, told=Told(sharp_noise=0.0015)),
-    "noise-double": replace(REAL_WORLD, told=Told(sharp_noise=0.006)),
-    "cloudy": replace(REAL_WORLD, coarse=CoarseErrors(clouds=0.05)),
-    "sharp-as-blurred": replace(CLEAN, told=Told(coarse_noise=0.0)),
-})  # fmt: skip
+PROTOCOLS: Mapping[str, ObservationErrors] = MappingProxyType(
+    {
+        "clean": CLEAN,
+        "real-world": REAL_WORLD,
+        "native-noise": replace(REAL_WORLD, sharp=SharpErrors(noise_at="native")),
+        "mtf20": replace(REAL_WORLD, sharp=SharpErrors(mtf=0.20)),
+        "mtf45": replace(REAL_WORLD, sharp=SharpErrors(mtf=0.45)),
+        "noise-half": replace(REAL_WORLD, told=Told(sharp_noise=0.0015)),
+        "noise-double": replace(REAL_WORLD, told=Told(sharp_noise=0.006)),
+        "cloudy": replace(REAL_WORLD, coarse=CoarseErrors(clouds=0.05)),
+        "sharp-as-blurred": replace(CLEAN, told=Told(coarse_noise=0.0)),
+    }
+)
 """Errors by name. In ``noise-half`` and ``noise-double`` the noise is the same as in
 ``real-world`` and a half or the double of it is told; in ``mtf…`` the true MTF is not the one
 told; in ``sharp-as-blurred`` nothing is wrong but what is told."""
@@ -242,14 +266,25 @@ def observe(
     cells = add_noise(cells, coarse.noise, rng["cells"])
     cells = hide(cells, coarse.clouds, 1.0, rng["coarse clouds"])
     lrhsi = Cube(
-        cells, np.isfinite(cells).any(axis=0), s3_truth.bands, s3_truth.grid.zoom_out(ratio),
-        {**s3_truth.meta, "ratio": ratio, "psf_sigma_cells": [psf.sigma] * len(cells),
-         "noise": dict.fromkeys(s3_truth.bands.names, errors.told.coarse_noise)},
-    )  # fmt: skip
+        cells,
+        np.isfinite(cells).any(axis=0),
+        s3_truth.bands,
+        s3_truth.grid.zoom_out(ratio),
+        {
+            **s3_truth.meta,
+            "ratio": ratio,
+            "psf_sigma_cells": [psf.sigma] * len(cells),
+            "noise": dict.fromkeys(s3_truth.bands.names, errors.told.coarse_noise),
+        },
+    )
     return Observed(
-        told, lrhsi, s3_truth, replace(s2_sharp, data=calibrated), psf,
+        told,
+        lrhsi,
+        s3_truth,
+        replace(s2_sharp, data=calibrated),
+        psf,
         Drawn(gain, offset, shift, width),
-    )  # fmt: skip
+    )
 
 
 _STREAMS = ("calibration", "noise", "clouds", "shift", "cells", "coarse clouds")

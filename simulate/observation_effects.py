@@ -16,10 +16,23 @@ from scipy.ndimage import gaussian_filter
 from trifuse.core import PSF, BandSet
 from trifuse.core.bands import canonical_name
 
-S2_NATIVE: Mapping[str, int] = MappingProxyType({
-    "B1": 6, "B2": 1, "B3": 1, "B4": 1, "B5": 2, "B6": 2, "B7": 2, "B8": 1, "B8A": 2, "B9": 6,
-    "B10": 6, "B11": 2, "B12": 2,
-})  # fmt: skip
+S2_NATIVE: Mapping[str, int] = MappingProxyType(
+    {
+        "B1": 6,
+        "B2": 1,
+        "B3": 1,
+        "B4": 1,
+        "B5": 2,
+        "B6": 2,
+        "B7": 2,
+        "B8": 1,
+        "B8A": 2,
+        "B9": 6,
+        "B10": 6,
+        "B11": 2,
+        "B12": 2,
+    }
+)
 """Native sampling of Sentinel-2's bands in pixels of 10 m."""
 
 AnyPSF: TypeAlias = PSF | tuple[PSF, ...]

@@ -44,9 +44,7 @@ MAX_SAMPLE = 1 << 30
 IMAGES = ("hrmsi", "lrhsi", "hrhsi")
 PLACES = {"row": "int32", "col": "int32", "valid_share": "float32"}
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-_COMPRESSION = {
-    "compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True,
-}  # fmt: skip
+_COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +101,16 @@ def write_shard(
     Returns:
         ``count``, ``content`` (hash) and ``saturated`` (values that int16 could not hold).
     """
-    attributes = {**about, "format": FORMAT, "ratio": ratio, "dtype": dtype,
-                  "grid_height": views[0].grid.height, "grid_width": views[0].grid.width,
-                  "crs": views[0].grid.crs, "transform": list(views[0].grid.transform)}  # fmt: skip
+    attributes = {
+        **about,
+        "format": FORMAT,
+        "ratio": ratio,
+        "dtype": dtype,
+        "grid_height": views[0].grid.height,
+        "grid_width": views[0].grid.width,
+        "crs": views[0].grid.crs,
+        "transform": list(views[0].grid.transform),
+    }
     hrmsi, hrhsi = views
     planes = {"hrmsi": (hrmsi, 1), "lrhsi": (hrhsi, ratio), "hrhsi": (hrhsi, 1)}
     bands = [planes[name][0].bands.to_json() for name in IMAGES]
@@ -126,9 +131,15 @@ def write_shard(
         for name in IMAGES:
             view, scale = planes[name]
             shape = (len(view.bands), patch // scale, patch // scale)
-            dataset = f.create_dataset(name, (len(places), *shape), _stored(dtype),
-                                       chunks=(1, *shape), track_times=False, **_COMPRESSION,
-                                       maxshape=(None, *shape))  # fmt: skip
+            dataset = f.create_dataset(
+                name,
+                (len(places), *shape),
+                _stored(dtype),
+                chunks=(1, *shape),
+                track_times=False,
+                **_COMPRESSION,
+                maxshape=(None, *shape),
+            )
             _describe(dataset, view.bands, dtype)
             for i, (row, col) in enumerate(places):
                 image = pixels[id(view)][:, *Window(row, col, patch, patch).slices]
@@ -151,8 +162,9 @@ def _written(path: Path) -> Iterator[None]:
         yield
     except OSError as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise ProductError(f"cannot be written ({reason})", where=path,
-                           fix="check the disk's space and rights") from None  # fmt: skip
+        raise ProductError(
+            f"cannot be written ({reason})", where=path, fix="check the disk's space and rights"
+        ) from None
 
 
 def encode(values: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
@@ -198,8 +210,11 @@ def open_shard(path: Path) -> h5py.File:
 def damaged(path: Path, error: BaseException) -> StoreError:
     """The one-line error for a shard that the library cannot read."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return StoreError(f"is truncated or damaged ({reason})", where=path,
-                      fix="delete it and run the command that makes it again")  # fmt: skip
+    return StoreError(
+        f"is truncated or damaged ({reason})",
+        where=path,
+        fix="delete it and run the command that makes it again",
+    )
 
 
 def check_shard(
@@ -256,8 +271,10 @@ def _checked(
     for name, shape in wanted.items():
         d = f[name]
         if d.shape != (count, *shape) or d.chunks != (1, *shape) or d.dtype != stored:
-            raise refuse(f"{name!r} is {d.dtype} {d.shape} in chunks of {d.chunks}, "
-                         f"not {stored} {(count, *shape)} in chunks of {(1, *shape)}")  # fmt: skip
+            raise refuse(
+                f"{name!r} is {d.dtype} {d.shape} in chunks of {d.chunks}, "
+                f"not {stored} {(count, *shape)} in chunks of {(1, *shape)}"
+            )
         if math.prod(shape) * stored.itemsize > MAX_SAMPLE:
             raise refuse(f"samples of {name!r} exceed {MAX_SAMPLE >> 20} MiB")
         names = [_text(v) for v in d.attrs["band_names"]]

@@ -58,8 +58,11 @@ class TripletStore:
         manifest = Manifest.load(self.path)
         about = manifest.config
         if about.get("format") != FORMAT:
-            raise StoreError(f"is no store of format {FORMAT}", where=self.path,
-                             fix="give a store that trifuse simulate has written")  # fmt: skip
+            raise StoreError(
+                f"is no store of format {FORMAT}",
+                where=self.path,
+                fix="give a store that trifuse simulate has written",
+            )
         manifest.require_complete()
         try:
             self.config = SimulateConfig.from_json(about["simulate"])
@@ -67,8 +70,9 @@ class TripletStore:
             self.lr_bands = BandSet.from_json(about["lr_bands"])
             psfs = tuple(band_psfs(self.config.psf, self.lr_bands))
         except (KeyError, TypeError, TrifuseError) as e:
-            raise StoreError(f"manifest.json is damaged ({e})", where=self.path,
-                             fix="make the store again") from None  # fmt: skip
+            raise StoreError(
+                f"manifest.json is damaged ({e})", where=self.path, fix="make the store again"
+            ) from None
         self.ratio = self.config.ratio
         self.psf: PSF | tuple[PSF, ...] = psfs[0] if len(set(psfs)) == 1 else psfs
         self._units = tuple(sorted(manifest.planned))
@@ -108,9 +112,11 @@ class TripletStore:
             manifest = Manifest.load(store.path)
             for unit in store._units:
                 if not manifest.intact(unit):
-                    raise StoreError("differs from its recorded hash", where=manifest.path(unit),
-                                     fix="delete it and run the command that makes it "
-                                         "again")  # fmt: skip
+                    raise StoreError(
+                        "differs from its recorded hash",
+                        where=manifest.path(unit),
+                        fix="delete it and run the command that makes it again",
+                    )
         return store
 
     def __len__(self) -> int:
@@ -200,11 +206,20 @@ class TripletStore:
     def _check(self, unit: str, record: Mapping[str, Any]) -> Shard:
         path = self._files[unit]
         with open_shard(path) as f:
-            shard = check_shard(path, f, self.hr_bands, self.lr_bands, ratio=self.config.ratio,
-                                patch=self.config.patch)  # fmt: skip
+            shard = check_shard(
+                path,
+                f,
+                self.hr_bands,
+                self.lr_bands,
+                ratio=self.config.ratio,
+                patch=self.config.patch,
+            )
         if (shard.count, shard.content) != (record.get("count"), record.get("content")):
-            raise StoreError("is not the file that the manifest records", where=path,
-                             fix="delete it and run the command that makes it again")  # fmt: skip
+            raise StoreError(
+                "is not the file that the manifest records",
+                where=path,
+                fix="delete it and run the command that makes it again",
+            )
         return shard
 
     def _open(self, unit: str) -> h5py.File:

@@ -104,13 +104,22 @@ class SimulateConfig:
         _require(self.count is None or self.count >= 1, "count", self.count, "give 1 or more")
         _require(0 < self.min_valid <= 1, "min_valid", self.min_valid, "give a share in (0, 1]")
         shares = len(self.split) == len(SPLITS) and min(self.split) >= 0
-        _require(shares and math.isclose(sum(self.split), 1, abs_tol=1e-6), "split", self.split,
-                 "give three shares (train, val, test) that sum to 1")  # fmt: skip
+        _require(
+            shares and math.isclose(sum(self.split), 1, abs_tol=1e-6),
+            "split",
+            self.split,
+            "give three shares (train, val, test) that sum to 1",
+        )
         _require(self.dtype in get_args(DType), "dtype", self.dtype, "give int16 or float32")
-        _require(self.overlap in get_args(Overlap), "overlap", self.overlap,
-                 "give vnir, swir or all")  # fmt: skip
-        _require(not isinstance(self.bands, str) or self.bands in ("auto", "all"), "bands",
-                 self.bands, "give auto, all or a list of names")  # fmt: skip
+        _require(
+            self.overlap in get_args(Overlap), "overlap", self.overlap, "give vnir, swir or all"
+        )
+        _require(
+            not isinstance(self.bands, str) or self.bands in ("auto", "all"),
+            "bands",
+            self.bands,
+            "give auto, all or a list of names",
+        )
         _ = self.psf
 
     @property
@@ -140,8 +149,11 @@ class SimulateConfig:
         """
         known = [f.name for f in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
-            raise ConfigError(f"unknown keys {', '.join(unknown)}", where="simulate",
-                              fix=f"the keys are {', '.join(known)}")  # fmt: skip
+            raise ConfigError(
+                f"unknown keys {', '.join(unknown)}",
+                where="simulate",
+                fix=f"the keys are {', '.join(known)}",
+            )
         try:
             return cls(**values)
         except (TypeError, ValueError) as e:
@@ -176,8 +188,10 @@ def choose_patches(valid: np.ndarray, config: SimulateConfig, key: str) -> list[
             fix=f"give a patch of at most {min(height, width) // config.ratio * config.ratio}",
         )
     share = patch_shares(valid, config)
-    places = [(i * config.step, j * config.step)
-              for i, j in np.argwhere(share >= config.min_valid - 1e-12).tolist()]  # fmt: skip
+    places = [
+        (i * config.step, j * config.step)
+        for i, j in np.argwhere(share >= config.min_valid - 1e-12).tolist()
+    ]
     if config.count is not None:
         places.sort(key=lambda p: _rank(config.seed, key, *p))
     return sorted(places[: config.count])

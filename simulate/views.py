@@ -58,9 +58,8 @@ def scene_views(
         GridError: if the scene is smaller than a cell.
     """
     hrmsi, hrhsi = fine_views(
-        source, s2=s2, s3=s3, bands=bands, overlap=overlap, min_coverage=min_coverage,
-        window=window,
-    )  # fmt: skip
+        source, s2=s2, s3=s3, bands=bands, overlap=overlap, min_coverage=min_coverage, window=window
+    )
     coarse = hrhsi.grid.zoom_out(ratio)
     widths = band_psfs(psf, hrhsi.bands)
     cells = degrade(hrhsi.masked(), ratio, widths)
@@ -81,9 +80,15 @@ def fine_views(
 ) -> tuple[Cube, Cube]:
     """The two sharp views alone, (hrmsi, hrhsi); arguments as of :func:`scene_views`."""
     to_s2, to_s3 = view_operators(
-        source.bands, source.meta, s2=s2, s3=s3, bands=bands, overlap=overlap,
-        min_coverage=min_coverage, where=source.name,
-    )  # fmt: skip
+        source.bands,
+        source.meta,
+        s2=s2,
+        s3=s3,
+        bands=bands,
+        overlap=overlap,
+        min_coverage=min_coverage,
+        where=source.name,
+    )
     window = source.grid.whole if window is None else window
     grid = source.grid.window(window)
     data, valid = band_product(source, np.concatenate([to_s2.matrix, to_s3.matrix]), window)
@@ -149,9 +154,14 @@ def view_operators(
             wanted = [n for n in bands if n in table.bands.names] or "auto"
         try:
             made = integrate(
-                table, source, usable=usable, detectors=detectors, overlap=overlap, bands=wanted,
+                table,
+                source,
+                usable=usable,
+                detectors=detectors,
+                overlap=overlap,
+                bands=wanted,
                 min_coverage=min_coverage,
-            )  # fmt: skip
+            )
         except BandError as e:
             raise BandError(e.what, where=e.where or where, fix=e.fix) from None
         if not len(made.bands):

@@ -12,8 +12,23 @@ from trifuse.srf_data.integrate import (
 from trifuse.srf_data.tables import S2_L2A, S3_SYN, S3_SYN_19, SensorSRF, load, names
 
 __all__ = [
-    "S2_L2A", "S3_SYN", "S3_SYN_19", "names", "load", "SensorSRF",
-    "Curve", "area", "centroid", "fwhm", "gaussian",
-    "integrate", "SpectralOperator", "weighted_sums", "Overlap", "infer_detectors",
-    "check_table", "read_table", "Difference",
-]  # fmt: skip
+    "S2_L2A",
+    "S3_SYN",
+    "S3_SYN_19",
+    "names",
+    "load",
+    "SensorSRF",
+    "Curve",
+    "area",
+    "centroid",
+    "fwhm",
+    "gaussian",
+    "integrate",
+    "SpectralOperator",
+    "weighted_sums",
+    "Overlap",
+    "infer_detectors",
+    "check_table",
+    "read_table",
+    "Difference",
+]

@@ -38,9 +38,16 @@ _SAMPLES_PER_NM = (1, 2, 5, 10, 20, 50)
 _FLOOR = 1e-4  # of the peak; beyond it the outermost samples are measurement noise
 
 _LANDSAT_SHEETS = {
-    "CoastalAerosol": "B1", "Blue": "B2", "Green": "B3", "Red": "B4", "NIR": "B5",
-    "SWIR1": "B6", "SWIR2": "B7", "Pan": "B8", "Cirrus": "B9",
-}  # fmt: skip
+    "CoastalAerosol": "B1",
+    "Blue": "B2",
+    "Green": "B3",
+    "Red": "B4",
+    "NIR": "B5",
+    "SWIR1": "B6",
+    "SWIR2": "B7",
+    "Pan": "B8",
+    "Cirrus": "B9",
+}
 
 
 def build(source: Path, target: Path) -> list[Path]:
@@ -110,12 +117,14 @@ def _msi(source: Path) -> Iterator[SensorSRF]:
         bands = [label.rsplit("_", 1)[1] for label in columns]
         yield SensorSRF.of(
             f"{sensor}_MSI",
-            {b: retabulate(w, r, where=f"{sensor} {b}")
-             for b, r in zip(bands, responses, strict=True)},
+            {
+                b: retabulate(w, r, where=f"{sensor} {b}")
+                for b, r in zip(bands, responses, strict=True)
+            },
             source=f"ESA, Sentinel-2 Spectral Response Functions, {code}",
             issue=issue,
             date=date,
-        )  # fmt: skip
+        )
 
 
 def _olci(source: Path) -> Iterator[SensorSRF]:
@@ -132,12 +141,14 @@ def _olci(source: Path) -> Iterator[SensorSRF]:
             model = file.attrs["spectral_model_source"].decode()
         yield SensorSRF.of(
             f"{sensor}_OLCI",
-            {f"Oa{i + 1:02d}": retabulate(w[i], r[i], where=f"{sensor} Oa{i + 1:02d}")
-             for i in range(len(w))},
+            {
+                f"Oa{i + 1:02d}": retabulate(w[i], r[i], where=f"{sensor} Oa{i + 1:02d}")
+                for i in range(len(w))
+            },
             source=f"ESA, OLCI mean spectral response functions, {path.name}",
             issue=model.removesuffix(".nc4"),
             date=date,
-        )  # fmt: skip
+        )
 
 
 def _slstr(source: Path) -> Iterator[SensorSRF]:
@@ -238,8 +249,16 @@ def _reading(path: Path) -> Iterator[None]:
             yield
         except TrifuseError:
             raise
-        except (OSError, LookupError, ValueError, TypeError, AttributeError,
-                BadZipFile, ParseError, zlib.error) as e:  # fmt: skip
+        except (
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            BadZipFile,
+            ParseError,
+            zlib.error,
+        ) as e:
             raise ProductError(f"cannot be read ({e!r})", where=path) from None
 
 

@@ -26,8 +26,17 @@ from trifuse.srf_data.tables import (
 CENTRE_TOLERANCE = 1.0  # nm
 WIDTH_TOLERANCE = 2.0  # nm
 _LIMIT = 32 << 20  # bytes; the largest published table has 1.3 MB
-_UNITS = {"nm": 1.0, "nanometer": 1.0, "nanometre": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3,
-          "micron": 1e3, "micrometer": 1e3, "micrometre": 1e3}  # fmt: skip
+_UNITS = {
+    "nm": 1.0,
+    "nanometer": 1.0,
+    "nanometre": 1.0,
+    "um": 1e3,
+    "µm": 1e3,
+    "μm": 1e3,
+    "micron": 1e3,
+    "micrometer": 1e3,
+    "micrometre": 1e3,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,11 @@ def fwhm(curve: Curve) -> float:
     above = np.flatnonzero(r >= half)
     first, last = above[0], above[-1]
     low = w[first] if first == 0 else np.interp(half, r[first - 1 : first + 1], w[first - 1 :][:2])
-    high = w[last] if last == len(w) - 1 else np.interp(half, r[last : last + 2][::-1],
-                                                        w[last : last + 2][::-1])  # fmt: skip
+    high = (
+        w[last]
+        if last == len(w) - 1
+        else np.interp(half, r[last : last + 2][::-1], w[last : last + 2][::-1])
+    )
     return float(high - low)
 
 

@@ -132,8 +132,10 @@ def integrate(
         reflectance with normalised responses.
     """
     if overlap not in ("vnir", "swir", "all") or not 0 < min_coverage <= 1:
-        raise ConfigError(f"overlap {overlap!r} with a coverage of at least {min_coverage}",
-                          fix="give vnir, swir or all, and a share above 0 up to 1")  # fmt: skip
+        raise ConfigError(
+            f"overlap {overlap!r} with a coverage of at least {min_coverage}",
+            fix="give vnir, swir or all, and a share above 0 up to 1",
+        )
     if bands not in ("auto", "all"):
         srf = srf.select([bands] if isinstance(bands, str) else bands)
     keep = _kept(source, usable, detectors, overlap, split_nm)
@@ -244,8 +246,9 @@ def _known_widths(centre: np.ndarray, width: np.ndarray) -> np.ndarray:
     """FWHM in nm; where unknown, the median of the nearest steps between centres."""
     steps = np.diff(centre)
     known = np.isfinite(width) & (width > 0)
-    local = [np.median(steps[max(0, i - 3) : i + 3]) if len(steps) else 0.0
-             for i in range(len(centre))]  # fmt: skip
+    local = [
+        np.median(steps[max(0, i - 3) : i + 3]) if len(steps) else 0.0 for i in range(len(centre))
+    ]
     return np.where(known, width, local)
 
 

@@ -26,22 +26,46 @@ S2_L2A = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B
 """The bands of Sentinel-2 level 2A in order; B10 sees no ground."""
 
 S3_SYN = (
-    "Oa01", "Oa02", "Oa03", "Oa04", "Oa05", "S1", "Oa06", "Oa07", "S2", "Oa08", "Oa09",
-    "Oa10", "Oa11", "Oa12", "Oa16", "Oa17", "S3", "Oa18", "Oa21", "S5", "S6",
-)  # fmt: skip
+    "Oa01",
+    "Oa02",
+    "Oa03",
+    "Oa04",
+    "Oa05",
+    "S1",
+    "Oa06",
+    "Oa07",
+    "S2",
+    "Oa08",
+    "Oa09",
+    "Oa10",
+    "Oa11",
+    "Oa12",
+    "Oa16",
+    "Oa17",
+    "S3",
+    "Oa18",
+    "Oa21",
+    "S5",
+    "S6",
+)
 """The reflectance bands of SY_2_SYN in order of wavelength."""
 
 S3_SYN_19 = S3_SYN[2:]
 """Those that EnMAP covers; Oa01 and Oa02 lie below its first band."""
 
 _FILES = (
-    "S2A_MSI", "S2B_MSI", "S2C_MSI", "S3A_OLCI", "S3B_OLCI", "S3A_SLSTR", "S3B_SLSTR",
-    "ENMAP", "L8_OLI", "L9_OLI",
-)  # fmt: skip
-_COMPOSED = {
-    "S3A_SYN": ("S3A_OLCI", "S3A_SLSTR"),
-    "S3B_SYN": ("S3B_OLCI", "S3B_SLSTR"),
-}
+    "S2A_MSI",
+    "S2B_MSI",
+    "S2C_MSI",
+    "S3A_OLCI",
+    "S3B_OLCI",
+    "S3A_SLSTR",
+    "S3B_SLSTR",
+    "ENMAP",
+    "L8_OLI",
+    "L9_OLI",
+)
+_COMPOSED = {"S3A_SYN": ("S3A_OLCI", "S3A_SLSTR"), "S3B_SYN": ("S3B_OLCI", "S3B_SLSTR")}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -124,8 +124,9 @@ def fit_atprk(
     matrix, offset = np.zeros((len(coarse), len(seen))), np.zeros(len(coarse))
     for k, band in enumerate(coarse):
         use = np.flatnonzero(np.isfinite(band) & np.isfinite(seen).all(axis=0))
-        matrix[k], offset[k] = _regress(band.ravel()[use], seen.reshape(len(seen), -1).T[use],
-                                        scheme)  # fmt: skip
+        matrix[k], offset[k] = _regress(
+            band.ravel()[use], seen.reshape(len(seen), -1).T[use], scheme
+        )
     left = coarse - (np.tensordot(matrix, seen, axes=1) + offset[:, None, None])
     if variograms is None:
         variograms = [fit_exponential(semivariogram(band, lags), ratio) for band in left]
@@ -183,9 +184,16 @@ def atprk(
     if ratio < 1 or covariates.shape[1:] != (coarse.shape[1] * ratio, coarse.shape[2] * ratio):
         raise DataError(f"{covariates.shape[1:]} pixels over {coarse.shape[1:]} cells")
     fit = fit_atprk(
-        coarse, upscale(covariates, ratio, psf_taps(ratio, psf, radius)), ratio, scheme=scheme,
-        psf=psf, radius=radius, lags=lags, back_projection=back_projection, variograms=variograms,
-    )  # fmt: skip
+        coarse,
+        upscale(covariates, ratio, psf_taps(ratio, psf, radius)),
+        ratio,
+        scheme=scheme,
+        psf=psf,
+        radius=radius,
+        lags=lags,
+        back_projection=back_projection,
+        variograms=variograms,
+    )
     out = fit.predict(covariates)
     missing = np.isnan(coarse).repeat(ratio, axis=1).repeat(ratio, axis=2)
     out[missing] = np.nan
@@ -209,8 +217,10 @@ def _regress(band: np.ndarray, seen: np.ndarray, scheme: Scheme) -> tuple[np.nda
     """Least squares of (n,) on (n, l) and a constant: coefficients and constant."""
     needed = 2 if scheme == "selected" else seen.shape[1] + 1
     if len(band) < needed:
-        raise DataError(f"{len(band)} cells are seen by both for {needed} coefficients",
-                        fix="give a larger area or fewer covariates")  # fmt: skip
+        raise DataError(
+            f"{len(band)} cells are seen by both for {needed} coefficients",
+            fix="give a larger area or fewer covariates",
+        )
     x, y = seen - seen.mean(axis=0), band - band.mean()
     columns = np.arange(seen.shape[1])
     if scheme == "selected":

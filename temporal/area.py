@@ -59,8 +59,12 @@ class Area:
     def window(self, sensor: Sensor, block: Window) -> Window:
         """A block of target pixels in pixels of a sensor's series."""
         place, k = self.places[sensor.name], sensor.ratio
-        return Window(place.row + block.row // k, place.col + block.col // k,
-                      block.height // k, block.width // k)  # fmt: skip
+        return Window(
+            place.row + block.row // k,
+            place.col + block.col // k,
+            block.height // k,
+            block.width // k,
+        )
 
     def read(
         self, sensor: Sensor, day: date, block: Window, around: int = 0
@@ -104,9 +108,12 @@ class Area:
 
 
 def open_area(
-    config: TamrfConfig, series: Mapping[str, Series], *, origin: date | None = None,
+    config: TamrfConfig,
+    series: Mapping[str, Series],
+    *,
+    origin: date | None = None,
     blank: bool = False,
-) -> Area:  # fmt: skip
+) -> Area:
     """The ground that all series share, in whole cells of every sensor.
 
     Args:
@@ -124,8 +131,9 @@ def open_area(
     """
     names = [s.name for s in config.sensors]
     if unknown := sorted(set(series) - set(names)):
-        raise DataError(f"the network knows no {', '.join(unknown)}",
-                        fix=f"give series of {', '.join(names)}")  # fmt: skip
+        raise DataError(
+            f"the network knows no {', '.join(unknown)}", fix=f"give series of {', '.join(names)}"
+        )
     sensors = [s for s in config.sensors if s.name in series]
     if not sensors:
         raise DataError("no series of any sensor", fix=f"give {' or '.join(names)}")
@@ -155,15 +163,21 @@ def open_area(
         cells = [(offsets[s.name][axis], s.ratio) for s in sensors]
         spans.append(_whole_cells(low[axis], high[axis], cells))
     if min(stop - start for start, stop in spans) <= 0:
-        raise OverlapError(f"{' and '.join(s.name for s in sensors)} share no ground",
-                           fix="give series of one area")  # fmt: skip
+        raise OverlapError(
+            f"{' and '.join(s.name for s in sensors)} share no ground",
+            fix="give series of one area",
+        )
     (top, bottom), (left, right) = spans
     area = Window(top, left, bottom - top, right - left)
     places = {}
     for s in sensors:
         row, col = offsets[s.name]
-        places[s.name] = Window((top - row) // s.ratio, (left - col) // s.ratio,
-                                area.height // s.ratio, area.width // s.ratio)  # fmt: skip
+        places[s.name] = Window(
+            (top - row) // s.ratio,
+            (left - col) // s.ratio,
+            area.height // s.ratio,
+            area.width // s.ratio,
+        )
     origin = series[finest.name].dates[0] if origin is None else origin
     known = {s.name: series[s.name] for s in sensors}
     return Area(config, lattice.window(area), known, places, origin, blank)

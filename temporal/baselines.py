@@ -172,8 +172,18 @@ def _change(
     return with_partner, now, Stack(then, fine.valid, fine.doy)
 
 
-PARTNERS = {"B2": "B2", "B3": "B3", "B4": "B4", "B5": "B4", "B6": "B5", "B7": "B5", "B8": "B5",
-            "B8A": "B5", "B11": "B6", "B12": "B7"}  # fmt: skip
+PARTNERS = {
+    "B2": "B2",
+    "B3": "B3",
+    "B4": "B4",
+    "B5": "B4",
+    "B6": "B5",
+    "B7": "B5",
+    "B8": "B5",
+    "B8A": "B5",
+    "B11": "B6",
+    "B12": "B7",
+}
 """Landsat-8/9 band that sees most of what each Sentinel-2 band sees."""
 
 

@@ -81,10 +81,16 @@ class Encoded:
 
 
 def encode_block(
-    model: Tamrf | Prior, area: Area, block: Window, *,
-    visible: Mapping[str, Sequence[float]] | None = None, dtype: str = "float32",
-    folder: Path | None = None, tile: int = 256, label: str = "",
-) -> Encoded:  # fmt: skip
+    model: Tamrf | Prior,
+    area: Area,
+    block: Window,
+    *,
+    visible: Mapping[str, Sequence[float]] | None = None,
+    dtype: str = "float32",
+    folder: Path | None = None,
+    tile: int = 256,
+    label: str = "",
+) -> Encoded:
     """Features of a block for all dates, or for those that may be seen.
 
     Args:
@@ -128,8 +134,16 @@ def encode_block(
             stack.data[at], stack.valid[at] = area.read(sensor, day, around)
         series = area.series[sensor.name]
         series.sources[series.dates.index(day)].close()  # there may be more than may be open
-    return Encoded(block, bank, clear, tuple(n for *_, n in dates),
-                   tuple(s.name for s, *_ in dates), seen, around, stacks)  # fmt: skip
+    return Encoded(
+        block,
+        bank,
+        clear,
+        tuple(n for *_, n in dates),
+        tuple(s.name for s, *_ in dates),
+        seen,
+        around,
+        stacks,
+    )
 
 
 def _room(
@@ -146,9 +160,14 @@ def _room(
 
 
 def predict_block(
-    model: Tamrf | Prior, encoded: Encoded, query: Sequence[float], channels: Sequence[int], *,
-    mass: bool = False, label: str = "",
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    model: Tamrf | Prior,
+    encoded: Encoded,
+    query: Sequence[float],
+    channels: Sequence[int],
+    *,
+    mass: bool = False,
+    label: str = "",
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Dates of an encoded block.
 
     Args:
@@ -185,10 +204,16 @@ def predict_block(
         )
     if isinstance(model, Tamrf):
         decode(
-            model, encoded.bank, query, channels, take, **_pace(model, encoded),
-            clear=encoded.clear if mass else None, mass=take_mass if mass else None,
+            model,
+            encoded.bank,
+            query,
+            channels,
+            take,
+            **_pace(model, encoded),
+            clear=encoded.clear if mass else None,
+            mass=take_mass if mass else None,
             context=None if start is None else _with_margin(start.context, encoded),
-        )  # fmt: skip
+        )
     else:
         mean = np.concatenate([s.mean for s in model.config.sensors])[list(channels)]
         out[:] = mean[:, None, None]
@@ -232,9 +257,14 @@ def _with_margin(context: np.ndarray, encoded: Encoded) -> np.ndarray:
 
 
 def block_side(
-    area: Area, queries: int, bands: int, budget: float, *, on_disk: bool = False,
+    area: Area,
+    queries: int,
+    bands: int,
+    budget: float,
+    *,
+    on_disk: bool = False,
     dtype: str = "float32",
-) -> int:  # fmt: skip
+) -> int:
     """Edge of the largest blocks that a budget of memory allows, in target pixels.
 
     It is not below :data:`MIN_SIDE`, however small the budget.

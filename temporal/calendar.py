@@ -61,8 +61,12 @@ def days_since(origin: date, dates: Iterable[date]) -> tuple[float, ...]:
 
 def _range(first: date, last: date, step: str) -> list[date]:
     if step.upper() == "L3A":
-        every = [date(y, m, d) for y in range(first.year, last.year + 1) for m in range(1, 13)
-                 for d in (1, 15)]  # fmt: skip
+        every = [
+            date(y, m, d)
+            for y in range(first.year, last.year + 1)
+            for m in range(1, 13)
+            for d in (1, 15)
+        ]
         return [d for d in every if first <= d <= last]
     match = re.fullmatch(r"(\d{1,4})([DWM])", step.upper())
     if match is None or int(match[1]) == 0 or last < first:

@@ -81,8 +81,10 @@ class Card:
         try:
             raw = dict(json.loads(text))
             if raw.pop("format", None) != FORMAT or raw.pop("network", None) != NETWORK:
-                raise WeightsError("is no card of a TAMRF that this version can read",
-                                   fix="install the version of TriFuse that wrote it")  # fmt: skip
+                raise WeightsError(
+                    "is no card of a TAMRF that this version can read",
+                    fix="install the version of TriFuse that wrote it",
+                )
             card = cls(
                 config=TamrfConfig.from_json(raw.pop("model")),
                 data=dict(raw.pop("data")),

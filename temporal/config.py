@@ -40,8 +40,13 @@ class Sensor:
     thermal: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = {len(self.bands), len(self.resolution), len(self.mtf), len(self.mean),
-                   len(self.std)}  # fmt: skip
+        lengths = {
+            len(self.bands),
+            len(self.resolution),
+            len(self.mtf),
+            len(self.mean),
+            len(self.std),
+        }
         if lengths != {len(self.bands)} or not self.bands:
             raise ConfigError(
                 f"{len(self.bands)} bands, {len(self.resolution)} resolutions, {len(self.mtf)} "
@@ -50,8 +55,9 @@ class Sensor:
                 fix="give one of each per band",
             )
         if self.ratio < 1 or min(self.std) <= 0 or not all(0 < m <= 1 for m in self.mtf):
-            raise ConfigError("ratio < 1, deviation ≤ 0 or MTF outside (0, 1]",
-                              where=f"sensor {self.name}")  # fmt: skip
+            raise ConfigError(
+                "ratio < 1, deviation ≤ 0 or MTF outside (0, 1]", where=f"sensor {self.name}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

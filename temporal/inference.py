@@ -75,9 +75,15 @@ class FeatureBank:
 
 @torch.inference_mode()
 def encode_date(
-    model: Tamrf, bank: FeatureBank, sensor: Sensor, data: np.ndarray, doy: float,
-    *, tile: int = 256, around: bool = False,
-) -> None:  # fmt: skip
+    model: Tamrf,
+    bank: FeatureBank,
+    sensor: Sensor,
+    data: np.ndarray,
+    doy: float,
+    *,
+    tile: int = 256,
+    around: bool = False,
+) -> None:
     """Add one image to a bank.
 
     Args:
@@ -136,11 +142,18 @@ def context(model: Tamrf, sensor: Sensor) -> int:
 
 @torch.inference_mode()
 def decode(
-    model: Tamrf, bank: FeatureBank, query: Sequence[float], channels: Sequence[int],
-    sink: Callable[[Window, np.ndarray], None], *, strip: int = 8, chunk: int = 64,
-    clear: np.ndarray | None = None, mass: Callable[[Window, np.ndarray], None] | None = None,
+    model: Tamrf,
+    bank: FeatureBank,
+    query: Sequence[float],
+    channels: Sequence[int],
+    sink: Callable[[Window, np.ndarray], None],
+    *,
+    strip: int = 8,
+    chunk: int = 64,
+    clear: np.ndarray | None = None,
+    mass: Callable[[Window, np.ndarray], None] | None = None,
     context: np.ndarray | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Predict dates from a bank, strip by strip from top to bottom.
 
     Args:
@@ -180,8 +193,10 @@ def decode(
             new = torch.cat([stage(part) for part in rows])
         else:
             seen = torch.from_numpy(clear[:, first:done].reshape(len(clear), -1).T.copy())
-            pairs = [stage.with_mass(part, flags.to(device))
-                     for part, flags in zip(rows, seen.split(chunk), strict=True)]  # fmt: skip
+            pairs = [
+                stage.with_mass(part, flags.to(device))
+                for part, flags in zip(rows, seen.split(chunk), strict=True)
+            ]
             new = torch.cat([tokens for tokens, _ in pairs])
             _hand_on(torch.cat([m for _, m in pairs]), first, bank, mass)
         new = new.unflatten(0, (-1, padded_cols)).permute(2, 3, 0, 1)  # (Q, C, rows, cols)

@@ -52,9 +52,7 @@ INFRARED = Kernel(53.0, 0.078, 22.0, 0.0018, 1.5, 0.17, 110.0, 0.0004, 3.3)
 SHORTWAVE = Kernel(40.0, 0.12, 22.0, 0.0033, 3.0, 0.13, 98.0, 0.001, 0.6)
 THERMAL = Kernel(90.0, 0.08, 2.0, 0.004)
 
-_INFRARED = {"B6", "B7", "B8", "B8A", "landsat B5"} | {
-    f"Oa{n}" for n in (*range(11, 22),)
-} | {"S3"}  # fmt: skip
+_INFRARED = {"B6", "B7", "B8", "B8A", "landsat B5"} | {f"Oa{n}" for n in (*range(11, 22),)} | {"S3"}
 _SHORTWAVE = {"B11", "B12", "landsat B6", "landsat B7", "S5", "S6"}
 
 

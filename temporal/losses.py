@@ -123,9 +123,10 @@ def series_loss(
                 continue
             seen = set(map(float, visible.get(sensor.name, ())))
             chosen = [
-                i for i, d in enumerate(target.doy.tolist())
+                i
+                for i, d in enumerate(target.doy.tolist())
                 if (float(d) in seen) == (label == "visible")
-            ]  # fmt: skip
+            ]
             if not chosen:
                 continue
             weight = len(chosen) / every
@@ -133,9 +134,7 @@ def series_loss(
             part = Target(target.data[chosen], target.valid[chosen], target.doy[chosen])
             raw = per_sensor[sensor.name][at]
             pair = _cropped(observe(raw, sensor), part, config.border // sensor.ratio)
-            terms = {
-                "reconstruction": reconstruction(*pair, sensor, label == "hidden", config),
-            }
+            terms = {"reconstruction": reconstruction(*pair, sensor, label == "hidden", config)}
             if config.contrast > 0:
                 terms["contrast"] = _scaled(contrast(*pair, sensor, config), config.contrast)
             if sensor.ratio == 1 and perceptual is not None and config.structure > 0:
@@ -190,9 +189,13 @@ def contrast(
 
 
 def structure(
-    model: Tamrf, fine: Sensor, predicted: Mapping[str, Tensor], target: Target,
-    perceptual: MaskedPerceptual, config: LossConfig,
-) -> Tensor | None:  # fmt: skip
+    model: Tamrf,
+    fine: Sensor,
+    predicted: Mapping[str, Tensor],
+    target: Target,
+    perceptual: MaskedPerceptual,
+    config: LossConfig,
+) -> Tensor | None:
     """Predicted coarse bands should look like a linear combination of the true fine bands.
 
     Args:

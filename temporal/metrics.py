@@ -119,8 +119,9 @@ def frequency_restoration(
     if reference.shape != estimate.shape:
         raise DataError(f"reference {reference.shape} against estimate {estimate.shape}")
     if not (np.isfinite(reference).all() and np.isfinite(estimate).all()):
-        raise DataError("frequency restoration of an image with missing values",
-                        fix="fill or crop them")  # fmt: skip
+        raise DataError(
+            "frequency restoration of an image with missing values", fix="fill or crop them"
+        )
     profiles = [_decibel(_mean_profile(image, patch)) for image in (reference, estimate)]
     difference = profiles[1] - profiles[0]
     return np.asarray(difference[..., 2:-1].mean(axis=-1))
@@ -201,8 +202,9 @@ def _decibel(profile: np.ndarray) -> np.ndarray:
 
 def _check(reference: np.ndarray, estimate: np.ndarray, valid: np.ndarray) -> None:
     if reference.shape != estimate.shape or valid.shape != (
-        reference.shape[0], *reference.shape[2:]
-    ):  # fmt: skip
+        reference.shape[0],
+        *reference.shape[2:],
+    ):
         raise DataError(
             f"reference {reference.shape}, estimate {estimate.shape}, valid {valid.shape}"
         )

@@ -86,8 +86,9 @@ def observe(x: Tensor, sensor: Sensor) -> Tensor:
 def upsample(x: Tensor, ratio: int) -> Tensor:
     """Bicubic (…, bands, h, w) → (…, bands, h·ratio, w·ratio)."""
     size = (x.shape[-2] * ratio, x.shape[-1] * ratio)
-    planes = F.interpolate(x.flatten(0, -4) if x.dim() > 3 else x[None], size=size, mode="bicubic",
-                           align_corners=False)  # fmt: skip
+    planes = F.interpolate(
+        x.flatten(0, -4) if x.dim() > 3 else x[None], size=size, mode="bicubic", align_corners=False
+    )
     return planes.view(*x.shape[:-2], *size)
 
 

@@ -34,9 +34,10 @@ def _candidates(config: TamrfConfig, sensor: str, band: str) -> list[int]:
     """Channels of a band, of the sensor with the finest pixels first."""
     wanted = canonical_name(band)
     found = [
-        i for i, (s, b) in enumerate(config.outputs)
+        i
+        for i, (s, b) in enumerate(config.outputs)
         if canonical_name(b) == wanted and sensor.lower() in ("", s.lower())
-    ]  # fmt: skip
+    ]
     return sorted(found, key=lambda i: (config.sensor(config.outputs[i][0]).ratio, i))
 
 

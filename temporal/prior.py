@@ -51,9 +51,12 @@ class PriorImages(NamedTuple):
 
 
 def prior_images(
-    sensors: Sequence[Sensor], seen: Mapping[str, Stack], query: Sequence[float], *,
+    sensors: Sequence[Sensor],
+    seen: Mapping[str, Stack],
+    query: Sequence[float],
+    *,
     context: bool = False,
-) -> PriorImages:  # fmt: skip
+) -> PriorImages:
     """The prior on the target grid.
 
     Args:
@@ -178,9 +181,12 @@ def seen_by(
         dates = np.isin(source, sources)
         clear = valid[dates] & there[dates][:, bands].all(axis=1)
         images = Observations(
-            doy[dates], source[dates], values[dates][:, bands].reshape(dates.sum(), len(bands), -1),
-            clear.reshape(dates.sum(), -1), snow[dates].reshape(dates.sum(), -1),
-        )  # fmt: skip
+            doy[dates],
+            source[dates],
+            values[dates][:, bands].reshape(dates.sum(), len(bands), -1),
+            clear.reshape(dates.sum(), -1),
+            snow[dates].reshape(dates.sum(), -1),
+        )
         found, spread = krige(kernel, images, query, asked.reshape(len(query), -1))
         out[:, bands] = found.reshape(len(query), len(bands), *shape)
         less = spread / (spread + NOISE * kernel.noise)

@@ -30,9 +30,12 @@ BASELINES = ("nearest", "linear", "change", "prior")
 
 
 def baseline_images(
-    name: str, sensor: Sensor, sensors: Sequence[Sensor], seen: Mapping[str, Stack],
+    name: str,
+    sensor: Sensor,
+    sensors: Sequence[Sensor],
+    seen: Mapping[str, Stack],
     query: Sequence[float],
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """A baseline's images of a sensor on its own grid: (Q, band, y, x).
 
     Args:
@@ -64,9 +67,14 @@ def as_seen(images: np.ndarray, sensor: Sensor) -> np.ndarray:
 
 
 def score_hidden(
-    forecast: Forecast | None, sensors: Sequence[Sensor], images: Mapping[str, Stack],
-    selection: Selection, *, margin: float = 90.0, baselines: Sequence[str] = BASELINES,
-) -> dict[str, dict[str, np.ndarray]]:  # fmt: skip
+    forecast: Forecast | None,
+    sensors: Sequence[Sensor],
+    images: Mapping[str, Stack],
+    selection: Selection,
+    *,
+    margin: float = 90.0,
+    baselines: Sequence[str] = BASELINES,
+) -> dict[str, dict[str, np.ndarray]]:
     """Errors on the dates that are asked for and not shown.
 
     Args:

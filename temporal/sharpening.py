@@ -101,8 +101,10 @@ def _gains(guide: Tensor, images: Tensor, scale: Sequence[float]) -> Tensor:
     unit = torch.tensor(scale)[:, None, None]
     a, b = _details(guide), _details(images / unit)
     count = a.shape[1]
-    rows = [torch.cat([_around(a[:, i : i + 1] * a), _around(a[:, i : i + 1] * b)], dim=1)
-            for i in range(count)]  # fmt: skip
+    rows = [
+        torch.cat([_around(a[:, i : i + 1] * a), _around(a[:, i : i + 1] * b)], dim=1)
+        for i in range(count)
+    ]
     system = torch.stack(rows, dim=1).permute(0, 3, 4, 1, 2).double()  # (Q, h, w, g, g + s)
     left = system[..., :count] + RIDGE * torch.eye(count, dtype=torch.float64)
     found: Tensor = torch.linalg.solve(left, system[..., count:])
@@ -132,19 +134,34 @@ def _part(sensor: Sensor, bands: Sequence[int]) -> Sensor:
     def some(values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(values[i] for i in bands)
 
-    return Sensor(sensor.name, some(sensor.bands), some(sensor.resolution), some(sensor.mtf),
-                  sensor.ratio, some(sensor.mean), some(sensor.std))  # fmt: skip
+    return Sensor(
+        sensor.name,
+        some(sensor.bands),
+        some(sensor.resolution),
+        some(sensor.mtf),
+        sensor.ratio,
+        some(sensor.mean),
+        some(sensor.std),
+    )
 
 
 def _like(sensor: Sensor, count: int, ratio: int) -> Sensor:
     """So many bands that are as soft as the sharpest soft band of a sensor."""
-    at = min((i for i, m in enumerate(sensor.mtf) if m < 1),
-             key=lambda i: sensor.resolution[i], default=0)  # fmt: skip
+    at = min(
+        (i for i, m in enumerate(sensor.mtf) if m < 1),
+        key=lambda i: sensor.resolution[i],
+        default=0,
+    )
     return replace(
-        sensor, bands=tuple(map(str, range(count))), resolution=(sensor.resolution[at],) * count,
-        mtf=(sensor.mtf[at],) * count, ratio=ratio, mean=(0.0,) * count, std=(1.0,) * count,
+        sensor,
+        bands=tuple(map(str, range(count))),
+        resolution=(sensor.resolution[at],) * count,
+        mtf=(sensor.mtf[at],) * count,
+        ratio=ratio,
+        mean=(0.0,) * count,
+        std=(1.0,) * count,
         thermal=(),
-    )  # fmt: skip
+    )
 
 
 def _scale(sensor: Sensor) -> list[float]:

@@ -88,8 +88,15 @@ def conjunctions(days: Days) -> frozenset[float]:
     return frozenset.intersection(*(frozenset(d) for d in days.values()))
 
 
-def fusion_task(days: Days, coarse: str, fine: str, *, see_all_coarse: bool = False,
-                see_other_fine: bool = True, see_coarse: bool = True) -> Selection:  # fmt: skip
+def fusion_task(
+    days: Days,
+    coarse: str,
+    fine: str,
+    *,
+    see_all_coarse: bool = False,
+    see_other_fine: bool = True,
+    see_coarse: bool = True,
+) -> Selection:
     """Predict the fine sensor on the days it shares with the coarse one, from the coarse image.
 
     The defaults see the coarse images of the shared days and the fine images of the others.

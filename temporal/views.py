@@ -14,26 +14,48 @@ from trifuse.temporal.config import Sensor
 # fitted to synthetic spectra seen by both sensors on one day (bench/tamrf_kernels.py).
 _MIXTURES: dict[tuple[str, str], dict[str, dict[str, float]]] = {
     ("sentinel2", "landsat"): {
-        "B2": {"B2": 1.0}, "B3": {"B3": 1.0}, "B4": {"B4": 1.0},
+        "B2": {"B2": 1.0},
+        "B3": {"B3": 1.0},
+        "B4": {"B4": 1.0},
         "B5": {"B3": 0.05, "B4": 0.93, "B5": 0.08, "B6": 0.17, "B7": -0.09},
         "B6": {"B2": 0.04, "B3": 0.20, "B4": 0.08, "B5": 0.68, "B7": 0.06},
         "B7": {"B3": 0.10, "B4": -0.02, "B5": 0.95, "B6": -0.04, "B7": 0.08},
-        "B8": {"B5": 1.0}, "B8A": {"B5": 1.0}, "B11": {"B6": 1.0}, "B12": {"B7": 1.0},
+        "B8": {"B5": 1.0},
+        "B8A": {"B5": 1.0},
+        "B11": {"B6": 1.0},
+        "B12": {"B7": 1.0},
     },
     ("landsat", "sentinel2"): {
-        "B1": {"B2": 1.0}, "B2": {"B2": 1.0}, "B3": {"B3": 1.0}, "B4": {"B4": 1.0},
-        "B5": {"B8A": 1.0}, "B6": {"B11": 1.0}, "B7": {"B12": 1.0},
+        "B1": {"B2": 1.0},
+        "B2": {"B2": 1.0},
+        "B3": {"B3": 1.0},
+        "B4": {"B4": 1.0},
+        "B5": {"B8A": 1.0},
+        "B6": {"B11": 1.0},
+        "B7": {"B12": 1.0},
     },
     ("sentinel2", "sentinel3"): {
-        "B2": {"Oa04": 1.0}, "B3": {"Oa06": 1.0}, "B4": {"Oa08": 1.0}, "B5": {"Oa11": 1.0},
-        "B6": {"Oa12": 1.0}, "B7": {"Oa16": 1.0}, "B8": {"Oa17": 1.0}, "B8A": {"Oa17": 1.0},
-        "B11": {"S5": 1.0}, "B12": {"S6": 1.0},
+        "B2": {"Oa04": 1.0},
+        "B3": {"Oa06": 1.0},
+        "B4": {"Oa08": 1.0},
+        "B5": {"Oa11": 1.0},
+        "B6": {"Oa12": 1.0},
+        "B7": {"Oa16": 1.0},
+        "B8": {"Oa17": 1.0},
+        "B8A": {"Oa17": 1.0},
+        "B11": {"S5": 1.0},
+        "B12": {"S6": 1.0},
     },
     ("landsat", "sentinel3"): {
-        "B1": {"Oa03": 1.0}, "B2": {"Oa04": 1.0}, "B3": {"Oa06": 1.0}, "B4": {"Oa08": 1.0},
-        "B5": {"Oa17": 1.0}, "B6": {"S5": 1.0}, "B7": {"S6": 1.0},
+        "B1": {"Oa03": 1.0},
+        "B2": {"Oa04": 1.0},
+        "B3": {"Oa06": 1.0},
+        "B4": {"Oa08": 1.0},
+        "B5": {"Oa17": 1.0},
+        "B6": {"S5": 1.0},
+        "B7": {"S6": 1.0},
     },
-}  # fmt: skip
+}
 
 _SNOW = {"sentinel2": ("B3", "B11"), "landsat": ("B3", "B6"), "sentinel3": ("Oa06", "S5")}
 """Green and short-wave band of each sensor, by which snow is known."""
@@ -108,7 +130,10 @@ def snow_cover(sensor: Sensor, images: np.ndarray, valid: np.ndarray) -> np.ndar
 def others(sensor: Sensor, sensors: Sequence[Sensor], seen: Mapping[str, Stack]) -> list[Sensor]:
     """Sensors whose images say something of a sensor's bands."""
     return [
-        s for s in sensors
-        if s.name != sensor.name and s.name in seen and len(seen[s.name].doy)
+        s
+        for s in sensors
+        if s.name != sensor.name
+        and s.name in seen
+        and len(seen[s.name].doy)
         and np.isfinite(mixture(sensor, s)).any()
-    ]  # fmt: skip
+    ]

@@ -87,9 +87,17 @@ def run(code):
 
 @pytest.mark.parametrize(
     "module",
-    ["trifuse", "trifuse.core", "trifuse.srf_data", "trifuse.metrics", "trifuse.align",
-     "trifuse.products", "trifuse.simulate", "trifuse.cli.main"],
-)  # fmt: skip
+    [
+        "trifuse",
+        "trifuse.core",
+        "trifuse.srf_data",
+        "trifuse.metrics",
+        "trifuse.align",
+        "trifuse.products",
+        "trifuse.simulate",
+        "trifuse.cli.main",
+    ],
+)
 def test_imports_without_torch(module):
     done = run(f"import {module}, sys; sys.exit('torch' in sys.modules)")
     assert done.returncode == 0, done.stderr
@@ -97,11 +105,20 @@ def test_imports_without_torch(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["trifuse", "trifuse.core", "trifuse.core.resample_torch", "trifuse.srf_data",
-     "trifuse.metrics", "trifuse.align", "trifuse.simulate", "trifuse.fusformer",
-     "trifuse.restore", "trifuse.fusion",
-     "trifuse.train"],
-)  # fmt: skip
+    [
+        "trifuse",
+        "trifuse.core",
+        "trifuse.core.resample_torch",
+        "trifuse.srf_data",
+        "trifuse.metrics",
+        "trifuse.align",
+        "trifuse.simulate",
+        "trifuse.fusformer",
+        "trifuse.restore",
+        "trifuse.fusion",
+        "trifuse.train",
+    ],
+)
 def test_imports_where_rasterio_and_spectral_are_absent(module):
     block = "import sys; sys.modules['rasterio'] = sys.modules['spectral'] = None; "
     done = run(f"{block}import {module}")

@@ -42,15 +42,32 @@ def cluster(tmp_path_factory):
     """(address of a scheduler, function that starts a worker)."""
     folder = tmp_path_factory.mktemp("dask")
     note = folder / "scheduler.json"
-    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                      "--scheduler-file", str(note))  # fmt: skip
+    scheduler = start(
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(note),
+    )
     running = [scheduler]
 
     def worker():
         running.append(
-            start("worker", "--scheduler-file", str(note), "--nthreads", "1", "--no-nanny",
-                  "--no-dashboard", "--local-directory", str(folder))
-        )  # fmt: skip
+            start(
+                "worker",
+                "--scheduler-file",
+                str(note),
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--no-dashboard",
+                "--local-directory",
+                str(folder),
+            )
+        )
         return running[-1]
 
     wait_for(note.exists)
@@ -135,8 +152,13 @@ def images(tmp_path_factory):
     model = build_model(FusformerConfig(3, 2, width=12, encoder=1, decoder=1))
     torch.nn.init.normal_(model.head[2].weight, std=0.05)
     save_weights(folder / "w.safetensors", model, Card(model.config, hr, lr))
-    options = {"s2": folder / "s2.tif", "s3": folder / "s3.tif", "tile": 48, "device": "cpu",
-               "weights": folder / "w.safetensors"}  # fmt: skip
+    options = {
+        "s2": folder / "s2.tif",
+        "s3": folder / "s3.tif",
+        "tile": 48,
+        "device": "cpu",
+        "weights": folder / "w.safetensors",
+    }
     fuse(**options, out=folder / "here.tif")
     return options, (folder / "here.tif").read_bytes()
 
@@ -205,17 +227,28 @@ def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-              "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "test",
-              "OMP_NUM_THREADS": "1"}  # fmt: skip
+    common = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "TORCHELASTIC_RUN_ID": "test",
+        "OMP_NUM_THREADS": "1",
+    }
     out = tmp_path / "ranks.tif"
     given = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-c", TWICE, "fuse", *given, "-o", str(out), "--json"]
     pair = [
-        subprocess.Popen(command, env={**common, "RANK": r, "LOCAL_RANK": r},
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command,
+            env={**common, "RANK": r, "LOCAL_RANK": r},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for r in "01"
-    ]  # fmt: skip
+    ]
     (first, first_errors), (second, second_errors) = (p.communicate(timeout=100) for p in pair)
     assert [p.returncode for p in pair] == [0, 0], (first_errors, second_errors)
     assert out.read_bytes() == expected

@@ -17,8 +17,18 @@ def wheel(repository, tmp_path_factory):
         if (repository / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((repository / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps",
-               "--no-build-isolation", "-w", str(out), str(source)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(out),
+        str(source),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return next(out.glob("*.whl"))
 
@@ -27,8 +37,11 @@ def tracked(repository):
     """Files that a commit of this checkout would hold."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=repository, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return sorted(listed.stdout.splitlines())
 
 
@@ -46,10 +59,21 @@ def test_the_wheel_has_the_files_of_the_checkout(repository, wheel):
 
 def test_the_wheel_imports_from_elsewhere(wheel, tmp_path):
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target",
-         str(tmp_path / "site"), str(wheel)],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(tmp_path / "site"),
+            str(wheel),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import trifuse, trifuse.core as c, "
         "trifuse.cli.main as m; from trifuse.srf_data import load; load('S2A_MSI'); "
@@ -57,12 +81,17 @@ def test_the_wheel_imports_from_elsewhere(wheel, tmp_path):
     )
     # -S keeps the editable install's finder out, -I the current folder.
     site = next(p for p in sys.path if p.endswith("site-packages"))
-    code = code.replace("sys.path.insert(0, sys.argv[1])",
-                        "sys.path[:0] = [sys.argv[1], sys.argv[2]]")  # fmt: skip
+    code = code.replace(
+        "sys.path.insert(0, sys.argv[1])", "sys.path[:0] = [sys.argv[1], sys.argv[2]]"
+    )
     done = subprocess.run(
         [sys.executable, "-S", "-I", "-c", code, str(tmp_path / "site"), site],
-        capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "site") in done.stdout
 
@@ -70,7 +99,11 @@ def test_the_wheel_imports_from_elsewhere(wheel, tmp_path):
 def test_the_console_script_and_the_module_are_one_command(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "trifuse.cli", "--version"],
-        capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "trifuse" in done.stdout

@@ -110,15 +110,17 @@ def adapt(
     if not windows:
         raise DataError(
             f"no window of {LEAST_SIZE}×{LEAST_SIZE} pixels without gaps to adapt to",
-            where=view.name, fix="leave adaptation out",
-        )  # fmt: skip
+            where=view.name,
+            fix="leave adaptation out",
+        )
     train, judge = [], []
     for window in windows:
         sharp = halved(view.read(window).data)
         for _ in range(DRAWS):
             sample = _sample(view, seen_again(view.restored, sharp, rng))
-            parts = _split(sample, last=len(windows) == 1 or window == windows[-1],
-                           only=len(windows) == 1)  # fmt: skip
+            parts = _split(
+                sample, last=len(windows) == 1 or window == windows[-1], only=len(windows) == 1
+            )
             train += parts[0]
             judge += parts[1]
     network, done = _train(view.network, train, rng, seconds, steps)
@@ -151,9 +153,11 @@ def _sample(view: RefinedSource, lesson: Lesson) -> dict[str, Tensor]:
     error = sample["restored"] - sample["sharp"]
     mapped = torch.einsum("kb,byx->kyx", torch.from_numpy(to_s3()), error)
     return sample | {
-        "deviation": torch.from_numpy(deviation), "present": torch.from_numpy(present),
-        "square": error.square().mean(dim=(1, 2)), "mapped": mapped.square().mean(dim=(1, 2)),
-    }  # fmt: skip
+        "deviation": torch.from_numpy(deviation),
+        "present": torch.from_numpy(present),
+        "square": error.square().mean(dim=(1, 2)),
+        "mapped": mapped.square().mean(dim=(1, 2)),
+    }
 
 
 def _split(

@@ -107,8 +107,11 @@ class Dihedral:
     def check(self, height: int, width: int) -> None:
         """Only squares stay in shape."""
         if height != width:
-            raise ConfigError(f"flips of {height}×{width} pixels", where="augment.flips",
-                              fix="give square samples")  # fmt: skip
+            raise ConfigError(
+                f"flips of {height}×{width} pixels",
+                where="augment.flips",
+                fix="give square samples",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +176,11 @@ class Noise:
             hr_sigma, lr_sigma = float(hr_sigma * factors[0]), float(lr_sigma * factors[1])
         if self.native and rng.random() < self.native:
             if len(sample.hr_bands) != len(sample.hrmsi):
-                raise ConfigError("native sampling of bands without names",
-                                  where="augment.noise_native",
-                                  fix="name the sharp bands of the samples")  # fmt: skip
+                raise ConfigError(
+                    "native sampling of bands without names",
+                    where="augment.noise_native",
+                    fix="name the sharp bands of the samples",
+                )
             ratios = native_ratios(sample.hr_bands)
             noise = native_field(sample.hrmsi.shape, ratios, hr_sigma, rng)
             hrmsi = sample.hrmsi + noise

@@ -53,15 +53,27 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         limits = {
-            "blur": 1.0, "gain": 1.0, "offset": 1.0, "shift": 5.0, "width": 0.9, "noise_s2": 1.0,
-            "noise_s3": 1.0, "noise_spread": 9.0, "noise_native": 1.0, "clouds_s2": 0.9,
+            "blur": 1.0,
+            "gain": 1.0,
+            "offset": 1.0,
+            "shift": 5.0,
+            "width": 0.9,
+            "noise_s2": 1.0,
+            "noise_s3": 1.0,
+            "noise_spread": 9.0,
+            "noise_native": 1.0,
+            "clouds_s2": 0.9,
             "clouds_s3": 0.9,
-        }  # fmt: skip
+        }
         for name, most in limits.items():
             value = getattr(self, name)
             require(0 <= value <= most, f"augment.{name}", f"is {value:g}", f"give 0 to {most:g}")
-        require(0.01 <= self.mtf[0] <= self.mtf[1] <= 1, "augment.mtf", f"is {self.mtf}",
-                "give [least, most] of 0.01 to 1")  # fmt: skip
+        require(
+            0.01 <= self.mtf[0] <= self.mtf[1] <= 1,
+            "augment.mtf",
+            f"is {self.mtf}",
+            "give [least, most] of 0.01 to 1",
+        )
 
     @classmethod
     def like(cls, errors: ObservationErrors, **changes: Any) -> AugmentConfig:
@@ -77,11 +89,18 @@ class AugmentConfig:
         """
         sharp, coarse = errors.sharp, errors.coarse
         made = cls(
-            blur=float(sharp.blur), mtf=(sharp.mtf, sharp.mtf), gain=sharp.gain,
-            offset=sharp.offset, shift=coarse.shift, width=coarse.width, noise_s2=sharp.noise,
-            noise_s3=coarse.noise, noise_native=float(sharp.noise_at == "native"),
-            clouds_s2=sharp.clouds, clouds_s3=coarse.clouds,
-        )  # fmt: skip
+            blur=float(sharp.blur),
+            mtf=(sharp.mtf, sharp.mtf),
+            gain=sharp.gain,
+            offset=sharp.offset,
+            shift=coarse.shift,
+            width=coarse.width,
+            noise_s2=sharp.noise,
+            noise_s3=coarse.noise,
+            noise_native=float(sharp.noise_at == "native"),
+            clouds_s2=sharp.clouds,
+            clouds_s3=coarse.clouds,
+        )
         return replace(made, **changes)
 
     def build(self) -> Augmentation:

@@ -58,10 +58,13 @@ class BatchPlan:
         """The draws of batch ``step``, counted from 0."""
         places = range(step * self.batch, (step + 1) * self.batch)
         return [
-            Draw(int(_permutation(self.seed, p // self.size, self.size)[p % self.size]),
-                 p // self.size, step)
+            Draw(
+                int(_permutation(self.seed, p // self.size, self.size)[p % self.size]),
+                p // self.size,
+                step,
+            )
             for p in places
-        ]  # fmt: skip
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,13 @@ class TripletDataset(Dataset[dict[str, Tensor]]):
     def tensors(self, triplet: Triplet, draw: Draw) -> dict[str, Tensor]:
         """A stored sample augmented for a draw, as tensors."""
         sample = Sample(
-            triplet.hrmsi, triplet.lrhsi, triplet.hrhsi, triplet.ratio, triplet.psf,
+            triplet.hrmsi,
+            triplet.lrhsi,
+            triplet.hrhsi,
+            triplet.ratio,
+            triplet.psf,
             triplet.hr_bands.names,
-        )  # fmt: skip
+        )
         if self.augment is not None:
             sample = self.augment(sample, seed=self.seed, draw=draw)
         return to_tensors(sample)

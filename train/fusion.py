@@ -53,8 +53,9 @@ class DataConfig:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        require(self.val_samples >= 0, "data.val_samples", f"is {self.val_samples}",
-                "give 0 or more")  # fmt: skip
+        require(
+            self.val_samples >= 0, "data.val_samples", f"is {self.val_samples}", "give 0 or more"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,12 @@ class LossConfig:
     spectral_angle: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.spectral_angle >= 0, "loss.spectral_angle", f"is {self.spectral_angle:g}",
-                "give 0 or more")  # fmt: skip
+        require(
+            self.spectral_angle >= 0,
+            "loss.spectral_angle",
+            f"is {self.spectral_angle:g}",
+            "give 0 or more",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,11 @@ class FusionTask:
         self._train = TripletDataset(store, "train", config.augment.build(), config.seed)
         self.store = self._train.store
         if not len(self._train):
-            raise StoreError("holds no training samples", where=self.store.path,
-                             fix="make it of more scenes, or with another split")  # fmt: skip
+            raise StoreError(
+                "holds no training samples",
+                where=self.store.path,
+                fix="make it of more scenes, or with another split",
+            )
         self.config = config
         self.model = replace(
             config.model,
@@ -302,6 +310,10 @@ def evenly_spaced(size: int, count: int) -> list[int]:
 def _bands(key: str, wanted: int, there: int) -> int:
     """The store's number of bands; a number that the user chose must be that."""
     default = getattr(FusformerConfig(), key)
-    require(wanted in (there, default), f"model.{key}", f"is {wanted}, the store has {there}",
-            "leave it out")  # fmt: skip
+    require(
+        wanted in (there, default),
+        f"model.{key}",
+        f"is {wanted}, the store has {there}",
+        "leave it out",
+    )
     return there

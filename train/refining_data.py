@@ -91,13 +91,21 @@ class PoolConfig:
         for name in ("land", "recoloured", "mosaics", "real", "first"):
             value = getattr(self, name)
             require(value >= 0, f"pool.{name}", f"is {value}", "give 0 or more")
-        require(self.size >= 48 and self.size % 6 == 0, "pool.size", f"is {self.size}",
-                "give a multiple of 6, from 48")  # fmt: skip
+        require(
+            self.size >= 48 and self.size % 6 == 0,
+            "pool.size",
+            f"is {self.size}",
+            "give a multiple of 6, from 48",
+        )
         require(0 <= self.protocol <= 1, "pool.protocol", f"is {self.protocol:g}", "give a share")
         for name in ("noise", "mtf"):
             low, high = getattr(self, name)
-            require(0 < low <= high < 1, f"pool.{name}", f"is {low:g} to {high:g}",
-                    "give a range within 0 to 1")  # fmt: skip
+            require(
+                0 < low <= high < 1,
+                f"pool.{name}",
+                f"is {low:g} to {high:g}",
+                "give a range within 0 to 1",
+            )
 
 
 VALIDATION = PoolConfig(
@@ -128,9 +136,11 @@ def make_pool(
         BandError, DataError: if a real image lacks bands or pixels.
     """
     kinds: list[tuple[Any, int]] = [
-        ("land", config.land), ("recoloured", config.recoloured), ("mosaics", config.mosaics),
+        ("land", config.land),
+        ("recoloured", config.recoloured),
+        ("mosaics", config.mosaics),
         *((source, config.real) for source in real),
-    ]  # fmt: skip
+    ]
     # Evenly mixed, so that the first scenes of a pool are a smaller pool of the same kinds.
     order = sorted(
         ((i + 0.5) / count, k, what) for k, (what, count) in enumerate(kinds) for i in range(count)
@@ -213,9 +223,11 @@ def observe_restored(
     present, deviation = np.zeros(len(BANDS)), np.zeros(len(BANDS))
     present[kept], deviation[kept] = 1, restorer.deviation
     about = {
-        "present": present, "deviation": deviation, "square": (error**2).mean(axis=(1, 2)),
+        "present": present,
+        "deviation": deviation,
+        "square": (error**2).mean(axis=(1, 2)),
         "mapped": (mapped**2).mean(axis=(1, 2)),
-    }  # fmt: skip
+    }
     return planes, {k: [float(f"{x:.5g}") for x in v] for k, v in about.items()}
 
 
@@ -292,7 +304,8 @@ class RefiningDataset(Dataset[dict[str, Tensor]]):
         size = min(self.crop, *planes.shape[2:])
         # Tokens stand for two pixels, as do the samples of the 20 m bands.
         row, col = (2 * int(rng.integers((n - size) // 2 + 1)) for n in planes.shape[2:])
-        cut = np.rot90(planes[:, :, row : row + size, col : col + size],
-                       int(rng.integers(4)), (2, 3))  # fmt: skip
+        cut = np.rot90(
+            planes[:, :, row : row + size, col : col + size], int(rng.integers(4)), (2, 3)
+        )
         cut = cut[..., ::-1] if rng.random() < 0.5 else cut
         return self.pool.tensors(draw.index, np.ascontiguousarray(cut))

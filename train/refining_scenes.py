@@ -182,8 +182,11 @@ def cut_real(source: CubeSource, size: int, rng: np.random.Generator) -> np.ndar
         raise DataError("has too few of Sentinel-2's bands", where=source.name)
     height, width = source.grid.shape
     if min(height, width) < size:
-        raise DataError(f"{height}×{width} pixels are fewer than {size}×{size}",
-                        where=source.name, fix="give a larger image")  # fmt: skip
+        raise DataError(
+            f"{height}×{width} pixels are fewer than {size}×{size}",
+            where=source.name,
+            fix="give a larger image",
+        )
     for _ in range(10):
         corner = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
         data = source.read(Window(*corner, size, size), [BANDS[i] for i in numbers]).masked()
@@ -248,8 +251,9 @@ def _leaves(size: int, shapes: int, rng: np.random.Generator) -> np.ndarray:
         y, x = np.ogrid[low[0] : high[0], low[1] : high[1]]
         dy, dx = y - middle[0], x - middle[1]
         along, across = (
-            dy * np.cos(turn) + dx * np.sin(turn), dx * np.cos(turn) - dy * np.sin(turn),
-        )  # fmt: skip
+            dy * np.cos(turn) + dx * np.sin(turn),
+            dx * np.cos(turn) - dy * np.sin(turn),
+        )
         box = rng.random() < 0.6
         inside = (
             (np.abs(along) < a) & (np.abs(across) < b)

@@ -50,8 +50,11 @@ class NativeSharpness(_AnySize):
         if hit >= self.share:
             return sample
         if len(sample.hr_bands) != len(sample.hrmsi):
-            raise ConfigError("sharpness by band for bands without names", where="augment.blur",
-                              fix="name the sharp bands of the samples")  # fmt: skip
+            raise ConfigError(
+                "sharpness by band for bands without names",
+                where="augment.blur",
+                fix="name the sharp bands of the samples",
+            )
         ratios = native_ratios(sample.hr_bands)
         return replace(sample, hrmsi=native_view(sample.hrmsi, ratios, mtf), mtf=mtf)
 

@@ -50,12 +50,24 @@ class OptimConfig:
             value = getattr(self, name)
             require(value >= 0, f"optim.{name}", f"is {value:g}", "give 0 or more")
         require(self.lr > 0, "optim.lr", f"is {self.lr:g}", "give a positive number")
-        require(self.min_lr <= self.lr, "optim.min_lr", f"is {self.min_lr:g}, above optim.lr",
-                "give a smaller one")  # fmt: skip
-        require(0 <= self.warmup <= self.steps, "optim.warmup",
-                f"is {self.warmup} of {self.steps} steps", "give 0 to optim.steps")  # fmt: skip
-        require(0 < self.warmup_from <= 1, "optim.warmup_from", f"is {self.warmup_from:g}",
-                "give a share above 0, at most 1")  # fmt: skip
+        require(
+            self.min_lr <= self.lr,
+            "optim.min_lr",
+            f"is {self.min_lr:g}, above optim.lr",
+            "give a smaller one",
+        )
+        require(
+            0 <= self.warmup <= self.steps,
+            "optim.warmup",
+            f"is {self.warmup} of {self.steps} steps",
+            "give 0 to optim.steps",
+        )
+        require(
+            0 < self.warmup_from <= 1,
+            "optim.warmup_from",
+            f"is {self.warmup_from:g}",
+            "give a share above 0, at most 1",
+        )
         require(self.cycle >= 0, "optim.cycle", f"is {self.cycle}", "give 0 or more")
         require(0 <= self.ema < 1, "optim.ema", f"is {self.ema:g}", "give 0 to below 1")
 

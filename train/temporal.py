@@ -42,9 +42,15 @@ PARTS = ("reconstruction", "contrast", "structure")
 
 
 def train_tamrf(
-    config: TamrfTrainConfig, scenes: Sequence[Scene], val: Sequence[Scene], run: Path | str, *,
-    sensors: Sequence[Sensor] = PAIR, resume: bool = True, overwrite: bool = False,
-) -> FitResult:  # fmt: skip
+    config: TamrfTrainConfig,
+    scenes: Sequence[Scene],
+    val: Sequence[Scene],
+    run: Path | str,
+    *,
+    sensors: Sequence[Sensor] = PAIR,
+    resume: bool = True,
+    overwrite: bool = False,
+) -> FitResult:
     """Train a TAMRF network, or go on with a run that was stopped.
 
     Args:
@@ -71,9 +77,11 @@ class SeriesBatch(nn.Module):
         self.net = net
 
     def forward(
-        self, series: Sequence[Mapping[str, Dates]], queries: Sequence[Tensor],
+        self,
+        series: Sequence[Mapping[str, Dates]],
+        queries: Sequence[Tensor],
         contexts: Sequence[Tensor | None],
-    ) -> list[Tensor]:  # fmt: skip
+    ) -> list[Tensor]:
         """Predict each series at its own days.
 
         Args:
@@ -110,18 +118,28 @@ class TamrfTask:
     higher_is_better = False
 
     def __init__(
-        self, config: TamrfTrainConfig, scenes: Sequence[Scene], val: Sequence[Scene] = (),
+        self,
+        config: TamrfTrainConfig,
+        scenes: Sequence[Scene],
+        val: Sequence[Scene] = (),
         sensors: Sequence[Sensor] = PAIR,
-    ) -> None:  # fmt: skip
+    ) -> None:
         ratio = max(s.ratio for s in sensors)
         edge = config.data.crop * ratio
-        require(2 * config.loss.border < edge, "loss.border",
-                f"is {config.loss.border} at each edge of crops of {edge} pixels",
-                "make it smaller, or data.crop larger")  # fmt: skip
+        require(
+            2 * config.loss.border < edge,
+            "loss.border",
+            f"is {config.loss.border} at each edge of crops of {edge} pixels",
+            "make it smaller, or data.crop larger",
+        )
         sample = SampleConfig(
-            config.data.crop, config.data.dates, config.data.per_scene, config.data.flips,
-            config.data.blank, config.data.hide,
-        )  # fmt: skip
+            config.data.crop,
+            config.data.dates,
+            config.data.per_scene,
+            config.data.flips,
+            config.data.blank,
+            config.data.hide,
+        )
         self.config, self.scenes, self.val = config, tuple(scenes), tuple(val)
         self._train = SeriesDataset(self.scenes, sensors, sample, config.seed)
         self._val_crop = config.data.val_crop or config.data.crop
@@ -180,10 +198,14 @@ class TamrfTask:
             if not bool(batch["clouded"][b]):
                 config = replace(config, contrast=0.0)  # there are no clouds to keep away from
             loss = series_loss(
-                frame, prediction, queries[b][0].tolist(), targets[b],
+                frame,
+                prediction,
+                queries[b][0].tolist(),
+                targets[b],
                 {s: d.doy[0].tolist() for s, d in series[b].items()},
-                perceptual=self._perceptual, config=config,
-            )  # fmt: skip
+                perceptual=self._perceptual,
+                config=config,
+            )
             totals.append(loss.total)
             for name, value in loss.parts.items():
                 part = name.rpartition("/")[2]
@@ -214,9 +236,12 @@ class TamrfTask:
             for name in TASKS if len(self.sensors) > 1 else TASKS[:1]:
                 scores = score_hidden(
                     lambda seen, query: self.forecast(predict, device, seen, query),
-                    self.sensors, images, task(name, days, coarse, fine),
-                    margin=10.0 * self._loss.border, baselines=methods,
-                )  # fmt: skip
+                    self.sensors,
+                    images,
+                    task(name, days, coarse, fine),
+                    margin=10.0 * self._loss.border,
+                    baselines=methods,
+                )
                 for sensor in self.sensors:
                     found = {}
                     for method in ("network", *methods) if sensor.name in scores else ():
@@ -244,14 +269,18 @@ class TamrfTask:
         return out
 
     def forecast(
-        self, predict: Predict, device: torch.device, seen: Mapping[str, Stack],
+        self,
+        predict: Predict,
+        device: torch.device,
+        seen: Mapping[str, Stack],
         query: Sequence[float],
-    ) -> dict[str, np.ndarray]:  # fmt: skip
+    ) -> dict[str, np.ndarray]:
         """What the network makes of visible images: sensor → (Q, band, H, W)."""
         run = forecast_by(
-            self._frame.to(device), blank=self.config.data.blank > 0,
+            self._frame.to(device),
+            blank=self.config.data.blank > 0,
             run=lambda dates, days, shown: predict([dates], [days], [shown])[0].detach()[None],
-        )  # fmt: skip
+        )
         return run(seen, query)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -286,8 +315,10 @@ class TamrfTask:
     def _limits(self, metrics: Mapping[str, float]) -> list[str]:
         found = [f"Trained on crops of {self.config.data.crop * self.ratio} pixels."]
         if self.scenes and all(s.name.startswith("procedural") for s in self.scenes):
-            found.append("Trained on synthetic series only: judge it against linear interpolation "
-                         "on your own.")  # fmt: skip
+            found.append(
+                "Trained on synthetic series only: judge it against linear interpolation "
+                "on your own."
+            )
         if not metrics:
             found.append("Never validated: there were no validation scenes.")
         elif not metrics["gain"] > 0:

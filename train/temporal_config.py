@@ -124,10 +124,19 @@ class TamrfTrainConfig(EngineConfig):
 
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=20_000, batch=1, optimizer="adam", lr=1e-4, min_lr=2e-5, warmup=2018,
-            warmup_from=1 / 3, cycle=40_360, weight_decay=0.0, clip=0.1, ema=0.0,
+            steps=20_000,
+            batch=1,
+            optimizer="adam",
+            lr=1e-4,
+            min_lr=2e-5,
+            warmup=2018,
+            warmup_from=1 / 3,
+            cycle=40_360,
+            weight_decay=0.0,
+            clip=0.1,
+            ema=0.0,
         )
-    )  # fmt: skip
+    )
     model: TamrfModelConfig = field(default_factory=TamrfModelConfig)
     data: TamrfDataConfig = field(default_factory=TamrfDataConfig)
     loss: TamrfLossConfig = field(default_factory=TamrfLossConfig)

@@ -77,10 +77,11 @@ class MemoryScene:
     """
 
     def __init__(
-        self, name: str,
+        self,
+        name: str,
         images: Mapping[str, tuple[BandSet, np.ndarray, np.ndarray, np.ndarray]],
         clouded: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.clouded = name, clouded
         self.bands = {s: i[0] for s, i in images.items()}
         self.days = {s: np.asarray(i[1], float) for s, i in images.items()}
@@ -114,9 +115,12 @@ class SeriesScene:
     """
 
     def __init__(
-        self, name: str, series: Mapping[str, Series], origin: date | None = None,
+        self,
+        name: str,
+        series: Mapping[str, Series],
+        origin: date | None = None,
         clouded: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.clouded, self._series = name, clouded, dict(series)
         start = origin or date(min(s.dates[0] for s in series.values()).year, 1, 1)
         self.days: Mapping[str, np.ndarray] = {
@@ -235,8 +239,9 @@ class SeriesDataset(Dataset[dict[str, Tensor]]):
         at = draw.index // self.config.per_scene
         scene, (rows, cols) = self.scenes[at], self.cells[at]
         crop = self.config.crop
-        place = Window(int(rng.integers(rows - crop + 1)), int(rng.integers(cols - crop + 1)),
-                       crop, crop)  # fmt: skip
+        place = Window(
+            int(rng.integers(rows - crop + 1)), int(rng.integers(cols - crop + 1)), crop, crop
+        )
         chosen = self._dates(scene, rng)
         days = {s: tuple(scene.days[s][i].tolist()) for s, i in chosen.items()}
         selection = _seeing(days, rng, self.config.hide, self.sensors)
@@ -272,9 +277,14 @@ class SeriesDataset(Dataset[dict[str, Tensor]]):
         return chosen
 
     def _padded(
-        self, sensor: Sensor, data: np.ndarray, valid: np.ndarray, days: Sequence[float],
-        selection: Selection, turn: int,
-    ) -> dict[str, Tensor]:  # fmt: skip
+        self,
+        sensor: Sensor,
+        data: np.ndarray,
+        valid: np.ndarray,
+        days: Sequence[float],
+        selection: Selection,
+        turn: int,
+    ) -> dict[str, Tensor]:
         count, most = len(days), self.counts[sensor.name]
         seen = set(selection.visible.get(sensor.name, ()))
 
@@ -301,23 +311,31 @@ def check_scene(scene: Scene, sensors: Sequence[Sensor], crop: int) -> tuple[int
         DataError: if there is no image at all.
     """
     if missing := [s.name for s in sensors if s.name not in scene.shapes]:
-        raise StoreError(f"lacks {', '.join(missing)}", where=scene.name,
-                         fix="give a series of each sensor")  # fmt: skip
+        raise StoreError(
+            f"lacks {', '.join(missing)}", where=scene.name, fix="give a series of each sensor"
+        )
     for s in sensors:
         if scene.bands[s.name].names != s.bands:
             raise StoreError(
                 f"{s.name} has bands {', '.join(scene.bands[s.name].names)} instead of "
-                f"{', '.join(s.bands)}", where=scene.name,
-            )  # fmt: skip
+                f"{', '.join(s.bands)}",
+                where=scene.name,
+            )
     ratio = max(s.ratio for s in sensors)
     cells = {tuple(n * s.ratio / ratio for n in scene.shapes[s.name]) for s in sensors}
     first = next(iter(cells))
     if len(cells) > 1 or any(n != int(n) for n in first):
-        raise GridError("sensors do not cover the same ground", where=scene.name,
-                        fix="crop them to whole pixels of the coarsest")  # fmt: skip
+        raise GridError(
+            "sensors do not cover the same ground",
+            where=scene.name,
+            fix="crop them to whole pixels of the coarsest",
+        )
     if min(first) < crop:
-        raise GridError(f"is smaller than a crop of {crop} coarse pixels", where=scene.name,
-                        fix="make crops smaller")  # fmt: skip
+        raise GridError(
+            f"is smaller than a crop of {crop} coarse pixels",
+            where=scene.name,
+            fix="make crops smaller",
+        )
     if not any(len(scene.days[s.name]) for s in sensors):
         raise DataError("has no image", where=scene.name)
     return int(first[0]), int(first[1])
@@ -364,9 +382,11 @@ def band_statistics(
 
 
 def _seeing(
-    days: Mapping[str, tuple[float, ...]], rng: np.random.Generator, hide: str,
+    days: Mapping[str, tuple[float, ...]],
+    rng: np.random.Generator,
+    hide: str,
     sensors: Sequence[Sensor],
-) -> Selection:  # fmt: skip
+) -> Selection:
     """A drawn strategy that leaves the network something to see."""
     for _ in range(16):
         if hide == "published":

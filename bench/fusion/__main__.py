@@ -22,9 +22,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from bench.fusion import claims, methods, results, runner, scenes, tables
 from trifuse.simulate import PROTOCOLS
 
-PAIRS = ("physics:regression-best", "physics:regression", "default:physics",
-         "default:refined@network=none", "default:regression-best", "default:regression",
-         "default:fusformer-paper", "physics:limit-sharp")  # fmt: skip
+PAIRS = (
+    "physics:regression-best",
+    "physics:regression",
+    "default:physics",
+    "default:refined@network=none",
+    "default:regression-best",
+    "default:regression",
+    "default:fusformer-paper",
+    "physics:limit-sharp",
+)
 
 
 def main(given: list[str] | None = None) -> int:
@@ -57,10 +64,14 @@ def main(given: list[str] | None = None) -> int:
     if jobs:
         print(file=sys.stderr)
     asked = {
-        k: r for k, r in done.items()
-        if r.scene in chosen and r.ratio in options.ratios and r.protocol in protocols
-        and r.seed < options.seeds and r.method in names
-    }  # fmt: skip
+        k: r
+        for k, r in done.items()
+        if r.scene in chosen
+        and r.ratio in options.ratios
+        and r.protocol in protocols
+        and r.seed < options.seeds
+        and r.method in names
+    }
     found = tables.Results(
         sorted(
             asked.values(),
@@ -86,17 +97,30 @@ def main(given: list[str] | None = None) -> int:
 
 def parse(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.fusion", description=__doc__,
+        prog="python -m bench.fusion",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
-    add("--scenes", nargs="+", default=["real"],
-        help=f"names, or {', '.join(scenes.GROUPS)}; see bench/fusion/scenes.py")  # fmt: skip
-    add("--protocols", nargs="+", default=["clean", "real-world"],
-        help=f"{', '.join(PROTOCOLS)}, or all")  # fmt: skip
+    add(
+        "--scenes",
+        nargs="+",
+        default=["real"],
+        help=f"names, or {', '.join(scenes.GROUPS)}; see bench/fusion/scenes.py",
+    )
+    add(
+        "--protocols",
+        nargs="+",
+        default=["clean", "real-world"],
+        help=f"{', '.join(PROTOCOLS)}, or all",
+    )
     add("--ratios", nargs="+", type=int, default=[10])
-    add("--methods", nargs="+", default=["limits", "baselines", "default"],
-        help=f"names, or {', '.join(methods.GROUPS)}; name@field=value sets fields")  # fmt: skip
+    add(
+        "--methods",
+        nargs="+",
+        default=["limits", "baselines", "default"],
+        help=f"names, or {', '.join(methods.GROUPS)}; name@field=value sets fields",
+    )
     add("--pairs", nargs="*", default=list(PAIRS), help="first:second, to take differences of")
     add("--seeds", type=int, default=8, help="draws of the errors")
     add("--jobs", type=int, default=1, help="processes")

@@ -58,38 +58,75 @@ def claims(found: Results) -> list[Claim]:
     }
     average = np.mean
     lines = [
-        Claim("clean: default − regression (GCV), mean", gain(DEFAULT, GCV, "clean"), 0.5,
-              over=average),
-        Claim("real-world: default − best fixed ridge + co-registration, mean",
-              gain(DEFAULT, BEST, "real-world"), 8.5, over=average),
-        Claim("real-world: SAM of default / that of best fixed ridge, mean", angle, most=0.6,
-              over=average),
+        Claim(
+            "clean: default − regression (GCV), mean",
+            gain(DEFAULT, GCV, "clean"),
+            0.5,
+            over=average,
+        ),
+        Claim(
+            "real-world: default − best fixed ridge + co-registration, mean",
+            gain(DEFAULT, BEST, "real-world"),
+            8.5,
+            over=average,
+        ),
+        Claim(
+            "real-world: SAM of default / that of best fixed ridge, mean",
+            angle,
+            most=0.6,
+            over=average,
+        ),
         Claim("clean: chain − regression (GCV), worst scene", gain(CHAIN, GCV, "clean"), -0.3),
-        Claim("real-world: chain − best fixed ridge + co-registration, worst scene",
-              gain(CHAIN, BEST, "real-world"), 7.0),
+        Claim(
+            "real-world: chain − best fixed ridge + co-registration, worst scene",
+            gain(CHAIN, BEST, "real-world"),
+            7.0,
+        ),
         Claim("clean: network − chain, worst scene", gain(NETWORK, CHAIN, "clean"), 0.0),
-        Claim("real-world: network − chain, worst scene",
-              gain(NETWORK, CHAIN, "real-world"), 0.5),
-        Claim("real-world: network − chain, mean", gain(NETWORK, CHAIN, "real-world"), 1.0,
-              over=average),
-        Claim("clean: default − Fusformer by the paper, worst scene",
-              gain(DEFAULT, PAPER, "clean"), 15.0),
-        Claim("real-world: default − Fusformer by the paper, worst scene",
-              gain(DEFAULT, PAPER, "real-world"), 8.0),
-        *(Claim(f"{p}: default − default in real-world, worst scene",
-                gain(DEFAULT, DEFAULT, p, "real-world"), -1.5) for p in MISTOLD),
-        Claim("sharp-as-blurred: default − default in clean, worst scene",
-              gain(DEFAULT, DEFAULT, "sharp-as-blurred", "clean"), -0.3),
-    ]  # fmt: skip
+        Claim("real-world: network − chain, worst scene", gain(NETWORK, CHAIN, "real-world"), 0.5),
+        Claim(
+            "real-world: network − chain, mean",
+            gain(NETWORK, CHAIN, "real-world"),
+            1.0,
+            over=average,
+        ),
+        Claim(
+            "clean: default − Fusformer by the paper, worst scene",
+            gain(DEFAULT, PAPER, "clean"),
+            15.0,
+        ),
+        Claim(
+            "real-world: default − Fusformer by the paper, worst scene",
+            gain(DEFAULT, PAPER, "real-world"),
+            8.0,
+        ),
+        *(
+            Claim(
+                f"{p}: default − default in real-world, worst scene",
+                gain(DEFAULT, DEFAULT, p, "real-world"),
+                -1.5,
+            )
+            for p in MISTOLD
+        ),
+        Claim(
+            "sharp-as-blurred: default − default in clean, worst scene",
+            gain(DEFAULT, DEFAULT, "sharp-as-blurred", "clean"),
+            -0.3,
+        ),
+    ]
     return [c for c in lines if np.isfinite(list(c.values.values())).all()]
 
 
 def format_claims(found: Results) -> str:
     """The lines as a table; empty if there are records for none."""
     lines = [
-        [c.what, *(f"{c.values[s]:+.2f}" for s in REAL), f"{c.value:+.2f}",
-         f"≥ {c.least:g}" if c.least is not None else f"≤ {c.most:g}",
-         "met" if c.met else "MISSED"]
+        [
+            c.what,
+            *(f"{c.values[s]:+.2f}" for s in REAL),
+            f"{c.value:+.2f}",
+            f"≥ {c.least:g}" if c.least is not None else f"≤ {c.most:g}",
+            "met" if c.met else "MISSED",
+        ]
         for c in claims(found)
-    ]  # fmt: skip
+    ]
     return align([["ratio 10, real scenes", *REAL, "counts", "asked", ""], *lines]) if lines else ""

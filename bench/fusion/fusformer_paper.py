@@ -117,10 +117,15 @@ def train(setup: Setup, out: Path) -> dict[str, object]:
     optimiser = torch.optim.Adam(model.parameters(), lr=LR)
     curve: list[dict[str, float]] = []
     record: dict[str, object] = {
-        "protocol": setup.protocol, "ratio": setup.ratio, "schedule": setup.schedule,
-        "patch": setup.patch, "batch": BATCH, "lr": LR,
-        "train_seeds": [TRAIN[0], TRAIN[setup.scenes - 1]], "best_psnr": -math.inf,
-    }  # fmt: skip
+        "protocol": setup.protocol,
+        "ratio": setup.ratio,
+        "schedule": setup.schedule,
+        "patch": setup.patch,
+        "batch": BATCH,
+        "lr": LR,
+        "train_seeds": [TRAIN[0], TRAIN[setup.scenes - 1]],
+        "best_psnr": -math.inf,
+    }
     source = batches(setup)
     first = next(source)  # scenes are made outside of the budget
     budget, spent, started, step, since = 60 * setup.minutes, 0.0, time.perf_counter(), 0, []
@@ -143,9 +148,12 @@ def train(setup: Setup, out: Path) -> dict[str, object]:
             print(json.dumps(curve[-1]), file=sys.stderr, flush=True)
             since = []
             better = scores["psnr"] > float(record["best_psnr"])  # type: ignore[arg-type]
-            record |= {"steps": step, "cpu_seconds": spent,
-                       "wall_seconds": time.perf_counter() - started,
-                       "best_psnr": max(scores["psnr"], float(record["best_psnr"]))}  # type: ignore[arg-type] # fmt: skip
+            record |= {
+                "steps": step,
+                "cpu_seconds": spent,
+                "wall_seconds": time.perf_counter() - started,
+                "best_psnr": max(scores["psnr"], float(record["best_psnr"])),
+            }  # type: ignore[arg-type]
             if better:
                 card = Card(config, s2, s3, protocol=record, metrics={"validation": scores})
                 out.mkdir(parents=True, exist_ok=True)
@@ -162,9 +170,10 @@ def _sample_bands() -> tuple[Cube, Cube]:
 
 def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.fusion train", description=__doc__,
+        prog="python -m bench.fusion train",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--protocol", choices=list(PROTOCOLS), default="real-world")
     add("--minutes", type=float, default=12.0, help="of processor time")
@@ -180,6 +189,8 @@ def main(given: list[str]) -> int:
     if options["patch"] % options["ratio"] or options["patch"] > SIZE:
         parser.error("the patch must be a multiple of the ratio, and fit a scene")
     record = train(Setup(**options), out)
-    print(f"{record['steps']} steps, {record['cpu_seconds']:.0f} s of processor time, best "
-          f"validation PSNR {record['best_psnr']:.2f} dB")  # fmt: skip
+    print(
+        f"{record['steps']} steps, {record['cpu_seconds']:.0f} s of processor time, best "
+        f"validation PSNR {record['best_psnr']:.2f} dB"
+    )
     return 0

@@ -73,8 +73,18 @@ class Case:
 def silent(protocol: str) -> bool:
     """Whether a protocol has no random errors."""
     sharp, coarse = PROTOCOLS[protocol].sharp, PROTOCOLS[protocol].coarse
-    return not any((sharp.gain, sharp.offset, sharp.noise, sharp.clouds, coarse.shift,
-                    coarse.width, coarse.noise, coarse.clouds))  # fmt: skip
+    return not any(
+        (
+            sharp.gain,
+            sharp.offset,
+            sharp.noise,
+            sharp.clouds,
+            coarse.shift,
+            coarse.width,
+            coarse.noise,
+            coarse.clouds,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

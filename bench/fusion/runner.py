@@ -37,9 +37,15 @@ class Job:
 
 
 def plan(
-    scene_names: Sequence[str], ratios: Sequence[int], protocols: Sequence[str], seeds: int,
-    method_names: Sequence[str], done: dict[results.Key, Record], out: Path, code: str,
-) -> list[Job]:  # fmt: skip
+    scene_names: Sequence[str],
+    ratios: Sequence[int],
+    protocols: Sequence[str],
+    seeds: int,
+    method_names: Sequence[str],
+    done: dict[results.Key, Record],
+    out: Path,
+    code: str,
+) -> list[Job]:
     """What is to be done, less what is done; a protocol without random errors has one draw."""
     jobs = []
     for scene in scene_names:
@@ -113,7 +119,12 @@ def _score(case: Case, method: str, counted: np.ndarray, job: Job) -> Record:
     bands = metrics.psnr_bands(truth, estimate, counted)
     off = np.subtract(made.shift, case.seen.drawn.shift) / case.ratio
     return Record(
-        case.views.name, case.ratio, case.protocol, case.seed, method, job.code,
+        case.views.name,
+        case.ratio,
+        case.protocol,
+        case.seed,
+        method,
+        job.code,
         psnr=round(float(np.mean(bands)), 4),
         sam=round(metrics.sam(truth, estimate, counted), 4),
         bands=case.seen.truth.bands.names,
@@ -121,4 +132,4 @@ def _score(case: Case, method: str, counted: np.ndarray, job: Job) -> Record:
         seconds=round(made.seconds, 3),
         shift_error=round(float(np.hypot(*off)), 4),
         finite=round(float(np.isfinite(estimate[:, counted]).all(axis=0).mean()), 5),
-    )  # fmt: skip
+    )

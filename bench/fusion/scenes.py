@@ -98,8 +98,9 @@ def load_views(name: str, cache: Path | None = None) -> Views:
     if found is None:
         stem, _, whole = name.partition("-")
         if name not in (*REAL, *WHOLE):
-            raise SystemExit(f"no scene {name}; there are {', '.join((*REAL, *WHOLE))} and "
-                             "procedural-<seed>")  # fmt: skip
+            raise SystemExit(
+                f"no scene {name}; there are {', '.join((*REAL, *WHOLE))} and procedural-<seed>"
+            )
         with _OPEN[stem]() as source:
             s2, _, s3 = scene_views(source, ratio=1)
         upright = s2.grid.height > s2.grid.width

@@ -30,10 +30,14 @@ class Cell:
     def of(cls, records: Sequence[Record]) -> Cell:
         psnr, sam = (np.array([getattr(r, k) for r in records]) for k in ("psnr", "sam"))
         return cls(
-            float(psnr.mean()), float(psnr.std()), float(sam.mean()), float(sam.std()),
-            len(records), float(np.median([r.seconds for r in records])),
+            float(psnr.mean()),
+            float(psnr.std()),
+            float(sam.mean()),
+            float(sam.std()),
+            len(records),
+            float(np.median([r.seconds for r in records])),
             min(r.finite for r in records),
-        )  # fmt: skip
+        )
 
     def __str__(self) -> str:
         star = "" if self.finite > 0.999 else "*"
@@ -82,10 +86,14 @@ class Results:
         draws = min(map(len, cells))
         by_draw = np.array([[(r.psnr, r.sam) for r in c[:draws]] for c in cells]).mean(axis=0)
         return Cell(
-            float(np.mean([p.psnr for p in parts])), float(by_draw[:, 0].std()),
-            float(np.mean([p.sam for p in parts])), float(by_draw[:, 1].std()), draws,
-            float(np.mean([p.seconds for p in parts])), min(p.finite for p in parts),
-        )  # fmt: skip
+            float(np.mean([p.psnr for p in parts])),
+            float(by_draw[:, 0].std()),
+            float(np.mean([p.sam for p in parts])),
+            float(by_draw[:, 1].std()),
+            draws,
+            float(np.mean([p.seconds for p in parts])),
+            min(p.finite for p in parts),
+        )
 
     def paired(
         self, scene: str, ratio: int, protocol: str, first: str, second: str
@@ -134,24 +142,40 @@ def to_json(results: Results, pairs: Sequence[tuple[str, str]] = ()) -> list[dic
                 if records := results.draws(scene, ratio, protocol, method):
                     cell = Cell.of(records)
                     bands = np.mean([r.psnr_bands for r in records], axis=0)
-                    rows.append({
-                        **setting, "scene": scene, "method": method, "psnr": cell.psnr,
-                        "psnr_sd": cell.psnr_sd, "sam": cell.sam, "sam_sd": cell.sam_sd,
-                        "draws": cell.draws, "seconds": cell.seconds, "finite": cell.finite,
-                        "shift_error": float(np.mean([r.shift_error for r in records])),
-                        "psnr_bands": dict(zip(records[0].bands, bands.round(3), strict=True)),
-                        "code": sorted({r.code for r in records}),
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            **setting,
+                            "scene": scene,
+                            "method": method,
+                            "psnr": cell.psnr,
+                            "psnr_sd": cell.psnr_sd,
+                            "sam": cell.sam,
+                            "sam_sd": cell.sam_sd,
+                            "draws": cell.draws,
+                            "seconds": cell.seconds,
+                            "finite": cell.finite,
+                            "shift_error": float(np.mean([r.shift_error for r in records])),
+                            "psnr_bands": dict(zip(records[0].bands, bands.round(3), strict=True)),
+                            "code": sorted({r.code for r in records}),
+                        }
+                    )
         for first, second in pairs:
             for scene in scenes:
                 psnr, sam = results.paired(scene, ratio, protocol, first, second)
                 if psnr.size:
-                    rows.append({
-                        **setting, "scene": scene, "difference": [first, second],
-                        "psnr": float(psnr.mean()), "psnr_sd": float(psnr.std()),
-                        "psnr_min": float(psnr.min()), "sam": float(sam.mean()),
-                        "sam_sd": float(sam.std()), "draws": int(psnr.size),
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            **setting,
+                            "scene": scene,
+                            "difference": [first, second],
+                            "psnr": float(psnr.mean()),
+                            "psnr_sd": float(psnr.std()),
+                            "psnr_min": float(psnr.min()),
+                            "sam": float(sam.mean()),
+                            "sam_sd": float(sam.std()),
+                            "draws": int(psnr.size),
+                        }
+                    )
     return rows
 
 
@@ -159,10 +183,14 @@ def align(lines: Sequence[Sequence[str]]) -> str:
     """First column left, the others right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join([row[0].ljust(widths[0]),
-                   *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
         for row in lines
-    )  # fmt: skip
+    )
 
 
 def _ordered(results: Results) -> list[tuple[Setting, list[str], list[str]]]:
@@ -170,16 +198,23 @@ def _ordered(results: Results) -> list[tuple[Setting, list[str], list[str]]]:
 
 
 def _pairs(
-    results: Results, scenes: Sequence[str], ratio: int, protocol: str,
+    results: Results,
+    scenes: Sequence[str],
+    ratio: int,
+    protocol: str,
     pairs: Sequence[tuple[str, str]],
-) -> str:  # fmt: skip
+) -> str:
     lines = []
     for first, second in pairs:
         cells = []
         for scene in scenes:
             psnr, sam = results.paired(scene, ratio, protocol, first, second)
-            cells.append("–" if not psnr.size else f"{psnr.mean():+.2f}±{psnr.std():.2f} "
-                         f"(min {psnr.min():+.2f}) / {sam.mean():+.2f}")  # fmt: skip
+            cells.append(
+                "–"
+                if not psnr.size
+                else f"{psnr.mean():+.2f}±{psnr.std():.2f} "
+                f"(min {psnr.min():+.2f}) / {sam.mean():+.2f}"
+            )
         if any(c != "–" for c in cells):
             lines.append([f"{first} − {second}", *cells])
     return align([["paired", *scenes], *lines]) if lines else ""

@@ -64,9 +64,13 @@ def row(scene: str, protocol: str, method: str, seeds: int) -> dict[str, Any]:
             keyed = zip(WITHIN, mean, strict=True)
             out |= {f"within_{w:g}": by_band(names, s) for w, s in keyed}
         else:
-            out[kind] = {"share": round(count / sum(d.dark.size for d in draws), 3),
-                         **{f"within_{w:g}": round(float(s.mean()), 2)
-                            for w, s in zip(WITHIN, mean, strict=True)}}  # fmt: skip
+            out[kind] = {
+                "share": round(count / sum(d.dark.size for d in draws), 3),
+                **{
+                    f"within_{w:g}": round(float(s.mean()), 2)
+                    for w, s in zip(WITHIN, mean, strict=True)
+                },
+            }
     out["strange"] = round(float(np.mean([s for _, s in found])), 2)
     return out
 
@@ -80,8 +84,10 @@ def line(found: dict[str, Any]) -> str:
     for kind in ("dark", "bright"):
         own = found.get(kind)
         parts.append("" if own is None else f"{own['within_1']:5.1f} {own['within_1.96']:5.1f}")
-    return (f"{found['scene']:20} {found['protocol']:13} {parts[0]:>20} {parts[1]:>20} "
-            f"{parts[2]:>12} {parts[3]:>12} {found['strange']:6.2f} %")  # fmt: skip
+    return (
+        f"{found['scene']:20} {found['protocol']:13} {parts[0]:>20} {parts[1]:>20} "
+        f"{parts[2]:>12} {parts[3]:>12} {found['strange']:6.2f} %"
+    )
 
 
 def main() -> None:
@@ -102,8 +108,10 @@ def main() -> None:
         print(json.dumps(value, indent=1))
         return
     print(f"calibrated on {calibration().source}")
-    print(f"{'scene':20} {'protocol':13} {'within 1: mean':>20} {'within 1.96: mean':>20} "
-          f"{'dark pixels':>12} {'bright':>12} strange")  # fmt: skip
+    print(
+        f"{'scene':20} {'protocol':13} {'within 1: mean':>20} {'within 1.96: mean':>20} "
+        f"{'dark pixels':>12} {'bright':>12} strange"
+    )
     rows = []
     for scene in options.scenes:
         for protocol in options.protocols:
@@ -117,8 +125,11 @@ def main() -> None:
     if options.json:
         kept = []
         if options.merge and options.json.is_file():
-            kept = [r for r in json.loads(options.json.read_text(encoding="utf-8"))
-                    if r["scene"] not in options.scenes]  # fmt: skip
+            kept = [
+                r
+                for r in json.loads(options.json.read_text(encoding="utf-8"))
+                if r["scene"] not in options.scenes
+            ]
         write_json(options.json, kept + rows, overwrite=True)
 
 

@@ -95,8 +95,11 @@ def blocks(scene: str) -> tuple[Window, Window]:
     s2 = scenes.load_views(scene, CACHE).s2
     dark = s2.masked()[s2.bands.names.index("B8")] < DARK
     rows, cols = scenes.BLOCK
-    spots = [(r, c) for r in range(0, s2.grid.height - rows + 1, 20)
-             for c in range(0, s2.grid.width - cols + 1, 10)]  # fmt: skip
+    spots = [
+        (r, c)
+        for r in range(0, s2.grid.height - rows + 1, 20)
+        for c in range(0, s2.grid.width - cols + 1, 10)
+    ]
     share = np.array([dark[r : r + rows, c : c + cols].mean() for r, c in spots])
     wet = spots[int(np.argmin(np.abs(share - 0.2)))]
     far = max(spots, key=lambda s: abs(s[0] - wet[0]) + abs(s[1] - wet[1]))

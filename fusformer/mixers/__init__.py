@@ -13,7 +13,13 @@ from trifuse.fusformer.mixers.spectral import SpectralMixer
 from trifuse.fusformer.mixers.window import WindowMixer
 
 __all__ = [
-    "Mixer", "GlobalMixer", "ChannelMixer", "WindowMixer", "DepthwiseMixer", "ConvMixer",
+    "Mixer",
+    "GlobalMixer",
+    "ChannelMixer",
+    "WindowMixer",
+    "DepthwiseMixer",
+    "ConvMixer",
     "SpectralMixer",
-    "MIXERS", "make_mixer",
-]  # fmt: skip
+    "MIXERS",
+    "make_mixer",
+]

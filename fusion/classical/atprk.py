@@ -45,8 +45,10 @@ class Atprk:
 
     def __post_init__(self) -> None:
         if self.lags < 1 or self.back_projection < 0:
-            raise ConfigError(f"{self.lags} lags, {self.back_projection} back projections",
-                              fix="give at least 1 and 0")  # fmt: skip
+            raise ConfigError(
+                f"{self.lags} lags, {self.back_projection} back projections",
+                fix="give at least 1 and 0",
+            )
 
     def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
         """All bands."""
@@ -67,10 +69,12 @@ class Atprk:
         kriging = Kriging.of(models, scene.ratio, sensor_taps(scene.ratio, sigma), shift=shift)
         height, width = scene.grid.shape
         kriged = back_project(
-            kriging, left,
+            kriging,
+            left,
             degrade_matrix(height, scene.ratio, sigma, shift[0]),
-            degrade_matrix(width, scene.ratio, sigma, shift[1]), self.back_projection,
-        )  # fmt: skip
+            degrade_matrix(width, scene.ratio, sigma, shift[1]),
+            self.back_projection,
+        )
 
         def run(window: Window, hrmsi: np.ndarray) -> np.ndarray:
             fused = spectral.apply(hrmsi) + kriging(kriged, window)

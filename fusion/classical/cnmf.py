@@ -160,9 +160,7 @@ def _seen_abundances(scene: Scene, unmixed: _Unmixed) -> np.ndarray:
     """H of the whole scene as S3's cells see it: (M, cells), > 0."""
     height, width = scene.grid.shape
     count = len(unmixed.cells)
-    view = DegradeAccumulator(
-        count, height, width, scene.ratio, scene.psf, shift=scene.pair.shift
-    )  # fmt: skip
+    view = DegradeAccumulator(count, height, width, scene.ratio, scene.psf, shift=scene.pair.shift)
     for tile in TilePlan(height, width, _TILE):
         hrmsi, _ = scene.read_filled(tile.write)
         view.add(tile.write, unmixed.abundances(scene, tile.write, hrmsi))

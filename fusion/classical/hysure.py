@@ -81,11 +81,14 @@ class HySure:
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.iterations < 1:
-            raise ConfigError(f"rank {self.rank}, {self.iterations} iterations",
-                              fix="give at least one of each")  # fmt: skip
+            raise ConfigError(
+                f"rank {self.rank}, {self.iterations} iterations", fix="give at least one of each"
+            )
         if min(self.sharp, self.noise, self.penalty) <= 0 or self.variation < 0:
-            raise ConfigError("weights of hysure", fix="give sharp, noise and penalty above 0 "
-                              "and a variation of 0 or more")  # fmt: skip
+            raise ConfigError(
+                "weights of hysure",
+                fix="give sharp, noise and penalty above 0 and a variation of 0 or more",
+            )
 
     def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
         """All bands."""
@@ -165,8 +168,10 @@ class _Blocks:
             CellSolve(along_y, along_x, self._there[i[:, None], j], options.penalty),
             np.tensordot(space.pull, hrmsi - space.offset, axes=1),
             space.matrix,
-            penalty=options.penalty, variation=options.variation, iterations=options.iterations,
-        )  # fmt: skip
+            penalty=options.penalty,
+            variation=options.variation,
+            iterations=options.iterations,
+        )
         rows, cols = block.shift(-around.row, -around.col).slices
         return planes[:, rows, cols].copy()
 

@@ -114,9 +114,13 @@ class _Windows:
 
     @classmethod
     def of(
-        cls, x: np.ndarray, y: np.ndarray, trust: np.ndarray,
-        along: tuple[sparse.csr_matrix, sparse.csr_matrix], rows: np.ndarray,
-    ) -> _Windows:  # fmt: skip
+        cls,
+        x: np.ndarray,
+        y: np.ndarray,
+        trust: np.ndarray,
+        along: tuple[sparse.csr_matrix, sparse.csr_matrix],
+        rows: np.ndarray,
+    ) -> _Windows:
         """Set up for x (l, h, w) and y (k, h, w) at some rows of cells."""
         along_y, along_x = along[0][rows], along[1]
         used = np.unique(along_y.indices)
@@ -149,10 +153,18 @@ class _Windows:
         own = np.outer(along[0].diagonal()[rows], along[1].diagonal()).ravel()
         middle = trust[rows].ravel()
         return cls(
-            shape, weight, own * middle / total, mean_x, mean_y,
-            (turned @ (here - mean_x)[:, :, None])[:, :, 0], seen, middle,
-            np.maximum(values, 0), vectors, turned @ cross,
-        )  # fmt: skip
+            shape,
+            weight,
+            own * middle / total,
+            mean_x,
+            mean_y,
+            (turned @ (here - mean_x)[:, :, None])[:, :, 0],
+            seen,
+            middle,
+            np.maximum(values, 0),
+            vectors,
+            turned @ cross,
+        )
 
     def error(self, strength: float, level: np.ndarray) -> float:
         """Squared errors in cells left out, relative to the bands' variances ``level`` (k,)."""

@@ -32,9 +32,12 @@ class CellSolve:
     """
 
     def __init__(
-        self, along_y: sparse.csr_matrix, along_x: sparse.csr_matrix, there: np.ndarray,
+        self,
+        along_y: sparse.csr_matrix,
+        along_x: sparse.csr_matrix,
+        there: np.ndarray,
         penalty: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         (h, n_y), (w, n_x) = along_y.shape, along_x.shape
         rough = [2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (n_y, n_x)]
         gain = 1 / (penalty * (1 + rough[0][:, None] + rough[1]))

@@ -9,10 +9,7 @@ from trifuse.fusion.spectral.base import Masked, TileRun, Upsampled
 from trifuse.fusion.spectral.chain import ChainRun, chain_prior
 from trifuse.fusion.spectral.regression import regression_prior
 
-PRIORS: dict[str, Callable[..., TileRun]] = {
-    "regression": regression_prior,
-    "physics": chain_prior,
-}
+PRIORS: dict[str, Callable[..., TileRun]] = {"regression": regression_prior, "physics": chain_prior}
 """Priors by the name that cards give them."""
 
 __all__ = [

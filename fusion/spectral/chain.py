@@ -112,10 +112,11 @@ class ChainRun:
 
         return {
             "map": {
-                "left_of_cells": by_band(self.fit.noise, 3), "spread": by_band(self.fit.spread, 3),
+                "left_of_cells": by_band(self.fit.noise, 3),
+                "spread": by_band(self.fit.spread, 3),
             },
             "residual_weight": by_band(self.weights.round(4), 3),
-        }  # fmt: skip
+        }
 
 
 def chain_prior(scene: Scene, *, residual: bool = True, s3_noise: float | None = None) -> ChainRun:
@@ -142,6 +143,11 @@ def chain_prior(scene: Scene, *, residual: bool = True, s3_noise: float | None =
     if residual and weights.any():
         added = fill_nearest(left) * weights.astype(np.float32)[:, None, None]
     return ChainRun(
-        scene, fit, universal, added, weights if residual else np.zeros(len(left)),
-        np.sqrt(telling * power), telling,
-    )  # fmt: skip
+        scene,
+        fit,
+        universal,
+        added,
+        weights if residual else np.zeros(len(left)),
+        np.sqrt(telling * power),
+        telling,
+    )

@@ -227,9 +227,10 @@ def _posterior(
     across = base @ (shrunk * base.transpose(0, 2, 1)) + (step * chance) @ step.transpose(0, 2, 1)
     of_prior = probable.sum(axis=1).reshape(len(SCALES), len(SPREADS))
     return _Posterior(
-        mean, across.sum(axis=0) - np.outer(mean, mean),
+        mean,
+        across.sum(axis=0) - np.outer(mean, mean),
         noise=float(np.exp(probable.sum(axis=0) @ np.log(NOISES))),
         spread=float(np.exp(of_prior.sum(axis=0) @ np.log(SPREADS))),
         scale=float(np.exp(of_prior.sum(axis=1) @ np.log(SCALES))),
         evidence=float(best + np.log(whole) - np.log(len(NOISES) * np.exp(-rare).sum())),
-    )  # fmt: skip
+    )

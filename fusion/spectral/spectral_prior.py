@@ -142,8 +142,9 @@ def read_spectra(path: Path) -> tuple[SceneSpectra, dict[str, Any]]:
             nm, basis, mean, factor = (file.get_tensor(k).astype(np.float64) for k in _TENSORS)
     except (SafetensorError, OSError, ValueError) as e:
         reason = str(e).splitlines()[0]
-        raise WeightsError(f"cannot be read ({reason})", where=path, fix="install TriFuse again") \
-            from None  # fmt: skip
+        raise WeightsError(
+            f"cannot be read ({reason})", where=path, fix="install TriFuse again"
+        ) from None
     fits = basis.shape == (len(nm), mean.shape[-1]) and factor.shape[:2] == mean.shape
     if not fits or not all(np.isfinite(a).all() for a in (nm, basis, mean, factor)):
         raise WeightsError("the tensors do not fit each other, or are not finite", where=path)

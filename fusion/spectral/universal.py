@@ -93,9 +93,12 @@ def training_moments() -> Moments:
     file = files("trifuse.fusion.spectral").joinpath("moments.npz")
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as table:
         return Moments(
-            table["nm"].astype(np.float64), table["mean"], table["factor"], float(table["limit"]),
+            table["nm"].astype(np.float64),
+            table["mean"],
+            table["factor"],
+            float(table["limit"]),
             str(table["source"]),
-        )  # fmt: skip
+        )
 
 
 def universal_map(

@@ -2,9 +2,4 @@
 
 from trifuse.products.cave.reader import CaveSource, cave_scenes, is_cave, open_cave
 
-__all__ = [
-    "CaveSource",
-    "cave_scenes",
-    "is_cave",
-    "open_cave",
-]
+__all__ = ["CaveSource", "cave_scenes", "is_cave", "open_cave"]

@@ -50,12 +50,14 @@ def find_image(path: Path, bands: int) -> tuple[str, tuple[int, int]]:
         raise ProductError(
             f"has {len(found) or 'no'} arrays of rows × columns × {bands}"
             f" (it holds {has or 'no arrays'})",
-            where=path, fix="give a file with one such array",
-        )  # fmt: skip
+            where=path,
+            fix="give a file with one such array",
+        )
     name, (rows, cols, _) = found[0]
     if rows * cols * bands > MAX_VALUES:
-        raise ProductError(f"{name} claims {rows}×{cols}×{bands} values", where=path,
-                           fix="give it in parts")  # fmt: skip
+        raise ProductError(
+            f"{name} claims {rows}×{cols}×{bands} values", where=path, fix="give it in parts"
+        )
     return name, (rows, cols)
 
 
@@ -118,5 +120,8 @@ def _is_hdf5(path: Path) -> bool:
 
 def _damaged(path: Path, error: Exception) -> ProductError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return ProductError(f"cannot be read as a MATLAB file ({reason})", where=path,
-                        fix="the file is cut short or damaged: get it again")  # fmt: skip
+    return ProductError(
+        f"cannot be read as a MATLAB file ({reason})",
+        where=path,
+        fix="the file is cut short or damaged: get it again",
+    )

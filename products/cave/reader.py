@@ -50,8 +50,9 @@ class CaveSource(CubeSource):
         self._images = images
         centres = EXTENDED if extended else CENTRES
         self._matrix = extension_matrix() if extended else None
-        self.bands = BandSet.of([f"C{nm:.0f}" for nm in centres], list(centres),
-                                [WIDTH] * len(centres))  # fmt: skip
+        self.bands = BandSet.of(
+            [f"C{nm:.0f}" for nm in centres], list(centres), [WIDTH] * len(centres)
+        )
         self.grid = Grid("", UNPLACED, *images.shape)
         self.meta = {
             "kind": "cave",
@@ -157,8 +158,11 @@ class _Pngs:
     def __init__(self, folder: Path) -> None:
         files = _numbered(folder)
         if len(files) != len(CENTRES):
-            raise ProductError(f"holds {len(files)} numbered PNGs, not {len(CENTRES)}",
-                               where=folder, fix="get the folder again")  # fmt: skip
+            raise ProductError(
+                f"holds {len(files)} numbered PNGs, not {len(CENTRES)}",
+                where=folder,
+                fix="get the folder again",
+            )
         self._rasters = [Raster(f, driver="PNG", sidecars=False) for f in files]
         headers = [r.header for r in self._rasters]
         first = headers[0]
@@ -167,12 +171,16 @@ class _Pngs:
             if (header.height, header.width, header.dtype) != (*self.shape, first.dtype):
                 raise ProductError(
                     f"is {header.height}×{header.width} {header.dtype}, and {files[0].name} is "
-                    f"{first.height}×{first.width} {first.dtype}", where=raster.path,
+                    f"{first.height}×{first.width} {first.dtype}",
+                    where=raster.path,
                     fix="get the folder again",
-                )  # fmt: skip
+                )
         if first.dtype not in ("uint8", "uint16") or max(self.shape) > MAX_EDGE:
-            raise ProductError(f"holds images of {first.height}×{first.width} {first.dtype}",
-                               where=folder, fix="give 16-bit images of usual size")  # fmt: skip
+            raise ProductError(
+                f"holds images of {first.height}×{first.width} {first.dtype}",
+                where=folder,
+                fix="give 16-bit images of usual size",
+            )
         self.white = float(np.iinfo(first.dtype).max)
 
     def read(self, window: Window) -> np.ndarray:

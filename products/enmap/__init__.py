@@ -3,10 +3,4 @@
 from trifuse.products.enmap.factory import write_enmap_l2a
 from trifuse.products.enmap.reader import EnmapSource, is_enmap, open_enmap, open_enmap_all
 
-__all__ = [
-    "write_enmap_l2a",
-    "EnmapSource",
-    "is_enmap",
-    "open_enmap",
-    "open_enmap_all",
-]
+__all__ = ["write_enmap_l2a", "EnmapSource", "is_enmap", "open_enmap", "open_enmap_all"]

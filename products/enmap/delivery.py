@@ -168,8 +168,9 @@ def _find_in_order(path: Path, inside: str) -> list[Scene]:
     for member in sorted(p for p in unpacked.folder.rglob("*") if p.is_file() and is_zip(p)):
         name = member.relative_to(unpacked.folder).as_posix()
         scenes += [replace(s, inside=name) for s in _group(zip_members(member), path, None)]
-    loose = [FileRef.of(p) for p in sorted(unpacked.folder.rglob("*"))
-             if p.is_file() and not is_zip(p)]  # fmt: skip
+    loose = [
+        FileRef.of(p) for p in sorted(unpacked.folder.rglob("*")) if p.is_file() and not is_zip(p)
+    ]
     for scene in _group(loose, path, None):
         name = scene.metadata.path.relative_to(unpacked.folder).as_posix()
         part = _FILE.fullmatch(scene.metadata.name)
@@ -177,8 +178,10 @@ def _find_in_order(path: Path, inside: str) -> list[Scene]:
         scenes.append(replace(scene, inside=name[: len(name) - len(part[0]) + part.end("prefix")]))
     if not scenes:
         raise ProductError("holds no EnMAP scene", where=path, fix="give an EnMAP order")
-    return [replace(s, origin=path.absolute(), unpacked=unpacked)
-            for s in sorted(scenes, key=lambda s: s.name)]  # fmt: skip
+    return [
+        replace(s, origin=path.absolute(), unpacked=unpacked)
+        for s in sorted(scenes, key=lambda s: s.name)
+    ]
 
 
 def _group(files: Iterable[FileRef], origin: Path, prefix: str | None) -> list[Scene]:
@@ -199,13 +202,19 @@ def _group(files: Iterable[FileRef], origin: Path, prefix: str | None) -> list[S
         if missing:
             if len(missing) == 2 or not (start == "" or NAME.match(start)):
                 continue  # quicklooks alone, or files of something else
-            raise ProductError(f"lacks its {' and '.join(missing.values())}",
-                               where=f"{place}/{start}", fix="fetch the product again")  # fmt: skip
+            raise ProductError(
+                f"lacks its {' and '.join(missing.values())}",
+                where=f"{place}/{start}",
+                fix="fetch the product again",
+            )
         images = [f for p, fs in parts.items() if p.startswith("SPECTRAL") for f in fs]
         layers = {p.removeprefix("QL_"): fs for p, fs in parts.items() if p.startswith("QL_")}
         if twice := [fs for fs in (parts["METADATA"], *layers.values()) if len(fs) > 1]:
-            raise ProductError(f"holds {twice[0][0].name} and {twice[0][1].name}", where=place,
-                               fix="keep one of them")  # fmt: skip
+            raise ProductError(
+                f"holds {twice[0][0].name} and {twice[0][1].name}",
+                where=place,
+                fix="keep one of them",
+            )
         scenes.append(
             Scene(
                 name=_name(start, place, origin),

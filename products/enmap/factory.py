@@ -110,9 +110,10 @@ def write_enmap(
     )
     scene = _prepare(cube, level, cloud, shadow, layers or {}, leave_out, dead)
     target = folder / {
-        "folder": name, "cog": f"{name}_COG",
+        "folder": name,
+        "cog": f"{name}_COG",
         "order-tar": f"dims_op_oc_oc-en_{start:%y%m%d}{tile:03d}_1.tar.gz",
-    }.get(nesting, f"{name}.ZIP")  # fmt: skip
+    }.get(nesting, f"{name}.ZIP")
     refuse_existing(target, overwrite=overwrite)
     if nesting in ("folder", "cog"):
         with new_folder(target, overwrite) as work:
@@ -237,10 +238,13 @@ def _prepare(
         raise DataError("no band of the cube holds a value")
     layers = _layers(cube, imaged, cloud, shadow, given)
     share = {
-        "cloudCover": layers["CLOUD"] != 0, "cirrusCover": layers["CIRRUS"] != 0,
-        "hazeCover": layers["HAZE"] != 0, "snowCover": layers["SNOW"] != 0,
-        "cloudShadow": layers["CLOUDSHADOW"] != 0, "waterCover": layers["CLASSES"] == 2,
-    }  # fmt: skip
+        "cloudCover": layers["CLOUD"] != 0,
+        "cirrusCover": layers["CIRRUS"] != 0,
+        "hazeCover": layers["HAZE"] != 0,
+        "snowCover": layers["SNOW"] != 0,
+        "cloudShadow": layers["CLOUDSHADOW"] != 0,
+        "waterCover": layers["CLASSES"] == 2,
+    }
     cover = {k: round(100 * float(v[imaged].mean())) for k, v in share.items()}
     kept = {k: v for k, v in layers.items() if k not in leave_out}
     return _Prepared(cube, level, _detectors(cube), alive, calibration, statistics, kept, cover)
@@ -292,19 +296,40 @@ def _write_files(
     dtype, fill = ("int16", -32768) if scene.level == "L2A" else ("uint16", 0)
     image_tail = tail if cog else f".{_SUFFIX.get(form, form)}"
     write_image(
-        work / f"{name}-SPECTRAL_IMAGE{image_tail}", scene.cube.grid, _numbers(scene),
-        len(scene.alive), dtype, fill, "COG" if cog else form,
-    )  # fmt: skip
+        work / f"{name}-SPECTRAL_IMAGE{image_tail}",
+        scene.cube.grid,
+        _numbers(scene),
+        len(scene.alive),
+        dtype,
+        fill,
+        "COG" if cog else form,
+    )
     for layer, values in sorted(scene.layers.items()):
         stem = layer if layer == "PIXELMASK" else f"QUALITY_{layer}"
         planes = values if values.ndim == 3 else values[None]
-        write_image(work / f"{name}-QL_{stem}{tail}", scene.cube.grid, planes, len(planes),
-                     "uint8", None, "COG" if cog else "GeoTIFF")  # fmt: skip
+        write_image(
+            work / f"{name}-QL_{stem}{tail}",
+            scene.cube.grid,
+            planes,
+            len(planes),
+            "uint8",
+            None,
+            "COG" if cog else "GeoTIFF",
+        )
     facts = SceneFacts(
-        name, scene.level, form, start, scene.cube.bands, scene.detectors, scene.calibration,
-        scene.statistics, scene.cube.grid, sun, scene.cover,
+        name,
+        scene.level,
+        form,
+        start,
+        scene.cube.bands,
+        scene.detectors,
+        scene.calibration,
+        scene.statistics,
+        scene.cube.grid,
+        sun,
+        scene.cover,
         [(p.name, p.stat().st_size) for p in sorted(work.iterdir())],
-    )  # fmt: skip
+    )
     (work / f"{name}-METADATA.{'xml' if cog else 'XML'}").write_bytes(metadata_xml(facts))
     for path in work.iterdir():
         flush_to_disk(path)

@@ -65,8 +65,10 @@ def projection_name(crs: str) -> str:
         return f"UTM_Zone{code % 100:02d}_{'North' if code // 100 == 326 else 'South'}"
     if code in (3035, 4326):
         return {3035: "LAEA-ETRS89", 4326: "Geographic"}[code]
-    raise GridError(f"EnMAP is not delivered in {crs or 'no CRS'}",
-                    fix="give a grid in UTM, EPSG:3035 or EPSG:4326")  # fmt: skip
+    raise GridError(
+        f"EnMAP is not delivered in {crs or 'no CRS'}",
+        fix="give a grid in UTM, EPSG:3035 or EPSG:4326",
+    )
 
 
 def _content(facts: SceneFacts) -> dict[str, Any]:
@@ -129,12 +131,15 @@ def _content(facts: SceneFacts) -> dict[str, Any]:
             "pixelSize": f"{facts.grid.gsd[1]:.12g}",
             "bandCharacterisation": {
                 "bandID": [
-                    ({"number": n}, {
-                        "wavelengthCenterOfBand": band.centre,
-                        "FWHMOfBand": band.fwhm,
-                        "GainOfBand": gain,
-                        "OffsetOfBand": offset,
-                    })
+                    (
+                        {"number": n},
+                        {
+                            "wavelengthCenterOfBand": band.centre,
+                            "FWHMOfBand": band.fwhm,
+                            "GainOfBand": gain,
+                            "OffsetOfBand": offset,
+                        },
+                    )
                     for (n, band), (gain, offset) in zip(numbered, facts.calibration, strict=True)
                 ]
             },
@@ -162,14 +167,15 @@ def _content(facts: SceneFacts) -> dict[str, Any]:
             },
             "bandStatistics": {
                 "bandID": [
-                    ({"number": n}, {
-                        "waveLength": band.centre, "mean": mean, "stdDeviation": deviation,
-                    })
+                    (
+                        {"number": n},
+                        {"waveLength": band.centre, "mean": mean, "stdDeviation": deviation},
+                    )
                     for (n, band), (mean, deviation) in zip(numbered, facts.statistics, strict=True)
                 ]
             },
         },
-    }  # fmt: skip
+    }
 
 
 def _everywhere(degrees: float) -> dict[str, Any]:

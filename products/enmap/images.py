@@ -11,10 +11,15 @@ from trifuse.products.files.archive import FileRef
 from trifuse.products.files.raster import UNPLACED, Raster
 
 DRIVERS = {
-    "tif": "GTiff", "tiff": "GTiff", "geotiff": "GTiff",
-    "bsq": "ENVI", "bil": "ENVI", "bip": "ENVI",
-    "jp2": "JP2OpenJPEG", "jpeg2000": "JP2OpenJPEG",
-}  # fmt: skip
+    "tif": "GTiff",
+    "tiff": "GTiff",
+    "geotiff": "GTiff",
+    "bsq": "ENVI",
+    "bil": "ENVI",
+    "bip": "ENVI",
+    "jp2": "JP2OpenJPEG",
+    "jpeg2000": "JP2OpenJPEG",
+}
 """Driver by extension: nothing else is opened, so no VRT and no network."""
 
 MAX_IMAGE_BYTES = 16 << 30
@@ -73,11 +78,13 @@ def image_grid(raster: Raster, crs: str) -> Grid:
     """
     h = raster.header
     if h.transform == UNPLACED:
-        raise MetadataError("has no georeference", where=raster.name,
-                            fix="give the image as it was delivered")  # fmt: skip
+        raise MetadataError(
+            "has no georeference", where=raster.name, fix="give the image as it was delivered"
+        )
     if h.flipped:
-        raise GridError("is not north-up", where=raster.name,
-                        fix="give the image as it was delivered")  # fmt: skip
+        raise GridError(
+            "is not north-up", where=raster.name, fix="give the image as it was delivered"
+        )
     grid = raster.grid
     if not (grid.crs or crs):
         raise MetadataError("has no CRS", where=raster.name)

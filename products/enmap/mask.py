@@ -59,15 +59,24 @@ RULES: dict[str, Rule] = {
     "interpolated": Rule("QUALITY_TESTFLAGS", _bits(2, 3), "interpolated in a detector in use"),
     "lowquality": Rule("QUALITY_TESTFLAGS", lambda v, _: (v & 3) >= 2, "quality low or none"),
     "defective": Rule("PIXELMASK", lambda v, _: v == 1, "defective in a band asked for"),
-}  # fmt: skip
+}
 PRESETS: dict[str, tuple[str, ...]] = {
     "default": ("background", "cloud", "cloudshadow", "cirrus", "saturated", "artefact"),
     "strict": (
-        "background", "cloud", "cloudshadow", "thincirrus", "haze", "snow", "saturated",
-        "artefact", "interpolated", "lowquality", "defective",
+        "background",
+        "cloud",
+        "cloudshadow",
+        "thincirrus",
+        "haze",
+        "snow",
+        "saturated",
+        "artefact",
+        "interpolated",
+        "lowquality",
+        "defective",
     ),
     "none": (),
-}  # fmt: skip
+}
 """Named masks; whatever the mask, a pixel without a value in a band asked for is not valid."""
 
 

@@ -72,20 +72,27 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
         raise MetadataError(f"is a <{root.tag[:40]}>, not an EnMAP <level_X>", where=where)
     level = _text(root, "metadata/schema/processingLevel") or _text(root, "base/level")
     if level not in ("L1B", "L1C", "L2A"):
-        raise MetadataError(f"states the processing level {level!r}", where=where,
-                            fix="give an EnMAP L1C or L2A product")  # fmt: skip
+        raise MetadataError(
+            f"states the processing level {level!r}",
+            where=where,
+            fix="give an EnMAP L1C or L2A product",
+        )
     rows = _numbered(root, "specific/bandCharacterisation/bandID", where)
     bands = BandSet(
         tuple(
-            Band(f"E{number:03d}", _wavelength(row, "wavelengthCenterOfBand", number, where),
-                 _wavelength(row, "FWHMOfBand", number, where))
+            Band(
+                f"E{number:03d}",
+                _wavelength(row, "wavelengthCenterOfBand", number, where),
+                _wavelength(row, "FWHMOfBand", number, where),
+            )
             for number, row in rows
         )
-    )  # fmt: skip
+    )
     gain = tuple(_needed(row, "GainOfBand", number, where) for number, row in rows)
     if min(gain) <= 0:
-        raise MetadataError(f"GainOfBand of band {gain.index(min(gain)) + 1} is {min(gain):g}",
-                            where=where)  # fmt: skip
+        raise MetadataError(
+            f"GainOfBand of band {gain.index(min(gain)) + 1} is {min(gain):g}", where=where
+        )
     return EnmapMetadata(
         product_id=re.sub(r"-METADATA\.XML$", "", _text(root, "metadata/name"), flags=re.I),
         level=level,
@@ -128,9 +135,10 @@ def _needed(row: Element, tag: str, number: int, where: str) -> float:
     value = _number(row, tag)
     if value is None:
         raise MetadataError(
-            f"band {number} has no {tag}", where=where,
+            f"band {number} has no {tag}",
+            where=where,
             fix="give the METADATA.XML as it was delivered",
-        )  # fmt: skip
+        )
     return value
 
 
@@ -138,8 +146,9 @@ def _wavelength(row: Element, tag: str, number: int, where: str) -> float:
     value = _needed(row, tag, number, where)
     low, high = (300, 3000) if tag == "wavelengthCenterOfBand" else (0.5, 100)
     if not low <= value <= high:
-        raise MetadataError(f"{tag} of band {number} is {value:g}, which is no value in nm",
-                            where=where)  # fmt: skip
+        raise MetadataError(
+            f"{tag} of band {number} is {value:g}, which is no value in nm", where=where
+        )
     return value
 
 
@@ -147,8 +156,11 @@ def _numbered(root: Element, path: str, where: str) -> list[tuple[int, Element]]
     """The elements sorted by their ``number``, which must be 1, 2, 3 …: the image's bands."""
     found = root.findall(path)
     if not found:
-        raise MetadataError(f"has no {path}, so no wavelengths", where=where,
-                            fix="give the METADATA.XML as it was delivered")  # fmt: skip
+        raise MetadataError(
+            f"has no {path}, so no wavelengths",
+            where=where,
+            fix="give the METADATA.XML as it was delivered",
+        )
     if len(found) > MAX_BANDS:
         raise MetadataError(f"has {len(found)} {path}", where=where)
     rows = [(number, e) for e in found if (number := _band_number(e)) is not None]

@@ -341,6 +341,7 @@ def _usable(
             usable[int(n)] = True
         suspects = [n for n in suspects if not usable[n]]
     if not any(usable):
-        raise ProductError("holds no value in any band", where=image.where,
-                           fix="fetch the product again")  # fmt: skip
+        raise ProductError(
+            "holds no value in any band", where=image.where, fix="fetch the product again"
+        )
     return tuple(usable)

@@ -36,9 +36,16 @@ FREE_RATIO = 256 << 20
 DEFLATE_LIMIT = 1040
 """DEFLATE cannot shrink more than 1032 to 1; a zip member that claims more lies."""
 DAMAGE = (
-    OSError, EOFError, ValueError, RuntimeError, OverflowError,
-    struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
 """What the modules of archives raise on damaged ones."""
 _CHUNK = 1 << 20
 _MAX_HEADER_READ = 16 << 20
@@ -218,8 +225,11 @@ def tar_members(path: Path) -> list[FileRef]:
     """
     path = path.absolute()
     if not path.name.lower().endswith(".tar"):
-        raise ProductError("is compressed, so its members cannot be read in place", where=path,
-                           fix="uncompress it to a .tar, or unpack it")  # fmt: skip
+        raise ProductError(
+            "is compressed, so its members cannot be read in place",
+            where=path,
+            fix="uncompress it to a .tar, or unpack it",
+        )
     files: dict[str, FileRef] = {}
     with _Tar(path) as tar:
         while (entry := tar.next()) is not None:

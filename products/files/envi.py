@@ -78,8 +78,9 @@ def _pair(path: Path) -> tuple[Path, Path]:
     if path.suffix.lower() != ".hdr":
         header = envi_header(path)
         if header is None:
-            raise ProductError("has no ENVI header beside it", where=path,
-                               fix=f"put {path.stem}.hdr there")  # fmt: skip
+            raise ProductError(
+                "has no ENVI header beside it", where=path, fix=f"put {path.stem}.hdr there"
+            )
         return header, path
     bare = path.with_suffix("")
     candidates = [bare.with_name(bare.name + s) for s in DATA_SUFFIXES]
@@ -87,8 +88,9 @@ def _pair(path: Path) -> tuple[Path, Path]:
     for data in candidates:
         if data.is_file():
             return path, data
-    raise ProductError("has no image beside it", where=path,
-                       fix=f"put {bare.name} or {bare.name}.bsq there")  # fmt: skip
+    raise ProductError(
+        "has no image beside it", where=path, fix=f"put {bare.name} or {bare.name}.bsq there"
+    )
 
 
 def _read_header(path: Path) -> dict[str, Any]:

@@ -37,30 +37,56 @@ def write_image(
 ) -> None:
     """Write planes band by band; COG and JPEG2000 are copied from a GeoTIFF."""
     common = {
-        "height": grid.height, "width": grid.width, "count": count, "dtype": dtype,
-        "crs": grid.crs, "transform": rasterio.Affine(*grid.transform), "nodata": fill,
-    }  # fmt: skip
+        "height": grid.height,
+        "width": grid.width,
+        "count": count,
+        "dtype": dtype,
+        "crs": grid.crs,
+        "transform": rasterio.Affine(*grid.transform),
+        "nodata": fill,
+    }
     if form in ("BSQ", "BIL", "BIP"):
         with rasterio.Env(GDAL_PAM_ENABLED="NO"):
             _fill_image(path, planes, driver="ENVI", interleave=form, suffix="REPLACE", **common)
         header = path.with_suffix(".hdr")
         # GDAL notes the path it wrote to, which is another one every time.
-        text = re.sub(r"description = \{.*?\}", f"description = {{{path.name}}}",
-                      header.read_text(), count=1, flags=re.S)  # fmt: skip
+        text = re.sub(
+            r"description = \{.*?\}",
+            f"description = {{{path.name}}}",
+            header.read_text(),
+            count=1,
+            flags=re.S,
+        )
         header.unlink()
         path.with_suffix(".HDR").write_text(text)
         return
     tiff = path if form == "GeoTIFF" else path.with_name("temporary.tif")
     predictor = 1 if dtype == "uint8" else 2
-    _fill_image(tiff, planes, driver="GTiff", tiled=True, blockxsize=256, blockysize=256,
-                compress="deflate", zlevel=3, predictor=predictor, interleave="band",
-                bigtiff="IF_SAFER", **common)  # fmt: skip
+    _fill_image(
+        tiff,
+        planes,
+        driver="GTiff",
+        tiled=True,
+        blockxsize=256,
+        blockysize=256,
+        compress="deflate",
+        zlevel=3,
+        predictor=predictor,
+        interleave="band",
+        bigtiff="IF_SAFER",
+        **common,
+    )
     if form != "GeoTIFF":
         options: dict[str, Any] = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
         if form == "COG":
             resampling = "nearest" if dtype == "uint8" else "average"
-            options = {"driver": "COG", "compress": "deflate", "predictor": "YES",
-                       "blocksize": 256, "resampling": resampling}  # fmt: skip
+            options = {
+                "driver": "COG",
+                "compress": "deflate",
+                "predictor": "YES",
+                "blocksize": 256,
+                "resampling": resampling,
+            }
         with rasterio.Env(GDAL_PAM_ENABLED="NO"):
             rasterio.shutil.copy(tiff, path, **options)
         tiff.unlink()

@@ -28,9 +28,12 @@ MAX_CHUNK = 1 << 28
 
 MAX_ATTRIBUTE = 1 << 16
 FILTERS = {
-    h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32,
-    h5py.h5z.FILTER_SZIP, h5py.h5z.FILTER_LZF,
-}  # fmt: skip
+    h5py.h5z.FILTER_DEFLATE,
+    h5py.h5z.FILTER_SHUFFLE,
+    h5py.h5z.FILTER_FLETCHER32,
+    h5py.h5z.FILTER_SZIP,
+    h5py.h5z.FILTER_LZF,
+}
 FAILURES = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 """What h5py raises on damaged files."""
 _AGAIN = "the file is cut short or damaged: get it again"
@@ -161,8 +164,9 @@ def _file(path: Path, where: str) -> Iterator[Any]:
     except FAILURES as e:
         if not path.is_file():
             raise ProductError("is missing", where=where, fix="get the product again") from None
-        raise ProductError(f"cannot be read as netCDF-4 ({_reason(e)})", where=where,
-                           fix=_AGAIN) from None  # fmt: skip
+        raise ProductError(
+            f"cannot be read as netCDF-4 ({_reason(e)})", where=where, fix=_AGAIN
+        ) from None
 
 
 @contextlib.contextmanager
@@ -172,8 +176,9 @@ def _dataset(path: Path, where: str, name: str) -> Iterator[Any]:
         if link is None:
             raise ProductError(f"has no variable {name}", where=where, fix="get the product again")
         if not isinstance(link, h5py.HardLink):
-            raise ProductError(f"{name} is a link to somewhere else", where=where,
-                               fix="do not use it")  # fmt: skip
+            raise ProductError(
+                f"{name} is a link to somewhere else", where=where, fix="do not use it"
+            )
         data = opened[name]
         if not isinstance(data, h5py.Dataset):
             raise ProductError(f"{name} is no variable", where=where, fix="get the product again")
@@ -183,13 +188,17 @@ def _dataset(path: Path, where: str, name: str) -> Iterator[Any]:
 
 def _check_claims(data: Any, name: str, where: str) -> None:
     if data.is_virtual or data.external:
-        raise ProductError(f"{name} keeps its values in another file", where=where,
-                           fix="do not use it")  # fmt: skip
+        raise ProductError(
+            f"{name} keeps its values in another file", where=where, fix="do not use it"
+        )
     if data.dtype.kind not in "iuf" or data.dtype.itemsize not in (1, 2, 4, 8):
         raise ProductError(f"{name} holds {data.dtype}, not numbers", where=where)
     if data.shape is None or math.prod(data.shape) > MAX_VALUES:
-        raise ProductError(f"{name} claims {data.shape} values", where=where,
-                           fix="no product is that large: get it again")  # fmt: skip
+        raise ProductError(
+            f"{name} claims {data.shape} values",
+            where=where,
+            fix="no product is that large: get it again",
+        )
     if math.prod(data.shape) == 0:
         raise ProductError(f"{name} is empty", where=where, fix="get the product again")
     if data.chunks and math.prod(data.chunks) * data.dtype.itemsize > MAX_CHUNK:
@@ -199,8 +208,9 @@ def _check_claims(data: Any, name: str, where: str) -> None:
     if unknown := sorted(used - FILTERS):
         raise ProductError(
             f"{name} is packed with filter {', '.join(map(str, unknown))}, which is not opened",
-            where=where, fix="repack it with gzip (nccopy -d 4)",
-        )  # fmt: skip
+            where=where,
+            fix="repack it with gzip (nccopy -d 4)",
+        )
 
 
 def _attribute(owner: Any, name: str, where: str) -> Any:
@@ -224,8 +234,9 @@ def _factor(data: Any, name: str, where: str) -> float | None:
     if not len(values):
         return None
     if len(values) > 1 or not math.isfinite(values[0]) or (name[0] == "s" and values[0] == 0):
-        raise MetadataError(f"{data.name[1:]} has a {name} of {values}", where=where,
-                            fix="get the product again")  # fmt: skip
+        raise MetadataError(
+            f"{data.name[1:]} has a {name} of {values}", where=where, fix="get the product again"
+        )
     # 1e-4 stored as float32 means 1e-4.
     return float(str(values[0]))
 

@@ -8,9 +8,7 @@ from trifuse.core import ConfigError
 
 
 def expand_mask(
-    mask: str | Sequence[str],
-    terms: Mapping[str, object],
-    presets: Mapping[str, Sequence[str]],
+    mask: str | Sequence[str], terms: Mapping[str, object], presets: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """Expand presets: ``"default,snow"`` or ``["default", "snow"]`` → the terms, each once.
 

@@ -193,9 +193,12 @@ class Raster:
         shape = (len(numbers), *(window.shape if size is None else size))
         need = int(np.prod(shape, dtype=np.int64)) * np.dtype(h.dtype).itemsize
         if need > MAX_READ:
-            raise DataError(f"a read of {shape[0]}×{shape[1]}×{shape[2]} values is "
-                            f"{need / 2**30:.0f} GiB, above the limit of {MAX_READ >> 30} GiB",
-                            where=self.name, fix="read it by windows")  # fmt: skip
+            raise DataError(
+                f"a read of {shape[0]}×{shape[1]}×{shape[2]} values is "
+                f"{need / 2**30:.0f} GiB, above the limit of {MAX_READ >> 30} GiB",
+                where=self.name,
+                fix="read it by windows",
+            )
         if not numbers:
             return np.empty(shape, h.dtype) if out is None else out
         how = Resampling.average if size else Resampling.nearest
@@ -361,14 +364,20 @@ def _header(d: Any, name: str) -> Header:
         transform = UNPLACED
     kinds = sorted(set(d.dtypes))
     if len(kinds) > 1 or "complex" in kinds[0]:
-        raise ProductError(f"has pixels of {', '.join(kinds)}", where=name,
-                           fix="give integers or floats, the same in all bands")  # fmt: skip
+        raise ProductError(
+            f"has pixels of {', '.join(kinds)}",
+            where=name,
+            fix="give integers or floats, the same in all bands",
+        )
     rows, cols = (max(v) for v in zip(*d.block_shapes, strict=True))
     itemsize = np.dtype(kinds[0]).itemsize
     bands_in_block = d.count if d.profile.get("interleave") == "pixel" else 1
     if rows * cols * itemsize * bands_in_block > MAX_BLOCK:
-        raise ProductError(f"stores blocks of {rows}×{cols}×{bands_in_block} values",
-                           where=name, fix="rewrite it in tiles of 256×256")  # fmt: skip
+        raise ProductError(
+            f"stores blocks of {rows}×{cols}×{bands_in_block} values",
+            where=name,
+            fix="rewrite it in tiles of 256×256",
+        )
     alpha = [i for i, c in enumerate(d.colorinterp, start=1) if c == ColorInterp.alpha]
     own_mask = MaskFlags.per_dataset in d.mask_flag_enums[0]
     return Header(

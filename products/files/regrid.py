@@ -84,16 +84,19 @@ def read_on(source: CubeSource, grid: Grid, bands: Sequence[str]) -> tuple[np.nd
         return data, valid
     cube = source.read(window, there)
     how = {
-        "src_crs": parse_crs(source.grid.crs), "dst_crs": parse_crs(grid.crs),
+        "src_crs": parse_crs(source.grid.crs),
+        "dst_crs": parse_crs(grid.crs),
         "src_transform": rasterio.Affine(*cube.grid.transform),
         "dst_transform": rasterio.Affine(*grid.transform),
-    }  # fmt: skip
+    }
     warped = np.full((len(there), *grid.shape), np.nan, np.float32)
-    rasterio.warp.reproject(cube.data, warped, resampling=Resampling.cubic, src_nodata=np.nan,
-                            dst_nodata=np.nan, **how)  # fmt: skip
+    rasterio.warp.reproject(
+        cube.data, warped, resampling=Resampling.cubic, src_nodata=np.nan, dst_nodata=np.nan, **how
+    )
     flags = np.zeros(grid.shape, np.uint8)
-    rasterio.warp.reproject(cube.valid.astype(np.uint8), flags, resampling=Resampling.nearest,
-                            **how)  # fmt: skip
+    rasterio.warp.reproject(
+        cube.valid.astype(np.uint8), flags, resampling=Resampling.nearest, **how
+    )
     data[rows] = warped
     return data, (flags > 0) & np.isfinite(warped).any(axis=0)
 

@@ -96,15 +96,19 @@ def calibration(
     own_scale = tuple(file_scale or [h.scales[n - 1] for n in numbers])
     own_offset = tuple(h.offsets[n - 1] for n in numbers)
     fill = tuple(h.nodata[n - 1] if nodata is None else float(nodata) for n in numbers)
-    given = [w for w, v in (("scale", scale), ("offset", offset), ("nodata", nodata))
-             if v is not None]  # fmt: skip
+    given = [
+        w for w, v in (("scale", scale), ("offset", offset), ("nodata", nodata)) if v is not None
+    ]
     in_file = any(s != 1 for s in own_scale) or any(o != 0 for o in own_offset)
     origin = "the file" if in_file else "no scale in the file: values as stored"
     if not in_file and np.issubdtype(np.dtype(h.dtype), np.floating):
         origin = "the file: stored as values"
     elif not in_file and scale is None:
-        _log.warning("%s: holds integers and no scale; they are taken as they are: give a scale "
-                     "(1e-4 for reflectance × 10000)", raster.name)  # fmt: skip
+        _log.warning(
+            "%s: holds integers and no scale; they are taken as they are: give a scale "
+            "(1e-4 for reflectance × 10000)",
+            raster.name,
+        )
     return Calibration(
         scale=_per_band(scale, own_scale, "scale", raster.name),
         offset=_per_band(offset, own_offset, "offset", raster.name),
@@ -141,9 +145,7 @@ class RasterSource(CubeSource):
         self._calibration, self._numbers = calibration, tuple(numbers)
         self.name = raster.path.stem if name is None else name
         self.grid = raster.grid
-        self.meta = {
-            **meta, "dtype": raster.header.dtype, "calibration": calibration.to_json(),
-        }  # fmt: skip
+        self.meta = {**meta, "dtype": raster.header.dtype, "calibration": calibration.to_json()}
 
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
@@ -208,8 +210,10 @@ class MosaicSource(CubeSource):
         """See :meth:`CubeSource.read`."""
         window = self.grid.whole if window is None else window
         if window.clip(*self.grid.shape) != window or 0 in window.shape:
-            raise GridError(f"{window} leaves the mosaic of {self.grid.height}×{self.grid.width}",
-                            where=self.name)  # fmt: skip
+            raise GridError(
+                f"{window} leaves the mosaic of {self.grid.height}×{self.grid.width}",
+                where=self.name,
+            )
         numbers = list(range(len(self.bands))) if bands is None else self.bands.indices(bands)
         chosen = self.bands.select(numbers)
         data = np.full((len(chosen), *window.shape), np.nan, np.float32)
@@ -247,8 +251,9 @@ def _union(sources: Sequence[CubeSource]) -> tuple[Grid, list[Window]]:
         try:
             places.append(first.locate(source.grid))
         except GridError as e:
-            raise GridError(f"is no tile beside {sources[0].name}: {e.what}", where=source.name,
-                            fix=e.fix) from None  # fmt: skip
+            raise GridError(
+                f"is no tile beside {sources[0].name}: {e.what}", where=source.name, fix=e.fix
+            ) from None
     for i, place in enumerate(places):
         if place in places[:i]:
             raise GridError(

@@ -49,9 +49,7 @@ def parse_xml(raw: bytes, where: str, unused: Collection[str] = ()) -> Element:
                     element.clear()
     except DefusedXmlException:
         raise ProductError(
-            "has a DOCTYPE or entities, which no product has",
-            where=where,
-            fix="do not use it",
+            "has a DOCTYPE or entities, which no product has", where=where, fix="do not use it"
         ) from None
     except (ParseError, LookupError, ValueError) as e:
         raise ProductError(

@@ -3,9 +3,4 @@
 from trifuse.products.landsat.factory import write_landsat
 from trifuse.products.landsat.reader import LandsatSource, is_landsat, open_landsat
 
-__all__ = [
-    "write_landsat",
-    "LandsatSource",
-    "is_landsat",
-    "open_landsat",
-]
+__all__ = ["write_landsat", "LandsatSource", "is_landsat", "open_landsat"]

@@ -82,8 +82,10 @@ def write_landsat(
         or packing not in ("folder", "tar")
         or (set(metadata) - {"xml", "json", "txt"})
     ):
-        raise ConfigError(f"satellite {satellite}, packing {packing!r}, metadata {metadata}",
-                          fix="give 8 or 9; folder or tar; xml, json, txt")  # fmt: skip
+        raise ConfigError(
+            f"satellite {satellite}, packing {packing!r}, metadata {metadata}",
+            fix="give 8 or 9; folder or tar; xml, json, txt",
+        )
     start = start or _start_of(cube)
     name = f"LC{satellite:02d}_L2SP_{path_row}_{start:%Y%m%d}_{start:%Y%m%d}_02_T1"
     flags = _flags(cube, cloud, shadow) if qa is None else qa

@@ -15,13 +15,21 @@ import numpy as np
 from trifuse.products.files.mask import expand_mask
 
 BITS = {
-    "fill": 0, "dilatedcloud": 1, "cirrus": 2, "cloud": 3, "cloudshadow": 4, "snow": 5, "water": 7,
-}  # fmt: skip
+    "fill": 0,
+    "dilatedcloud": 1,
+    "cirrus": 2,
+    "cloud": 3,
+    "cloudshadow": 4,
+    "snow": 5,
+    "water": 7,
+}
 """Bit of QA_PIXEL by the name of the mask term; bit 6 (clear) only repeats bits 1 and 3."""
 _DEFAULT = ("fill", "dilatedcloud", "cirrus", "cloud", "cloudshadow")
 PRESETS: dict[str, tuple[str, ...]] = {
-    "default": _DEFAULT, "strict": (*_DEFAULT, "snow"), "none": (),
-}  # fmt: skip
+    "default": _DEFAULT,
+    "strict": (*_DEFAULT, "snow"),
+    "none": (),
+}
 """Named masks; whatever the mask, a pixel without reflectance in a band asked for is not valid."""
 
 

@@ -66,13 +66,19 @@ def parse_mtl(raw: bytes, where: str) -> LandsatMetadata:
     contents = groups.get("PRODUCT_CONTENTS", {})
     level = contents.get("PROCESSING_LEVEL", "")
     if level not in ("L2SP", "L2SR"):
-        raise MetadataError(f"states the processing level {level[:20]!r}, not L2SP or L2SR",
-                            where=where, fix="give a Collection 2 Level-2 scene")  # fmt: skip
+        raise MetadataError(
+            f"states the processing level {level[:20]!r}, not L2SP or L2SR",
+            where=where,
+            fix="give a Collection 2 Level-2 scene",
+        )
     image = groups.get("IMAGE_ATTRIBUTES", {})
     craft = image.get("SPACECRAFT_ID", "")
     if craft not in SENSORS:
-        raise MetadataError(f"states the satellite {craft[:20]!r}", where=where,
-                            fix="give a scene of Landsat 8 or 9")  # fmt: skip
+        raise MetadataError(
+            f"states the satellite {craft[:20]!r}",
+            where=where,
+            fix="give a scene of Landsat 8 or 9",
+        )
     scale, offset = {}, {}
     for band in SR_BANDS:
         suffix = f"BAND_{band[1:]}"
@@ -142,21 +148,24 @@ def _from_text(raw: bytes, where: str) -> Groups:
             inside.append(value)
         elif key == "END_GROUP":
             if not inside or inside.pop() != value:
-                raise ProductError(f"ends the group {value[:40]!r} that is not open", where=where,
-                                   fix="fetch it again")  # fmt: skip
+                raise ProductError(
+                    f"ends the group {value[:40]!r} that is not open",
+                    where=where,
+                    fix="fetch it again",
+                )
         elif value and inside:
             groups.setdefault(inside[-1], {})[key] = value.strip('"')
     if not groups or inside:
-        raise ProductError("is cut short" if inside else "is no Landsat MTL", where=where,
-                           fix="fetch it again")  # fmt: skip
+        raise ProductError(
+            "is cut short" if inside else "is no Landsat MTL", where=where, fix="fetch it again"
+        )
     return groups
 
 
 def _coefficient(groups: Groups, group: str, key: str, where: str) -> float:
     value = _number(groups.get(group, {}).get(key, ""))
     if value is None:
-        raise MetadataError(f"has no {group}/{key}", where=where,
-                            fix="fetch the scene again")  # fmt: skip
+        raise MetadataError(f"has no {group}/{key}", where=where, fix="fetch the scene again")
     return value
 
 

@@ -51,10 +51,7 @@ def is_landsat(path: str | Path) -> bool:
 
 
 def open_landsat(
-    path: str | Path,
-    *,
-    bands: Sequence[str] | None = None,
-    mask: str | Sequence[str] = "default",
+    path: str | Path, *, bands: Sequence[str] | None = None, mask: str | Sequence[str] = "default"
 ) -> LandsatSource:
     """Open one Landsat 8 or 9 Collection 2 Level-2 scene.
 
@@ -86,15 +83,17 @@ def open_landsat(
     missing += ["QA_PIXEL.TIF"] if terms and "QA_PIXEL" not in scene.images else []
     missing += ["MTL.xml, .json or .txt"] if scene.metadata is None else []
     if scene.metadata is None or missing:
-        raise ProductError(f"lacks {', '.join(missing)}", where=path,
-                           fix="fetch the scene again, or ask for less")  # fmt: skip
+        raise ProductError(
+            f"lacks {', '.join(missing)}", where=path, fix="fetch the scene again, or ask for less"
+        )
     metadata = parse_mtl(scene.metadata.read(MAX_XML_BYTES), scene.metadata.where)
     notes = []
     if bands is None and LST in metadata.scale and not there:
         notes.append("the MTL lists ST_B10, whose file is not there: no surface temperature")
     if LST in wanted and LST not in metadata.scale:
-        raise ProductError("holds ST_B10, which its MTL does not list", where=path,
-                           fix="ask for the other bands")  # fmt: skip
+        raise ProductError(
+            "holds ST_B10, which its MTL does not list", where=path, fix="ask for the other bands"
+        )
     for note in notes:
         _log.warning("%s: %s", scene.name, note)
     images = {b: _open(scene.images[part]) for b, part in parts.items()}
@@ -127,8 +126,9 @@ class LandsatSource(CubeSource):
             if raster.grid != self.grid:
                 raise ProductError(
                     f"lies on another grid than {Path(self._images[0].name).name}",
-                    where=raster.name, fix="fetch the scene again",
-                )  # fmt: skip
+                    where=raster.name,
+                    fix="fetch the scene again",
+                )
         oli = load(metadata.sensor).bands
         # A temperature has no place among wavelengths of reflectance: nothing may pick it by them.
         self.bands = BandSet(tuple(Band(b) if b == LST else oli[oli.index(b)] for b in images))
@@ -155,8 +155,9 @@ class LandsatSource(CubeSource):
         """
         window = self.grid.whole if window is None else window
         if window.clip(*self.grid.shape) != window or 0 in window.shape:
-            raise DataError(f"{window} leaves an image of {self.grid.height}×{self.grid.width}",
-                            where=self.name)  # fmt: skip
+            raise DataError(
+                f"{window} leaves an image of {self.grid.height}×{self.grid.width}", where=self.name
+            )
         numbers = list(range(len(self.bands))) if bands is None else self.bands.indices(bands)
         chosen = self.bands.select(numbers)
         data = np.empty((len(numbers), *window.shape), np.float32)
@@ -209,13 +210,17 @@ def _find(path: Path) -> _Scene:
         key = f"MTL.{kind}" if part == "MTL" else part
         parts = scenes.setdefault(match["scene"].upper(), {})
         if key in parts:
-            raise ProductError(f"holds {parts[key].name} and {file.name}", where=path,
-                               fix="keep one of them")  # fmt: skip
+            raise ProductError(
+                f"holds {parts[key].name} and {file.name}", where=path, fix="keep one of them"
+            )
         parts[key] = file
     if len(scenes) != 1:
         names = f": {', '.join(sorted(scenes))}" if scenes else ""
-        raise ProductError(f"holds {len(scenes)} Landsat Level-2 scenes{names}", where=path,
-                           fix="give one scene, with its files named as delivered")  # fmt: skip
+        raise ProductError(
+            f"holds {len(scenes)} Landsat Level-2 scenes{names}",
+            where=path,
+            fix="give one scene, with its files named as delivered",
+        )
     ((name, parts),) = scenes.items()
     metadata = [parts[f"MTL.{kind}"] for kind in _MTL_ORDER if f"MTL.{kind}" in parts]
     return _Scene(name, parts, metadata[0] if metadata else None)
@@ -226,6 +231,7 @@ def _open(file: FileRef) -> Raster:
     if raster.header.count != 1 or raster.header.dtype != "uint16":
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of uint16",
-            where=file.where, fix="fetch the scene again",
-        )  # fmt: skip
+            where=file.where,
+            fix="fetch the scene again",
+        )
     return raster

@@ -20,9 +20,19 @@ from trifuse.core import ProductError, canonical_name
 from trifuse.products.files.archive import FileRef, is_zip, zip_members
 
 NATIVE = {
-    "B1": 60, "B2": 10, "B3": 10, "B4": 10, "B5": 20, "B6": 20, "B7": 20, "B8": 10, "B8A": 20,
-    "B9": 60, "B11": 20, "B12": 20,
-}  # fmt: skip
+    "B1": 60,
+    "B2": 10,
+    "B3": 10,
+    "B4": 10,
+    "B5": 20,
+    "B6": 20,
+    "B7": 20,
+    "B8": 10,
+    "B8A": 20,
+    "B9": 60,
+    "B11": 20,
+    "B12": 20,
+}
 """Sampling in metres at which each band of a L2A product is measured."""
 NAME = re.compile(
     r"S2([A-Z])_(?:MSI|OPER_PRD_MSI|USER_PRD_MSI)L?(1C|2A)_.*?(\d{8}T\d{6})", re.IGNORECASE
@@ -80,8 +90,11 @@ class Delivery:
         if self.metadata is None and self.item is None:
             missing.append("MTD_MSIL2A.xml (or, beside COGs, the STAC item as JSON)")
         if missing:
-            raise ProductError(f"lacks {', '.join(missing)}", where=self.origin,
-                               fix="fetch the product again, or ask for less")  # fmt: skip
+            raise ProductError(
+                f"lacks {', '.join(missing)}",
+                where=self.origin,
+                fix="fetch the product again, or ask for less",
+            )
         files = {b: self.images[b, NATIVE[b]] for b in bands}
         return files, classes[0] if scl else None
 
@@ -141,19 +154,29 @@ def find_delivery(path: Path) -> Delivery:
             items.append(file)
         elif key := _image_key(name, base):
             if key in images:
-                raise ProductError(f"holds {images[key].name} and {file.name}", where=path,
-                                   fix="give a product of one tile, each band once")  # fmt: skip
+                raise ProductError(
+                    f"holds {images[key].name} and {file.name}",
+                    where=path,
+                    fix="give a product of one tile, each band once",
+                )
             images[key] = file
     if len(metadata) > 1 or len(tiles) > 1:
         twice = metadata if len(metadata) > 1 else tiles
-        raise ProductError(f"holds {len(twice)} files like {twice[0].name}", where=path,
-                           fix="give a product of one tile")  # fmt: skip
+        raise ProductError(
+            f"holds {len(twice)} files like {twice[0].name}",
+            where=path,
+            fix="give a product of one tile",
+        )
     if not images and not metadata:
         if any(_MTD_L1C.fullmatch(n.rsplit("/", 1)[-1]) for n, _ in files):
-            raise ProductError("is of level 1C, top of atmosphere", where=path,
-                               fix="give the L2A product")  # fmt: skip
-        raise ProductError("holds no Sentinel-2 L2A product", where=path,
-                           fix="give a SAFE folder, its zip, or COGs with their item")  # fmt: skip
+            raise ProductError(
+                "is of level 1C, top of atmosphere", where=path, fix="give the L2A product"
+            )
+        raise ProductError(
+            "holds no Sentinel-2 L2A product",
+            where=path,
+            fix="give a SAFE folder, its zip, or COGs with their item",
+        )
     return Delivery(
         name=_name(root, path),
         origin=path,
@@ -201,8 +224,11 @@ def _one_product(
         elif _MTD.fullmatch(base) or _MTD_L1C.fullmatch(base):
             roots.add("/".join(folders))
     if len(roots) > 1:
-        raise ProductError(f"holds {len(roots)} products: {', '.join(sorted(roots))}", where=path,
-                           fix="give one of them")  # fmt: skip
+        raise ProductError(
+            f"holds {len(roots)} products: {', '.join(sorted(roots))}",
+            where=path,
+            fix="give one of them",
+        )
     root = next(iter(roots), "")
     start = f"{root}/" if root else ""
     return root, [(n.removeprefix(start), f) for n, f in named if n.startswith(start)]
@@ -229,8 +255,11 @@ def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, A
         if isinstance(value, dict) and isinstance(value.get("assets"), dict):
             found.append((file, value))
     if len(found) > 1:
-        raise ProductError(f"holds the items {', '.join(f.name for f, _ in found)}", where=path,
-                           fix="keep the one that the images belong to")  # fmt: skip
+        raise ProductError(
+            f"holds the items {', '.join(f.name for f, _ in found)}",
+            where=path,
+            fix="keep the one that the images belong to",
+        )
     return found[0] if found else None
 
 

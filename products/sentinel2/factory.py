@@ -96,13 +96,24 @@ def write_sentinel2_safe(
     if packing not in ("folder", "zip"):
         raise ConfigError(f"packing {packing!r} is unknown", fix="give folder or zip")
     made = prepare(cube, platform, baseline, offset, scl, cloud, shadow, start)
-    name = (f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}_N{baseline.replace('.', '')}_R122"
-            f"_T{tile}_{_GENERATED}")  # fmt: skip
+    name = (
+        f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}_N{baseline.replace('.', '')}_R122"
+        f"_T{tile}_{_GENERATED}"
+    )
     facts = ProductFacts(
-        name, f"L2A_T{tile}_A035654_{made.start:%Y%m%dT%H%M%S}", platform, baseline, tile,
-        made.start, made.offsets if any(made.offsets.values()) else {}, band_order, [],
-        made.grids, sun, 100 * float(np.isin(made.scl, (8, 9, 10)).mean()),
-    )  # fmt: skip
+        name,
+        f"L2A_T{tile}_A035654_{made.start:%Y%m%dT%H%M%S}",
+        platform,
+        baseline,
+        tile,
+        made.start,
+        made.offsets if any(made.offsets.values()) else {},
+        band_order,
+        [],
+        made.grids,
+        sun,
+        100 * float(np.isin(made.scl, (8, 9, 10)).mean()),
+    )
     target = Path(folder) / (f"{name}.SAFE" if packing == "folder" else f"{name}.zip")
     refuse_existing(target, overwrite=overwrite)
     if packing == "folder":
@@ -182,9 +193,14 @@ def write_sentinel2_cogs(
         if applied is not None:
             properties["earthsearch:boa_offset_applied"] = applied
         item: dict[str, Any] = {
-            "type": "Feature", "stac_version": "1.0.0", "id": identity, "properties": properties,
-            "geometry": None, "links": [], "assets": assets,
-        }  # fmt: skip
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": identity,
+            "properties": properties,
+            "geometry": None,
+            "links": [],
+            "assets": assets,
+        }
         (work / f"{identity}.json").write_text(json.dumps(item, indent=1, sort_keys=True))
         for path in work.iterdir():
             flush_to_disk(path)
@@ -233,11 +249,15 @@ def prepare(
     """Check the options and make what all forms of a product share."""
     height, width = cube.grid.shape
     if height % 6 or width % 6:
-        raise DataError(f"a cube of {height}×{width} pixels does not divide into cells of 60 m",
-                        fix="crop it to multiples of 6 pixels")  # fmt: skip
+        raise DataError(
+            f"a cube of {height}×{width} pixels does not divide into cells of 60 m",
+            fix="crop it to multiples of 6 pixels",
+        )
     if platform not in ("S2A", "S2B", "S2C") or len(baseline) != 5 or not baseline[:2].isdigit():
-        raise ConfigError(f"platform {platform!r}, baseline {baseline!r}",
-                          fix="give S2A, S2B or S2C and a baseline like 05.10")  # fmt: skip
+        raise ConfigError(
+            f"platform {platform!r}, baseline {baseline!r}",
+            fix="give S2A, S2B or S2C and a baseline like 05.10",
+        )
     cube = cube.select(S2_L2A)
     if offset is None:
         offset = -1000 if 4 <= int(baseline[:2]) < 99 else 0

@@ -73,14 +73,17 @@ def product_xml(facts: ProductFacts) -> bytes:
         }
     characteristics["Spectral_Information_List"] = {
         "Spectral_Information": [
-            ({"bandId": n, "physicalBand": band}, {
-                "Wavelength": {"CENTRAL": (
-                    {"unit": "nm"}, round(nominal[nominal.index(band)].centre, 1),
-                )},
-            })
+            (
+                {"bandId": n, "physicalBand": band},
+                {
+                    "Wavelength": {
+                        "CENTRAL": ({"unit": "nm"}, round(nominal[nominal.index(band)].centre, 1))
+                    }
+                },
+            )
             for n, band in numbered
         ]
-    }  # fmt: skip
+    }
     content = {
         "n1:General_Info": {
             "Product_Info": {
@@ -124,10 +127,7 @@ def tile_xml(facts: ProductFacts) -> bytes:
         f"_N{facts.baseline}"
     )
     content = {
-        "n1:General_Info": {
-            "TILE_ID": identity,
-            "SENSING_TIME": _stamp(facts.start),
-        },
+        "n1:General_Info": {"TILE_ID": identity, "SENSING_TIME": _stamp(facts.start)},
         "n1:Geometric_Info": {
             "Tile_Geocoding": {
                 "HORIZONTAL_CS_CODE": first.crs,
@@ -136,9 +136,10 @@ def tile_xml(facts: ProductFacts) -> bytes:
                     for gsd, grid in facts.grids.items()
                 ],
                 "Geoposition": [
-                    ({"resolution": gsd}, {
-                        "ULX": grid.bounds[0], "ULY": grid.bounds[3], "XDIM": gsd, "YDIM": -gsd,
-                    })
+                    (
+                        {"resolution": gsd},
+                        {"ULX": grid.bounds[0], "ULY": grid.bounds[3], "XDIM": gsd, "YDIM": -gsd},
+                    )
                     for gsd, grid in facts.grids.items()
                 ],
             },
@@ -146,10 +147,10 @@ def tile_xml(facts: ProductFacts) -> bytes:
                 "Mean_Sun_Angle": {
                     "ZENITH_ANGLE": ({"unit": "deg"}, 90.0 - facts.sun[0]),
                     "AZIMUTH_ANGLE": ({"unit": "deg"}, float(facts.sun[1])),
-                },
+                }
             },
         },
-    }  # fmt: skip
+    }
     schema = "https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-2A_Tile_Metadata.xsd"
     return xml_bytes("n1:Level-2A_Tile_ID", content, {"xmlns:n1": schema})
 

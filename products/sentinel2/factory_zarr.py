@@ -56,18 +56,21 @@ def write_sentinel2_zarr(
             "zarr is not installed", fix="pip install 'trifuse[zarr]'"
         ) from None
     made = prepare(cube, platform, baseline, None, scl, None, None, start)
-    name = (f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}_N{baseline.replace('.', '')}_R122"
-            f"_T{tile}_20240622T000000")  # fmt: skip
+    name = (
+        f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}_N{baseline.replace('.', '')}_R122"
+        f"_T{tile}_20240622T000000"
+    )
     target = Path(folder) / f"{name}.zarr"
     with new_folder(target, overwrite) as work:
         root = zarr.open_group(str(work), mode="w", zarr_format=zarr_format)
         root.attrs["stac_discovery"] = {
             "id": name,
             "properties": {
-                "datetime": made.start.isoformat(), "platform": f"sentinel-2{platform[2].lower()}",
+                "datetime": made.start.isoformat(),
+                "platform": f"sentinel-2{platform[2].lower()}",
                 "processing:version": baseline,
             },
-        }  # fmt: skip
+        }
         root.attrs["other_metadata"] = {"horizontal_CRS_code": cube.grid.crs}
         for path, gsd in [(array_path(b), NATIVE[b]) for b in NATIVE] + [(SCL, 20)]:
             group, last = path.rsplit("/", 1)
@@ -75,8 +78,10 @@ def write_sentinel2_zarr(
             grid = made.grids[gsd]
             if "x" not in place:
                 (size_y, size_x), (west, _, _, north) = grid.gsd, grid.bounds
-                axes = {"x": west + size_x * (np.arange(grid.width) + 0.5),
-                        "y": north - size_y * (np.arange(grid.height) + 0.5)}  # fmt: skip
+                axes = {
+                    "x": west + size_x * (np.arange(grid.width) + 0.5),
+                    "y": north - size_y * (np.arange(grid.height) + 0.5),
+                }
                 for axis, values in axes.items():
                     place.create_array(axis, data=values)
             if path == SCL:
@@ -85,15 +90,20 @@ def write_sentinel2_zarr(
             band = next(b for b in NATIVE if array_path(b) == path)
             if dtype == "float32":
                 plane = made.reflectance(band, gsd).astype(np.float32)
-                array = place.create_array(last, shape=plane.shape, dtype=dtype, chunks=(16, 16),
-                                           fill_value=np.nan)  # fmt: skip
+                array = place.create_array(
+                    last, shape=plane.shape, dtype=dtype, chunks=(16, 16), fill_value=np.nan
+                )
             else:
                 plane = made.counts(band, gsd)
-                array = place.create_array(last, shape=plane.shape, dtype=dtype, chunks=(16, 16),
-                                           fill_value=0)  # fmt: skip
-                array.attrs.update({
-                    "scale_factor": 1 / QUANTIFICATION, "_FillValue": 0,
-                    "add_offset": made.offsets[band] / QUANTIFICATION,
-                })  # fmt: skip
+                array = place.create_array(
+                    last, shape=plane.shape, dtype=dtype, chunks=(16, 16), fill_value=0
+                )
+                array.attrs.update(
+                    {
+                        "scale_factor": 1 / QUANTIFICATION,
+                        "_FillValue": 0,
+                        "add_offset": made.offsets[band] / QUANTIFICATION,
+                    }
+                )
             array[:] = plane
     return target

@@ -73,7 +73,8 @@ def parse_item(
         sensor=sensor_of(_text(facts, "platform"), product_id, where),
         baseline=baseline,
         tile=tile_of(f"_T{_text(facts, 'grid:code').removeprefix('MGRS-')}")
-        or _text(facts, "s2:mgrs_tile") or tile_of(product_id),
+        or _text(facts, "s2:mgrs_tile")
+        or tile_of(product_id),
         scale=scale,
         offset=offset,
         nodata=NODATA,
@@ -86,7 +87,7 @@ def parse_item(
             "sun_azimuth_deg": _number(facts.get("view:sun_azimuth")),
         },
         notes=tuple(notes),
-    )  # fmt: skip
+    )
 
 
 def _offset(
@@ -126,8 +127,9 @@ def _stated(
     for key in ("scale", "offset"):
         found = [s[k] for s in sources for k in (key, f"raster:{key}") if s.get(k) is not None]
         value = _number(found[0]) if found else None
-        if found and (value is None or not (1e-6 <= value <= 1 if key == "scale" else
-                                            abs(value) <= 1)):  # fmt: skip
+        if found and (
+            value is None or not (1e-6 <= value <= 1 if key == "scale" else abs(value) <= 1)
+        ):
             raise MetadataError(f"states a {key} of {str(found[0])[:20]} for {band}", where=where)
         values.append(value)
     return values[0], values[1]

@@ -16,9 +16,19 @@ import numpy as np
 from trifuse.products.files.mask import expand_mask
 
 CLASSES = {
-    "nodata": 0, "saturated": 1, "dark": 2, "cloudshadow": 3, "vegetation": 4, "soil": 5,
-    "water": 6, "unclassified": 7, "cloud-medium": 8, "cloud-high": 9, "cirrus": 10, "snow": 11,
-}  # fmt: skip
+    "nodata": 0,
+    "saturated": 1,
+    "dark": 2,
+    "cloudshadow": 3,
+    "vegetation": 4,
+    "soil": 5,
+    "water": 6,
+    "unclassified": 7,
+    "cloud-medium": 8,
+    "cloud-high": 9,
+    "cirrus": 10,
+    "snow": 11,
+}
 """SCL class by the name of the mask term that takes it out."""
 _DEFAULT = ("nodata", "saturated", "cloudshadow", "cloud-medium", "cloud-high", "cirrus")
 PRESETS: dict[str, tuple[str, ...]] = {

@@ -78,8 +78,11 @@ def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sen
     found = _by_tag(parse_xml(raw, where))
     kind = _first(found, "PROCESSING_LEVEL") or _first(found, "PRODUCT_TYPE")
     if "2A" not in kind:
-        raise MetadataError(f"states the level {kind[:40]!r}, not Level-2A", where=where,
-                            fix="give the MTD_MSIL2A.xml of a L2A product")  # fmt: skip
+        raise MetadataError(
+            f"states the level {kind[:40]!r}, not Level-2A",
+            where=where,
+            fix="give the MTD_MSIL2A.xml of a L2A product",
+        )
     product_id = _first(found, "PRODUCT_URI") or _first(found, "PRODUCT_URI_2A") or name
     product_id = re.sub(r"\.SAFE$", "", product_id, flags=re.IGNORECASE)
     baseline = baseline_of(_first(found, "PROCESSING_BASELINE"), product_id)
@@ -87,13 +90,17 @@ def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sen
     added, notes = _offsets(found, baseline, where)
     notes = [*baseline_notes(baseline), *notes]
     if bad := [f"{b}: {v:g}" for b, v in added.items() if not abs(v) <= quantification]:
-        raise MetadataError(f"states BOA_ADD_OFFSET of {', '.join(bad)} for a quantification of "
-                            f"{quantification:g}", where=where)  # fmt: skip
+        raise MetadataError(
+            f"states BOA_ADD_OFFSET of {', '.join(bad)} for a quantification of {quantification:g}",
+            where=where,
+        )
     specials = _specials(found, where)
     start = iso_time(_first(found, "PRODUCT_START_TIME"))
     if tile.get("start_time") is None and start:
-        notes.append("no MTD_TL.xml with the tile's sensing time: the time is the start of the "
-                     "datatake, up to some minutes earlier")  # fmt: skip
+        notes.append(
+            "no MTD_TL.xml with the tile's sensing time: the time is the start of the "
+            "datatake, up to some minutes earlier"
+        )
     cover = _number(_first(found, "Cloud_Coverage_Assessment"))
     facts = {"start_time": start, "cloud_cover_pct": cover}
     return Sentinel2Metadata(
@@ -161,8 +168,9 @@ def sensor_of(platform: str, product_id: str, where: str) -> str:
     if sensor not in sensors():
         raise MetadataError(
             f"states the platform {platform[:40]!r}, for which there are no response tables",
-            where=where, fix="give a product of Sentinel-2A, 2B or 2C",
-        )  # fmt: skip
+            where=where,
+            fix="give a product of Sentinel-2A, 2B or 2C",
+        )
     return sensor
 
 
@@ -208,8 +216,9 @@ def _number(text: str) -> float | None:
 def _quantification(found: Found, where: str) -> float:
     value = _number(_first(found, "BOA_QUANTIFICATION_VALUE"))
     if value is None or not 1 <= value <= 1e6:
-        raise MetadataError("has no usable BOA_QUANTIFICATION_VALUE", where=where,
-                            fix="fetch the product again")  # fmt: skip
+        raise MetadataError(
+            "has no usable BOA_QUANTIFICATION_VALUE", where=where, fix="fetch the product again"
+        )
     return value
 
 
@@ -222,8 +231,9 @@ def _offsets(found: Found, baseline: str, where: str) -> tuple[dict[str, float],
             raise MetadataError(
                 f"has no BOA_ADD_OFFSET, which baseline {baseline} must have: reflectance would "
                 "be wrong by 0.1",
-                where=where, fix="fetch the product again",
-            )  # fmt: skip
+                where=where,
+                fix="fetch the product again",
+            )
         notes = [] if baseline and major < 99 else ["it states no BOA_ADD_OFFSET: taken as 0"]
         return dict.fromkeys(NATIVE, 0.0), notes
     numbers: dict[str, str] = {}
@@ -241,8 +251,9 @@ def _offsets(found: Found, baseline: str, where: str) -> tuple[dict[str, float],
     if lost := [band for band, value in offsets.items() if value is None]:
         raise MetadataError(
             f"BOA_ADD_OFFSET and Spectral_Information give no offset for {', '.join(lost)}",
-            where=where, fix="fetch the product again",
-        )  # fmt: skip
+            where=where,
+            fix="fetch the product again",
+        )
     return {band: value for band, value in offsets.items() if value is not None}, []
 
 

@@ -88,8 +88,10 @@ def open_sentinel2(
         ConfigError: if an option is unknown.
     """
     if resolution not in (10, 20, 60, None) or upsampling not in ("bicubic", "nearest"):
-        raise ConfigError(f"resolution {resolution}, upsampling {upsampling!r}",
-                          fix="give 10, 20, 60 or None, and bicubic or nearest")  # fmt: skip
+        raise ConfigError(
+            f"resolution {resolution}, upsampling {upsampling!r}",
+            fix="give 10, 20, 60 or None, and bicubic or nearest",
+        )
     terms = mask_terms(mask)
     known = BandSet.of(S2_L2A)
     wanted = known.select(known.indices(S2_L2A if bands is None else bands)).names
@@ -208,8 +210,9 @@ class Sentinel2Source(CubeSource):
         """
         window = self.grid.whole if window is None else window
         if window.clip(*self.grid.shape) != window or 0 in window.shape:
-            raise DataError(f"{window} leaves an image of {self.grid.height}×{self.grid.width}",
-                            where=self.name)  # fmt: skip
+            raise DataError(
+                f"{window} leaves an image of {self.grid.height}×{self.grid.width}", where=self.name
+            )
         numbers = self._numbers(bands)
         data = np.empty((len(numbers), *window.shape), np.float32)
         valid = self._unmasked(window)
@@ -334,8 +337,9 @@ def _raster(file: FileRef, dtype: str) -> Raster:
     if raster.header.count != 1 or raster.header.dtype != dtype:
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of {dtype}",
-            where=file.where, fix="give the band's file as it was delivered",
-        )  # fmt: skip
+            where=file.where,
+            fix="give the band's file as it was delivered",
+        )
     return raster
 
 
@@ -360,6 +364,7 @@ def _common_grid(images: Sequence[_Image]) -> Grid:
                 f"{grid.height}×{grid.width} pixels from {grid.bounds[0]:g}, {grid.bounds[3]:g} "
                 f"against {first.height}×{first.width} from {first.bounds[0]:g}, "
                 f"{first.bounds[3]:g}",
-                where=image.raster.name, fix="fetch the product again",
-            )  # fmt: skip
+                where=image.raster.name,
+                fix="fetch the product again",
+            )
     return first

@@ -43,15 +43,37 @@ from trifuse.products.sentinel2.metadata import (
 REFLECTANCE = "measurements/reflectance"
 SCL = "conditions/mask/l2a_classification/r20m/scl"
 CODECS = {
-    "blosc", "zstd", "gzip", "zlib", "lz4", "bz2", "lzma", "shuffle", "delta", "bytes", "crc32c",
-    "transpose", "sharding_indexed", "numcodecs.shuffle", "numcodecs.delta", "numcodecs.blosc",
-    "numcodecs.zlib", "numcodecs.zstd", "fixedscaleoffset", "numcodecs.fixedscaleoffset",
-}  # fmt: skip
+    "blosc",
+    "zstd",
+    "gzip",
+    "zlib",
+    "lz4",
+    "bz2",
+    "lzma",
+    "shuffle",
+    "delta",
+    "bytes",
+    "crc32c",
+    "transpose",
+    "sharding_indexed",
+    "numcodecs.shuffle",
+    "numcodecs.delta",
+    "numcodecs.blosc",
+    "numcodecs.zlib",
+    "numcodecs.zstd",
+    "fixedscaleoffset",
+    "numcodecs.fixedscaleoffset",
+}
 """What may decode a chunk. Zarr knows others that run code from the file (pickle)."""
 _DTYPES = {
-    "uint8": "u1", "uint16": "u2", "int16": "i2", "int32": "i4", "int64": "i8", "float32": "f4",
+    "uint8": "u1",
+    "uint16": "u2",
+    "int16": "i2",
+    "int32": "i4",
+    "int64": "i8",
+    "float32": "f4",
     "float64": "f8",
-}  # fmt: skip
+}
 
 
 def is_zarr(path: Path) -> bool:
@@ -106,8 +128,9 @@ class ZarrImage:
         if window.clip(*self.grid.shape) != window or 0 in window.shape:
             raise DataError(f"{window} leaves an image of {self.grid.shape}", where=self.name)
         if math.prod(window.shape) * self.dtype.itemsize > MAX_READ:
-            raise DataError(f"a read of {window.shape} values", where=self.name,
-                            fix="read it by windows")  # fmt: skip
+            raise DataError(
+                f"a read of {window.shape} values", where=self.name, fix="read it by windows"
+            )
         try:
             if self._array is None:
                 self._array = _zarr().open_array(store=str(self._store), path=self._path, mode="r")
@@ -117,8 +140,10 @@ class ZarrImage:
         except Exception as e:  # every codec fails in its own way
             raise _unreadable(self.name, e) from None
         if size is not None:
-            at = [((np.arange(n) + 0.5) / n * m).astype(int)
-                  for n, m in zip(size, values.shape, strict=True)]  # fmt: skip
+            at = [
+                ((np.arange(n) + 0.5) / n * m).astype(int)
+                for n, m in zip(size, values.shape, strict=True)
+            ]
             values = values[np.ix_(*at)]
         return values[None]
 
@@ -144,8 +169,11 @@ def read_store(
     wanted = {b: array_path(b) for b in bands} | ({"SCL": SCL} if scl else {})
     missing = [p for p in wanted.values() if not (store / p).is_dir()]
     if missing:
-        raise ProductError(f"lacks {', '.join(missing)}", where=store,
-                           fix="fetch the product again, or ask for less")  # fmt: skip
+        raise ProductError(
+            f"lacks {', '.join(missing)}",
+            where=store,
+            fix="fetch the product again, or ask for less",
+        )
     root, _ = _described(store)
     crs = _crs(root)
     images = {name: ZarrImage(store, path, crs) for name, path in wanted.items()}
@@ -217,16 +245,20 @@ def _checked(
         raise ProductError(f"is stored in chunks of {chunks}", where=where)
     used = {c for k in ("codecs", "filters", "compressor") for c in _codecs(described.get(k))}
     if unknown := used - CODECS:
-        raise ProductError(f"is packed by {', '.join(sorted(unknown))[:80]}", where=where,
-                           fix="do not use it, or pack it by blosc or zstd")  # fmt: skip
+        raise ProductError(
+            f"is packed by {', '.join(sorted(unknown))[:80]}",
+            where=where,
+            fix="do not use it, or pack it by blosc or zstd",
+        )
     return shape, np.dtype(kind)
 
 
 def _sizes(value: Any, dimensions: int, where: str) -> tuple[int, ...]:
     plain = isinstance(value, list) and all(type(n) is int and 0 < n < 1 << 31 for n in value)
     if not plain or len(value) != dimensions:
-        raise ProductError(f"is no array of {dimensions} dimensions, but {str(value)[:60]}",
-                           where=where)  # fmt: skip
+        raise ProductError(
+            f"is no array of {dimensions} dimensions, but {str(value)[:60]}", where=where
+        )
     return tuple(value)
 
 
@@ -259,8 +291,9 @@ def _transform(
         node = store / group / axis
         _, described = _described(node)
         if described.get("shape") != [count] or count < 2:
-            raise MetadataError(f"has no {axis} of {count} coordinates beside it",
-                                where=f"{store}/{path}")  # fmt: skip
+            raise MetadataError(
+                f"has no {axis} of {count} coordinates beside it", where=f"{store}/{path}"
+            )
         _checked(described, str(node), 1)
         try:
             values = np.asarray(_zarr().open_array(store=str(node), mode="r")[:], float)
@@ -279,9 +312,12 @@ def _crs(attributes: Mapping[str, Any]) -> str:
     stac = _mapping(_mapping(attributes, "stac_discovery"), "properties")
     other = _mapping(attributes, "other_metadata")
     for value in (
-        attributes.get("proj:code"), attributes.get("proj:epsg"), stac.get("proj:code"),
-        stac.get("proj:epsg"), other.get("horizontal_CRS_code"),
-    ):  # fmt: skip
+        attributes.get("proj:code"),
+        attributes.get("proj:epsg"),
+        stac.get("proj:code"),
+        stac.get("proj:epsg"),
+        other.get("horizontal_CRS_code"),
+    ):
         digits = str(value).upper().removeprefix("EPSG:")
         if digits.isascii() and digits.isdigit() and 4 <= len(digits) <= 6:
             return f"EPSG:{digits}"
@@ -295,8 +331,11 @@ def _calibration(image: ZarrImage) -> tuple[float, float, float | None]:
     if image.dtype.kind == "f" and scale is None:
         return 1.0, 0.0, math.nan
     if scale is None:
-        raise MetadataError("holds integers and states no scale_factor", where=image.name,
-                            fix="fetch the product again")  # fmt: skip
+        raise MetadataError(
+            "holds integers and states no scale_factor",
+            where=image.name,
+            fix="fetch the product again",
+        )
     numbers = _finite(scale, image.name), _finite(0.0 if offset is None else offset, image.name)
     if not 1e-6 <= numbers[0] <= 1 or abs(numbers[1]) > 1:
         raise MetadataError(f"states scale and offset of {numbers}", where=image.name)

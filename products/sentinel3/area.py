@@ -61,14 +61,20 @@ def choose_grid(
     x, y = project(lon, lat, crs, middle)
     known = np.isfinite(x) & np.isfinite(y)
     if not known.any():
-        raise GridError(f"{crs[:40]} does not reach the swath", where=delivery.name,
-                        fix="give a coordinate system of its area")  # fmt: skip
+        raise GridError(
+            f"{crs[:40]} does not reach the swath",
+            where=delivery.name,
+            fix="give a coordinate system of its area",
+        )
     west, east = math.floor(x[known].min() / gsd), math.ceil(x[known].max() / gsd)
     south, north = math.floor(y[known].min() / gsd), math.ceil(y[known].max() / gsd)
     height, width = max(1, north - south), max(1, east - west)
     if height * width > _MAX_CELLS:
-        raise GridError(f"a grid of {height}×{width} cells", where=delivery.name,
-                        fix="give a bbox or larger cells")  # fmt: skip
+        raise GridError(
+            f"a grid of {height}×{width} cells",
+            where=delivery.name,
+            fix="give a bbox or larger cells",
+        )
     return Grid.from_origin(crs, west * gsd, north * gsd, gsd, height, width)
 
 
@@ -88,8 +94,10 @@ def require_metres(crs: str) -> None:
     """
     known = parse_crs(crs)
     if known is None or not known.is_projected or known.linear_units_factor[1] != 1:
-        raise GridError(f"{crs[:40] or 'no coordinate system'} is not in metres",
-                        fix="give a projected one, such as EPSG:32633")  # fmt: skip
+        raise GridError(
+            f"{crs[:40] or 'no coordinate system'} is not in metres",
+            fix="give a projected one, such as EPSG:32633",
+        )
 
 
 def centre_of(grid: Grid) -> tuple[float, float]:
@@ -145,8 +153,10 @@ def project(
                 "EPSG:4326", target, lon.flat[some], lat.flat[some]
             )
         except Exception:  # PROJ's errors have no public base class
-            raise GridError(f"{crs[:40]} does not reach the area around {around[0]:.1f}° E, "
-                            f"{around[1]:.1f}° N", fix="give one that does") from None  # fmt: skip
+            raise GridError(
+                f"{crs[:40]} does not reach the area around {around[0]:.1f}° E, {around[1]:.1f}° N",
+                fix="give one that does",
+            ) from None
     x[~np.isfinite(x)], y[~np.isfinite(y)] = np.nan, np.nan
     return x, y
 
@@ -176,8 +186,12 @@ def _seen_from_above(
         return -1.0, -1.0, 1.0, 1.0
     # between its points the edge bulges by less than this
     margin = 0.002 * max(np.ptp(across), np.ptp(up))
-    return (float(across.min() - margin), float(up.min() - margin),
-            float(across.max() + margin), float(up.max() + margin))  # fmt: skip
+    return (
+        float(across.min() - margin),
+        float(up.min() - margin),
+        float(across.max() + margin),
+        float(up.max() + margin),
+    )
 
 
 def _around(west: float, south: float, east: float, north: float) -> tuple[np.ndarray, np.ndarray]:
@@ -201,8 +215,9 @@ def _edge(bbox: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarr
 
 def _middle(lon: np.ndarray, lat: np.ndarray) -> tuple[float, float] | None:
     """The middle of some places, on the sphere."""
-    x, y, z = (float(np.nanmean(v)) if np.isfinite(v).any() else math.nan
-               for v in unit_vectors(lon, lat))  # fmt: skip
+    x, y, z = (
+        float(np.nanmean(v)) if np.isfinite(v).any() else math.nan for v in unit_vectors(lon, lat)
+    )
     if not math.isfinite(x + y + z) or math.hypot(x, y, z) < 1e-6:
         return None
     return math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))

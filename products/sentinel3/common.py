@@ -71,9 +71,10 @@ class Inventory:
         what += self._damaged
         if what:
             raise ProductError(
-                f"is incomplete: {', '.join(what)}", where=self._delivery.place,
+                f"is incomplete: {', '.join(what)}",
+                where=self._delivery.place,
                 fix=f"get the product again; {otherwise}",
-            )  # fmt: skip
+            )
 
 
 def require_kind(delivery: Delivery, kind: str) -> None:
@@ -86,10 +87,12 @@ def require_kind(delivery: Delivery, kind: str) -> None:
         readers = {"SY_2_SYN": "open_sentinel3", "OL_1_EFR": "open_olci"}
         other = readers.get(delivery.kind)
         raise ProductError(
-            f"is {delivery.kind or 'of unknown type'}, not {kind}", where=delivery.place,
-            fix=f"open it with {other}" if other
+            f"is {delivery.kind or 'of unknown type'}, not {kind}",
+            where=delivery.place,
+            fix=f"open it with {other}"
+            if other
             else "give SY_2_SYN (surface reflectance) or OL_1_EFR (top of atmosphere)",
-        )  # fmt: skip
+        )
 
 
 def common_shape(delivery: Delivery, variables: Sequence[Variable]) -> tuple[int, int]:
@@ -100,22 +103,20 @@ def common_shape(delivery: Delivery, variables: Sequence[Variable]) -> tuple[int
     """
     images = list(variables)
     rows, cols = images[0].shape if len(images[0].shape) == 2 else (0, 0)
-    wrong = [f"{v.name} is {'×'.join(map(str, v.shape))}" for v in images
-             if v.shape != (rows, cols)]  # fmt: skip
+    wrong = [
+        f"{v.name} is {'×'.join(map(str, v.shape))}" for v in images if v.shape != (rows, cols)
+    ]
     if wrong or min(rows, cols) < 2:
         raise MetadataError(
             f"{images[0].name} is {'×'.join(map(str, images[0].shape))}, {', '.join(wrong)}",
-            where=delivery.place, fix="get the product again",
-        )  # fmt: skip
+            where=delivery.place,
+            fix="get the product again",
+        )
     return rows, cols
 
 
 def read_mask(
-    mask: Mask,
-    flags: Sequence[Variable],
-    delivery: Delivery,
-    window: Window,
-    bands: Iterable[str],
+    mask: Mask, flags: Sequence[Variable], delivery: Delivery, window: Window, bands: Iterable[str]
 ) -> np.ndarray:
     """Where no mask term takes a pixel out: (row, col) bool."""
     values = {v.name: delivery.stored(v, window) for v in flags}
@@ -160,11 +161,15 @@ def notes_of(
     """What a user should know of a product; also logged as warnings."""
     notes = list(facts.notes)
     if facts.baseline not in baselines:
-        notes.append(f"baseline {facts.baseline or 'unknown'} is none of those that were tried "
-                     f"({', '.join(baselines)}): check values and flags")  # fmt: skip
+        notes.append(
+            f"baseline {facts.baseline or 'unknown'} is none of those that were tried "
+            f"({', '.join(baselines)}): check values and flags"
+        )
     if geolocation.lon is None:
-        notes.append("the places of the pixels are missing: tie points serve, which do not know "
-                     "the terrain and are off by up to kilometres in mountains")  # fmt: skip
+        notes.append(
+            "the places of the pixels are missing: tie points serve, which do not know "
+            "the terrain and are off by up to kilometres in mountains"
+        )
     if mask.missing:
         notes.append(f"the flags know no {', '.join(mask.missing)}: nothing is masked for that")
     for note in notes:

@@ -168,10 +168,12 @@ def find_delivery(path: str | Path) -> Delivery:
     if len(found) != 1:
         names = ", ".join(k.rsplit("/", 1)[-1] for k in found)
         raise ProductError(
-            f"holds {len(found)} Sentinel-3 products: {names}" if found
+            f"holds {len(found)} Sentinel-3 products: {names}"
+            if found
             else "holds no Sentinel-3 product",
-            where=path, fix="give one .SEN3 folder or a zip of one",
-        )  # fmt: skip
+            where=path,
+            fix="give one .SEN3 folder or a zip of one",
+        )
     place, files = next(iter(found.items()))
     return Delivery(path.absolute(), place, files)
 
@@ -222,8 +224,11 @@ def _places(path: Path) -> dict[str, list[FileRef]]:
     if path.is_file() and not is_zip(path):
         path = path.parent
     if path.is_dir():
-        files = [FileRef.of(p) for p in sorted(path.iterdir())
-                 if p.is_file() and not p.name.startswith(".")]  # fmt: skip
+        files = [
+            FileRef.of(p)
+            for p in sorted(path.iterdir())
+            if p.is_file() and not p.name.startswith(".")
+        ]
         return {str(path.absolute()): files}
     places: dict[str, list[FileRef]] = {}
     for file in zip_members(path):
@@ -239,9 +244,10 @@ def _copy(file: FileRef, target: Path) -> None:
     if file.size > min(MAX_MEMBER, free):
         raise ProductError(
             f"of {file.size >> 20} MiB does not fit into {target.parent.parent} with "
-            f"{free >> 20} MiB free", where=file.where,
+            f"{free >> 20} MiB free",
+            where=file.where,
             fix="set TMPDIR to a folder with more room, or unpack the zip yourself",
-        )  # fmt: skip
+        )
     partial = target.with_suffix(".partial")
     try:
         with open_member(file.path, file.member) as source, partial.open("wb") as sink:
@@ -255,6 +261,7 @@ def _copy(file: FileRef, target: Path) -> None:
         raise
     except (KeyError, *DAMAGE) as e:
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
-        raise ProductError(f"cannot be unpacked ({reason})", where=file.where,
-                           fix="fetch the zip again") from None  # fmt: skip
+        raise ProductError(
+            f"cannot be unpacked ({reason})", where=file.where, fix="fetch the zip again"
+        ) from None
     partial.replace(target)

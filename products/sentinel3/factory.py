@@ -36,32 +36,64 @@ from trifuse.srf_data import S3_SYN
 FLAGS: dict[str, dict[str, int]] = {
     "SYN_flags": {
         name: 1 << bit
-        for bit, name in enumerate((
-            "SYN_cloud", "SYN_snow_risk", "SYN_SDR_OOR", "SYN_AOT_climato", "SYN_land",
-            "SYN_no_olc", "SYN_no_sln", "SYN_no_slo", "SYN_partly_cloudy", "SYN_partly_water",
-            "SYN_border", "SYN_aerosol_filled", "SYN_success", "SYN_negative_curvature",
-            "SYN_too_low", "SYN_high_error",
-        ))
+        for bit, name in enumerate(
+            (
+                "SYN_cloud",
+                "SYN_snow_risk",
+                "SYN_SDR_OOR",
+                "SYN_AOT_climato",
+                "SYN_land",
+                "SYN_no_olc",
+                "SYN_no_sln",
+                "SYN_no_slo",
+                "SYN_partly_cloudy",
+                "SYN_partly_water",
+                "SYN_border",
+                "SYN_aerosol_filled",
+                "SYN_success",
+                "SYN_negative_curvature",
+                "SYN_too_low",
+                "SYN_high_error",
+            )
+        )
     },
     "CLOUD_flags": {"CLOUD": 1, "CLOUD_AMBIGUOUS": 2, "CLOUD_MARGIN": 4, "SNOW_ICE": 8},
-}  # fmt: skip
+}
 """Variable → meaning → bit, since 2018."""
 
 FLAGS_2016: dict[str, dict[str, int]] = {
     "SYN_flags": {
-        {"SYN_SDR_OOR": "SYN_shadow_risk", "SYN_AOT_climato": "SYN_cloud_filled"}.get(name, name):
-        bit for name, bit in FLAGS["SYN_flags"].items()
+        {"SYN_SDR_OOR": "SYN_shadow_risk", "SYN_AOT_climato": "SYN_cloud_filled"}.get(
+            name, name
+        ): bit
+        for name, bit in FLAGS["SYN_flags"].items()
     }
-}  # fmt: skip
+}
 """Of 2016, before there were cloud flags of their own."""
 
 NOMINAL: dict[str, tuple[float, float]] = {
-    "Oa01": (400, 15), "Oa02": (412.5, 10), "Oa03": (442.5, 10), "Oa04": (490, 10),
-    "Oa05": (510, 10), "Oa06": (560, 10), "Oa07": (620, 10), "Oa08": (665, 10),
-    "Oa09": (673.75, 7.5), "Oa10": (681.25, 7.5), "Oa11": (708.75, 10), "Oa12": (753.75, 7.5),
-    "Oa16": (778.75, 15), "Oa17": (865, 20), "Oa18": (885, 10), "Oa21": (1020, 40),
-    "S1": (555, 20), "S2": (659, 20), "S3": (865, 20), "S5": (1610, 60), "S6": (2250, 50),
-}  # fmt: skip
+    "Oa01": (400, 15),
+    "Oa02": (412.5, 10),
+    "Oa03": (442.5, 10),
+    "Oa04": (490, 10),
+    "Oa05": (510, 10),
+    "Oa06": (560, 10),
+    "Oa07": (620, 10),
+    "Oa08": (665, 10),
+    "Oa09": (673.75, 7.5),
+    "Oa10": (681.25, 7.5),
+    "Oa11": (708.75, 10),
+    "Oa12": (753.75, 7.5),
+    "Oa16": (778.75, 15),
+    "Oa17": (865, 20),
+    "Oa18": (885, 10),
+    "Oa21": (1020, 40),
+    "S1": (555, 20),
+    "S2": (659, 20),
+    "S3": (865, 20),
+    "S5": (1610, 60),
+    "S6": (2250, 50),
+}
 """Nominal centre and width in nm, as manifests state them."""
 
 _FILL = -10000
@@ -127,8 +159,9 @@ def write_syn(
         OutputExistsError: if it exists and ``overwrite`` is False.
     """
     if wrong := [n for n in cube.bands.names if n not in S3_SYN]:
-        raise BandError(f"{', '.join(wrong)} are no bands of SY_2_SYN",
-                        fix=f"name them {', '.join(S3_SYN)}")  # fmt: skip
+        raise BandError(
+            f"{', '.join(wrong)} are no bands of SY_2_SYN", fix=f"name them {', '.join(S3_SYN)}"
+        )
     plan = SwathPlan.around(cube.grid, shape, spacing, tilt)
     name = product_name(platform, "SY_2_SYN___", start, "LN2", baseline)
     attributes = {"product_name": f"{name}.SEN3", "title": "Synthetic scene made by TriFuse"}
@@ -177,10 +210,15 @@ def _write_band(
         with NetcdfFile(work / f"Syn_{view}_reflectance.nc", dims, attributes) as out:
             for suffix, values in (("", seen), ("_err", uncertain)):
                 variable = out.add(
-                    name + suffix, ("rows", "columns"), "i2", _FillValue=np.int16(_FILL),
-                    scale_factor=np.float32(1e-4), add_offset=np.float32(0),
-                    long_name=f"Surface directional reflectance, channel {view}", units="1",
-                )  # fmt: skip
+                    name + suffix,
+                    ("rows", "columns"),
+                    "i2",
+                    _FillValue=np.int16(_FILL),
+                    scale_factor=np.float32(1e-4),
+                    add_offset=np.float32(0),
+                    long_name=f"Surface directional reflectance, channel {view}",
+                    units="1",
+                )
                 fill_rows(variable, plan, values, 1e-4, _FILL)
 
 
@@ -192,9 +230,13 @@ def _write_ties(
     lon, lat = plan.lonlat(rows, cols)
     across = np.linspace(-1, 1, len(cols))[None, :].repeat(len(rows), axis=0)
     fields = {
-        "OLC_TP_lon": lon, "OLC_TP_lat": lat, "SZA": 35 + 5 * across, "SAA": 150 + 8 * across,
-        "OLC_VZA": 30 + 25 * across, "OLC_VAA": 100 + 2 * across,
-    }  # fmt: skip
+        "OLC_TP_lon": lon,
+        "OLC_TP_lat": lat,
+        "SZA": 35 + 5 * across,
+        "SAA": 150 + 8 * across,
+        "OLC_VZA": 30 + 25 * across,
+        "OLC_VAA": 100 + 2 * across,
+    }
     with NetcdfFile(path, {"n_tie_points": lon.size}, attributes) as out:
         for name, values in fields.items():
             listed = values if along_rows else values.T
@@ -216,10 +258,13 @@ def _raised(
     )
     seen = swath_mask(plan, cube, np.isfinite(cube.data).any(axis=0), "data")
     raised = {
-        "SYN_cloud": clouded, "CLOUD": clouded, "CLOUD_MARGIN": wide & ~clouded,
-        "SYN_land": seen & ~swath_mask(plan, cube, water, "water"), "SYN_success": seen & ~clouded,
+        "SYN_cloud": clouded,
+        "CLOUD": clouded,
+        "CLOUD_MARGIN": wide & ~clouded,
+        "SYN_land": seen & ~swath_mask(plan, cube, water, "water"),
+        "SYN_success": seen & ~clouded,
         "SYN_no_olc": ~seen,
-    }  # fmt: skip
+    }
     for meaning, mask in further.items():
         raised[meaning] = raised.get(meaning, False) | swath_mask(plan, cube, mask, meaning)
     return raised
@@ -243,9 +288,14 @@ def _write_flags(
             for meaning, bit in bits.items():
                 if meaning in raised:
                     values |= np.where(raised[meaning], dtype.type(bit), dtype.type(0))
-            out.add(name, ("rows", "columns"), dtype.str, values,
-                    flag_masks=np.array(list(bits.values()), dtype),
-                    flag_meanings=" ".join(bits))  # fmt: skip
+            out.add(
+                name,
+                ("rows", "columns"),
+                dtype.str,
+                values,
+                flag_masks=np.array(list(bits.values()), dtype),
+                flag_meanings=" ".join(bits),
+            )
 
 
 def _describe_bands(node: Element, bands: Sequence[str]) -> None:

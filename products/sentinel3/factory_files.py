@@ -186,9 +186,14 @@ class NetcdfFile:
         shape = tuple(self._dimensions[d] for d in dimensions)
         chunks = tuple(-(-n // 4) for n in shape) if len(shape) == 2 else None
         variable = self._file.create_dataset(
-            name, shape, dtype, chunks=chunks, compression="gzip" if chunks else None,
-            compression_opts=1 if chunks else None, shuffle=bool(chunks),
-        )  # fmt: skip
+            name,
+            shape,
+            dtype,
+            chunks=chunks,
+            compression="gzip" if chunks else None,
+            compression_opts=1 if chunks else None,
+            shuffle=bool(chunks),
+        )
         for key, value in attributes.items():
             variable.attrs[key] = _plain(value)
         for number, dimension in enumerate(dimensions):
@@ -199,10 +204,7 @@ class NetcdfFile:
 
 
 def write_places(
-    path: Path,
-    plan: SwathPlan,
-    names: tuple[str, str],
-    attributes: Mapping[str, Any],
+    path: Path, plan: SwathPlan, names: tuple[str, str], attributes: Mapping[str, Any]
 ) -> None:
     """Longitude and latitude per pixel as int32 of 1e-6 degrees, and the altitude (sea level)."""
     dims = dict(zip(("rows", "columns"), plan.shape, strict=True))
@@ -210,12 +212,18 @@ def write_places(
     with NetcdfFile(path, dims, attributes) as out:
         places = [
             out.add(
-                name, ("rows", "columns"), "i4", _FillValue=fill, scale_factor=1e-6, units=units,
+                name, ("rows", "columns"), "i4", _FillValue=fill, scale_factor=1e-6, units=units
             )
             for name, units in zip(names, ("degrees_east", "degrees_north"), strict=True)
-        ]  # fmt: skip
-        out.add("altitude", ("rows", "columns"), "i2", np.zeros(plan.shape, np.int16),
-                _FillValue=np.int16(-32768), units="m")  # fmt: skip
+        ]
+        out.add(
+            "altitude",
+            ("rows", "columns"),
+            "i2",
+            np.zeros(plan.shape, np.int16),
+            _FillValue=np.int16(-32768),
+            units="m",
+        )
         for rows, r, c in plan.blocks():
             for variable, degrees in zip(places, plan.lonlat(r, c), strict=True):
                 variable[rows] = np.rint(degrees * 1e6)

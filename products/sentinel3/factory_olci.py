@@ -35,9 +35,18 @@ from trifuse.srf_data import load
 DETECTORS = 3700
 BANDS = tuple(f"Oa{n:02d}" for n in range(1, 22))
 _COMMON = (
-    "land", "coastline", "fresh_inland_water", "tidal_region", "bright", "straylight_risk",
-    "invalid", "cosmetic", "duplicated", "sun_glint_risk", "dubious",
-)  # fmt: skip
+    "land",
+    "coastline",
+    "fresh_inland_water",
+    "tidal_region",
+    "bright",
+    "straylight_risk",
+    "invalid",
+    "cosmetic",
+    "duplicated",
+    "sun_glint_risk",
+    "dubious",
+)
 FLAGS: dict[str, int] = {
     name: 1 << 31 - bit for bit, name in enumerate((*_COMMON, *(f"saturated_{b}" for b in BANDS)))
 }
@@ -99,9 +108,11 @@ def write_olci_l1(
     plan = SwathPlan.around(cube.grid, shape, spacing, tilt)
     name = product_name(platform, "OL_1_EFR___", start, "LN1", baseline)
     attributes = {
-        "product_name": f"{name}.SEN3", "title": "Synthetic scene made by TriFuse",
-        "ac_subsampling_factor": np.int32(STEP), "al_subsampling_factor": np.int32(1),
-    }  # fmt: skip
+        "product_name": f"{name}.SEN3",
+        "title": "Synthetic scene made by TriFuse",
+        "ac_subsampling_factor": np.int32(STEP),
+        "al_subsampling_factor": np.int32(1),
+    }
     ties = plan.tie_columns()
     zenith = np.linspace(*sun, len(ties))[None, :].repeat(plan.shape[0], axis=0)
     flux = solar_flux()
@@ -125,21 +136,38 @@ def write_olci_l1(
 
             with NetcdfFile(work / f"{band}_radiance.nc", dims, attributes) as out:
                 variable = out.add(
-                    f"{band}_radiance", ("rows", "columns"), "u2", _FillValue=np.uint16(65535),
-                    scale_factor=0.01, add_offset=0.0, units="mW.m-2.sr-1.nm-1",
-                )  # fmt: skip
+                    f"{band}_radiance",
+                    ("rows", "columns"),
+                    "u2",
+                    _FillValue=np.uint16(65535),
+                    scale_factor=0.01,
+                    add_offset=0.0,
+                    units="mW.m-2.sr-1.nm-1",
+                )
                 fill_rows(variable, plan, radiance, 0.01, 65535)
         write_places(work / "geo_coordinates.nc", plan, ("longitude", "latitude"), attributes)
         _write_instrument(work / "instrument_data.nc", plan, detector, flux)
         sizes = {"tie_rows": plan.shape[0], "tie_columns": len(ties)}
         with NetcdfFile(work / "tie_geometries.nc", sizes, attributes) as out:
-            out.add("SZA", ("tie_rows", "tie_columns"), "u4", np.rint(zenith * 1e6),
-                    _FillValue=np.uint32(2**32 - 1), scale_factor=1e-6)  # fmt: skip
+            out.add(
+                "SZA",
+                ("tie_rows", "tie_columns"),
+                "u4",
+                np.rint(zenith * 1e6),
+                _FillValue=np.uint32(2**32 - 1),
+                scale_factor=1e-6,
+            )
         places = plan.lonlat(np.arange(plan.shape[0]), ties)
         with NetcdfFile(work / "tie_geo_coordinates.nc", sizes, attributes) as out:
             for label, degrees in zip(("longitude", "latitude"), places, strict=True):
-                out.add(label, ("tie_rows", "tie_columns"), "i4", np.rint(degrees * 1e6),
-                        _FillValue=np.int32(-(2**31)), scale_factor=1e-6)  # fmt: skip
+                out.add(
+                    label,
+                    ("tie_rows", "tie_columns"),
+                    "i4",
+                    np.rint(degrees * 1e6),
+                    _FillValue=np.int32(-(2**31)),
+                    scale_factor=1e-6,
+                )
         raised = {"invalid": ~np.isfinite(cube.data).any(axis=0), **(flag_masks or {})}
         _write_quality(work / "qualityFlags.nc", plan, cube, flags, raised)
         remove(work, tuple(leave_out))
@@ -162,13 +190,27 @@ def solar_flux() -> np.ndarray:
 
 
 def _write_instrument(path: Path, plan: SwathPlan, detector: np.ndarray, flux: np.ndarray) -> None:
-    dims = {**dict(zip(("rows", "columns"), plan.shape, strict=True)),
-            "bands": len(BANDS), "detectors": DETECTORS}  # fmt: skip
+    dims = {
+        **dict(zip(("rows", "columns"), plan.shape, strict=True)),
+        "bands": len(BANDS),
+        "detectors": DETECTORS,
+    }
     with NetcdfFile(path, dims, {}) as out:
-        out.add("detector_index", ("rows", "columns"), "i2",
-                np.broadcast_to(detector, plan.shape), _FillValue=np.int16(-1))  # fmt: skip
-        out.add("solar_flux", ("bands", "detectors"), "f4", flux,
-                _FillValue=np.float32(-1), units="mW.m-2.nm-1")  # fmt: skip
+        out.add(
+            "detector_index",
+            ("rows", "columns"),
+            "i2",
+            np.broadcast_to(detector, plan.shape),
+            _FillValue=np.int16(-1),
+        )
+        out.add(
+            "solar_flux",
+            ("bands", "detectors"),
+            "f4",
+            flux,
+            _FillValue=np.float32(-1),
+            units="mW.m-2.nm-1",
+        )
 
 
 def _write_quality(
@@ -184,6 +226,11 @@ def _write_quality(
         values |= np.where(swath_mask(plan, cube, mask, meaning), bit, np.uint32(0))
     dims = dict(zip(("rows", "columns"), plan.shape, strict=True))
     with NetcdfFile(path, dims, {}) as out:
-        out.add("quality_flags", ("rows", "columns"), "u4", values,
-                flag_masks=np.array(list(flags.values()), np.uint32),
-                flag_meanings=" ".join(flags))  # fmt: skip
+        out.add(
+            "quality_flags",
+            ("rows", "columns"),
+            "u4",
+            values,
+            flag_masks=np.array(list(flags.values()), np.uint32),
+            flag_meanings=" ".join(flags),
+        )

@@ -35,16 +35,28 @@ def write_manifest(
     def time(moment: datetime) -> str:
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    section("acquisitionPeriod", _SAFE, "acquisitionPeriod",
-            startTime=time(start), stopTime=time(stop))  # fmt: skip
+    section(
+        "acquisitionPeriod", _SAFE, "acquisitionPeriod", startTime=time(start), stopTime=time(stop)
+    )
     identifier = {"A": "2016-011A", "B": "2018-039A"}.get(name[2], "")
-    section("platform", _SAFE, "platform", nssdcIdentifier=identifier,
-            familyName="Sentinel-3", number=name[2])  # fmt: skip
+    section(
+        "platform",
+        _SAFE,
+        "platform",
+        nssdcIdentifier=identifier,
+        familyName="Sentinel-3",
+        number=name[2],
+    )
     general = section(
-        "generalProductInformation", _S3, "generalProductInformation",
-        productName=f"{name}.SEN3", productType=name[4:15], timeliness=name[-6:-4],
-        baselineCollection=name[-3:], creationTime=time(start + timedelta(days=1)),
-    )  # fmt: skip
+        "generalProductInformation",
+        _S3,
+        "generalProductInformation",
+        productName=f"{name}.SEN3",
+        productType=name[4:15],
+        timeliness=name[-6:-4],
+        baselineCollection=name[-3:],
+        creationTime=time(start + timedelta(days=1)),
+    )
     SubElement(
         general, f"{{{_S3}}}comment"
     ).text = "Synthetic scene in the form of a Sentinel-3 product, made by TriFuse"

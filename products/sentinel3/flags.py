@@ -53,10 +53,17 @@ SYN_PRESETS: dict[str, tuple[str, ...]] = {
     "default": ("cloud", "ambiguous", "margin"),
     "land": ("cloud", "ambiguous", "margin", "water"),
     "strict": (
-        "cloud", "ambiguous", "margin", "water", "snow", "toolow", "higherror", "climatology",
+        "cloud",
+        "ambiguous",
+        "margin",
+        "water",
+        "snow",
+        "toolow",
+        "higherror",
+        "climatology",
     ),
     "none": (),
-}  # fmt: skip
+}
 OLCI_RULES: dict[str, Rule] = {
     "invalid": Rule((("quality_flags", "invalid"),), "invalid"),
     "saturated": Rule(
@@ -73,10 +80,17 @@ OLCI_PRESETS: dict[str, tuple[str, ...]] = {
     "default": ("invalid", "saturated"),
     "land": ("invalid", "saturated", "water"),
     "strict": (
-        "invalid", "saturated", "water", "bright", "dubious", "cosmetic", "glint", "straylight",
+        "invalid",
+        "saturated",
+        "water",
+        "bright",
+        "dubious",
+        "cosmetic",
+        "glint",
+        "straylight",
     ),
     "none": (),
-}  # fmt: skip
+}
 
 
 def mask_terms(mask: str | Sequence[str], *, level1: bool = False) -> tuple[str, ...]:
@@ -129,8 +143,9 @@ def bind_mask(
     terms: Sequence[str], rules: Mapping[str, Rule], variables: Sequence[Variable]
 ) -> Mask:
     """Find the flags of the terms by their meanings in the file."""
-    known = {v.name: {_plain(m): b for m, b in zip(v.meanings, v.masks, strict=True)}
-             for v in variables}  # fmt: skip
+    known = {
+        v.name: {_plain(m): b for m, b in zip(v.meanings, v.masks, strict=True)} for v in variables
+    }
     found: dict[str, str] = {}
     bits: dict[str, tuple[int, int]] = {}
     bands: dict[str, dict[str, int]] = {}
@@ -141,9 +156,11 @@ def bind_mask(
             each: dict[str, int] = {}
             if meaning.endswith("*"):
                 start = meaning[:-1]
-                each = {m.removeprefix(start).capitalize(): b
-                        for m, b in known.get(variable, {}).items()
-                        if m.startswith(start)}  # fmt: skip
+                each = {
+                    m.removeprefix(start).capitalize(): b
+                    for m, b in known.get(variable, {}).items()
+                    if m.startswith(start)
+                }
             if not bit and not each:
                 continue
             raised, absent = bits.get(variable, (0, 0))

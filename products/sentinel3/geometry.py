@@ -101,8 +101,9 @@ class Geolocation:
             by_pixel: from the places of the pixels even if there are tie points, which are much
                 quicker to read.
         """
-        rows, cols = (np.unique([*range(0, n, step), n])
-                      for n, step in zip(self.shape, BLOCK, strict=True))  # fmt: skip
+        rows, cols = (
+            np.unique([*range(0, n, step), n]) for n, step in zip(self.shape, BLOCK, strict=True)
+        )
         if self.lon is None or (self.ties is not None and not by_pixel):
             middles = ((e[:-1] + e[1:]) // 2 for e in (rows, cols))
             return Mesh(rows, cols, *self._tied(delivery, *middles))
@@ -225,8 +226,10 @@ def tie_points(
     if not fits or (len(first.shape) == 2 and first.shape[0] != rows):
         raise MetadataError(
             f"has {'×'.join(map(str, first.shape))} tie points, which do not fit "
-            f"{shape[0]}×{shape[1]} pixels", where=where, fix="get the product again",
-        )  # fmt: skip
+            f"{shape[0]}×{shape[1]} pixels",
+            where=where,
+            fix="get the product again",
+        )
     ties = TiePoints(tuple(variables), (rows, cols), (step_row, step_col))
     if places and len(first.shape) == 1:
         lists = [delivery.values(v, dtype=np.float64) for v in variables]

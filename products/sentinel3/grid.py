@@ -119,9 +119,10 @@ class SwathSource(CubeSource):
             self._search(by_pixel=True)
         if self._covering(grid) is None:
             raise OverlapError(
-                "the swath does not reach the grid", where=swath.name,
+                "the swath does not reach the grid",
+                where=swath.name,
                 fix="give an area within " + _extent(self._mesh),
-            )  # fmt: skip
+            )
 
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`."""
@@ -261,4 +262,4 @@ def _extent(mesh: Mesh) -> str:
     if not np.isfinite(mesh.lon).any():
         return "a product that has places"
     lon, lat = mesh.lon[np.isfinite(mesh.lon)], mesh.lat[np.isfinite(mesh.lat)]
-    return (f"{lon.min():.2f}…{lon.max():.2f}° E, {lat.min():.2f}…{lat.max():.2f}° N")  # fmt: skip
+    return f"{lon.min():.2f}…{lon.max():.2f}° E, {lat.min():.2f}…{lat.max():.2f}° N"

@@ -62,9 +62,11 @@ def product_facts(delivery: Delivery) -> ProductFacts:
     if platform not in PLATFORMS:
         raise MetadataError(
             f"is of Sentinel-3{platform}, whose response functions are not known"
-            if platform else "neither manifest nor name says which satellite it is from",
-            where=delivery.place, fix="give the product under its own name, with its manifest",
-        )  # fmt: skip
+            if platform
+            else "neither manifest nor name says which satellite it is from",
+            where=delivery.place,
+            fix="give the product under its own name, with its manifest",
+        )
     if in_name.get("platform", platform) != platform:
         notes.append(
             f"the name says S3{in_name['platform']}, the manifest S3{platform}: the manifest counts"

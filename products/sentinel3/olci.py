@@ -107,9 +107,11 @@ class OlciSwath:
         """Cosine of the sun's zenith angle: (row, col) float64; NaN at night."""
         rows, cols = window.slices
         zenith = interpolate(
-            self.sun.fields(self.delivery)[0], self.sun.step,
-            np.arange(rows.start, rows.stop), np.arange(cols.start, cols.stop),
-        )  # fmt: skip
+            self.sun.fields(self.delivery)[0],
+            self.sun.step,
+            np.arange(rows.start, rows.stop),
+            np.arange(cols.start, cols.stop),
+        )
         with np.errstate(invalid="ignore"):
             day = (zenith >= 0) & (zenith <= LOWEST_SUN)
             return np.where(day, np.cos(np.radians(zenith)), np.nan)
@@ -142,10 +144,7 @@ class OlciSwath:
 
 
 def open_olci_swath(
-    path: str | Path,
-    *,
-    mask: str | Sequence[str] = "default",
-    bands: Sequence[str] | None = None,
+    path: str | Path, *, mask: str | Sequence[str] = "default", bands: Sequence[str] | None = None
 ) -> OlciSwath:
     """Open an OL_1_EFR product in its own geometry; see :func:`open_olci`."""
     terms = mask_terms(mask, level1=True)
@@ -170,12 +169,15 @@ def _open(delivery: Delivery, terms: Sequence[str], bands: Sequence[str] | None)
     variables = parts.found(radiance)
     shape = common_shape(delivery, [*variables, *parts.found(place), detector, *flags])
     if len(flux.shape) != 2 or flux.shape[0] != 21:
-        raise MetadataError(f"solar_flux is {flux.shape}, not 21 bands by detectors",
-                            where=delivery.where(flux.file))  # fmt: skip
+        raise MetadataError(
+            f"solar_flux is {flux.shape}, not 21 bands by detectors",
+            where=delivery.where(flux.file),
+        )
     for variable in variables:
         if variable.scale is None and np.dtype(variable.dtype).kind != "f":
-            raise MetadataError(f"{variable.name} has no scale_factor",
-                                where=delivery.where(variable.file))  # fmt: skip
+            raise MetadataError(
+                f"{variable.name} has no scale_factor", where=delivery.where(variable.file)
+            )
     geolocation = Geolocation(shape, place[0], place[1], _coarse_places(delivery, shape))
     bound = bind_mask(terms, OLCI_RULES, flags)
     meta = {
@@ -190,9 +192,18 @@ def _open(delivery: Delivery, terms: Sequence[str], bands: Sequence[str] | None)
     }
     needed = tuple(v for v in flags if v.name in bound.bits)
     return OlciSwath(
-        delivery, facts.name, chosen, tuple(variables), tie_points(delivery, [sun], shape),
-        detector, flux, needed, bound, geolocation, meta,
-    )  # fmt: skip
+        delivery,
+        facts.name,
+        chosen,
+        tuple(variables),
+        tie_points(delivery, [sun], shape),
+        detector,
+        flux,
+        needed,
+        bound,
+        geolocation,
+        meta,
+    )
 
 
 def _coarse_places(delivery: Delivery, shape: tuple[int, int]) -> TiePoints | None:

@@ -141,10 +141,7 @@ class SynSwath:
 
 
 def open_syn_swath(
-    path: str | Path,
-    *,
-    mask: str | Sequence[str] = "default",
-    bands: Sequence[str] | None = None,
+    path: str | Path, *, mask: str | Sequence[str] = "default", bands: Sequence[str] | None = None
 ) -> SynSwath:
     """Open a SY_2_SYN product in its own geometry; see :func:`open_sentinel3`."""
     terms = mask_terms(mask)
@@ -210,8 +207,12 @@ def _with_fill(variable: Variable, delivery: Delivery) -> Variable:
         where = delivery.where(variable.file)
         raise MetadataError(f"{variable.name} has no scale_factor", where=where)
     if variable.fill is None:
-        _log.warning("%s: %s states no fill value: %g is taken",
-                     delivery.where(variable.file), variable.name, FILL)  # fmt: skip
+        _log.warning(
+            "%s: %s states no fill value: %g is taken",
+            delivery.where(variable.file),
+            variable.name,
+            FILL,
+        )
         return replace(variable, fill=FILL)
     return variable
 
@@ -231,5 +232,7 @@ def _refuse_numbered(delivery: Delivery) -> None:
     if numbered:
         raise ProductError(
             f"is an early product of 2016, whose bands are numbered ({numbered[0]}) instead of "
-            "named", where=delivery.place, fix="get a product of 2018 or later",
-        )  # fmt: skip
+            "named",
+            where=delivery.place,
+            fix="get a product of 2018 or later",
+        )

@@ -94,8 +94,9 @@ class BuiltSeries:
             rows, cols = s.grid.shape
             days = sorted(s.clear)
             span = f", {days[0]} to {days[-1]}" if days else ""
-            lines.append(f"{name}: {len(days)} dates{span}, {rows}×{cols} pixels of "
-                         f"{s.grid.gsd[1]:g} m")  # fmt: skip
+            lines.append(
+                f"{name}: {len(days)} dates{span}, {rows}×{cols} pixels of {s.grid.gsd[1]:g} m"
+            )
             if s.skipped:
                 left_out = ", ".join(f"{d} ({100 * c:.0f} %)" for d, c in s.skipped.items())
                 lines.append(f"  hardly clear and left out: {left_out}")
@@ -108,10 +109,15 @@ class BuiltSeries:
             return {d.isoformat(): round(c, 4) for d, c in values.items()}
 
         return {
-            name: {"height": s.grid.height, "width": s.grid.width, "crs": s.grid.crs,
-                   "clear": shares(s.clear), "skipped": shares(s.skipped)}
+            name: {
+                "height": s.grid.height,
+                "width": s.grid.width,
+                "crs": s.grid.crs,
+                "clear": shares(s.clear),
+                "skipped": shares(s.skipped),
+            }
             for name, s in self.sensors.items()
-        }  # fmt: skip
+        }
 
 
 def build_series(
@@ -169,8 +175,10 @@ def build_series(
             fix="give folders of Sentinel-2 and Landsat, or one of LS2S2",
         )
     if ls2s2 is not None and sentinel3 is not None:
-        raise ConfigError("Sentinel-3 beside LS2S2, whose areas are not whole cells of it",
-                          fix="give folders of Sentinel-2 or Landsat")  # fmt: skip
+        raise ConfigError(
+            "Sentinel-3 beside LS2S2, whose areas are not whole cells of it",
+            fix="give folders of Sentinel-2 or Landsat",
+        )
     if ls2s2 is not None:
         found = {k: from_series(v, k) for k, v in open_ls2s2(ls2s2).items()}
     else:
@@ -188,8 +196,7 @@ def build_series(
     by_day = {s: _by_day(products, first, last, s) for s, products in found.items()}
     built = {s: _choose(s, by_day[s], grids[s], min_clear) for s in found}
     if not dry_run:
-        masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask,
-                 "sentinel3": sentinel3_mask}  # fmt: skip
+        masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask, "sentinel3": sentinel3_mask}
         for sensor, plan in built.items():
             config = {"mask": str(masks[sensor]), "ls2s2": ls2s2 is not None}
             _write(Path(out) / sensor, sensor, plan, by_day[sensor], config, overwrite)
@@ -229,9 +236,15 @@ def area_grids(
         if area is not None:
             boxes = [b for b in boxes if overlap(b, area)]
         ground = (
-            (min(b[0] for b in boxes), min(b[1] for b in boxes),
-             max(b[2] for b in boxes), max(b[3] for b in boxes)) if boxes else None
-        )  # fmt: skip
+            (
+                min(b[0] for b in boxes),
+                min(b[1] for b in boxes),
+                max(b[2] for b in boxes),
+                max(b[3] for b in boxes),
+            )
+            if boxes
+            else None
+        )
         inner = None if ground is None else _snapped(ground, west, north, cell, outward=False)
         area = inner if area is None or inner is None else overlap(area, inner)
         if inner is None or area is None:
@@ -321,17 +334,25 @@ def _clear_share(products: Sequence[Dated], grid: Grid, bands: Sequence[str]) ->
 
 
 def _write(
-    folder: Path, sensor: str, built: BuiltSensor, by_day: Mapping[date, Sequence[Dated]],
-    config: Mapping[str, Any], overwrite: bool,
-) -> None:  # fmt: skip
+    folder: Path,
+    sensor: str,
+    built: BuiltSensor,
+    by_day: Mapping[date, Sequence[Dated]],
+    config: Mapping[str, Any],
+    overwrite: bool,
+) -> None:
     table, names = BANDS[sensor]
     known = load(table).bands
     bands = BandSet(tuple(Band(n) if n == THERMAL else known[known.index(n)] for n in names))
     grid = built.grid
     config = {
-        "format": "trifuse-series-build", "sensor": sensor, "crs": grid.crs,
-        "transform": list(grid.transform), "shape": list(grid.shape), **config,
-    }  # fmt: skip
+        "format": "trifuse-series-build",
+        "sensor": sensor,
+        "crs": grid.crs,
+        "transform": list(grid.transform),
+        "shape": list(grid.shape),
+        **config,
+    }
     units = [
         # Another set of products makes another unit, so that what came since is taken up.
         Unit(f"{day} {fingerprint([p.name for p in by_day[day]])[:8]}", f"{day}.tif", day)
@@ -344,12 +365,14 @@ def _write(
     def work(unit: Unit, where: Path) -> dict[str, Any]:
         products = by_day[unit.payload]
         meta = {
-            "date": unit.payload.isoformat(), "sensor": sensor,
+            "date": unit.payload.isoformat(),
+            "sensor": sensor,
             "products": [p.name for p in products],
             "band_units": {THERMAL: "K"} if THERMAL in names else {},
-        }  # fmt: skip
-        with cube_writer(where / unit.file, grid, bands, meta=meta, overwrite=True,
-                         keep_invalid=True) as writer:  # fmt: skip
+        }
+        with cube_writer(
+            where / unit.file, grid, bands, meta=meta, overwrite=True, keep_invalid=True
+        ) as writer:
             for window, data, valid in _tiles(products, grid, names):
                 writer.write(window, data, valid)
         return {
@@ -358,5 +381,11 @@ def _write(
         }
 
     run_units(units, work, manifest, label=f"{sensor} dates")
-    write_index(folder, sensor, bands, sorted(built.clear), overwrite=True,
-                skipped={d.isoformat(): round(c, 4) for d, c in built.skipped.items()})  # fmt: skip
+    write_index(
+        folder,
+        sensor,
+        bands,
+        sorted(built.clear),
+        overwrite=True,
+        skipped={d.isoformat(): round(c, 4) for d, c in built.skipped.items()},
+    )

@@ -64,8 +64,11 @@ def find_sentinel2(folder: Path | str, mask: str | Sequence[str] = "default") ->
     if not paths and is_sentinel2(folder):
         paths = [folder]
     if not paths:
-        raise ProductError("holds no Sentinel-2 L2A product", where=folder,
-                           fix="give a folder with products or with a series")  # fmt: skip
+        raise ProductError(
+            "holds no Sentinel-2 L2A product",
+            where=folder,
+            fix="give a folder with products or with a series",
+        )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
         return lambda: open_sentinel2(path, resolution=10, bands=bands, mask=mask)
@@ -95,8 +98,11 @@ def find_landsat(folder: Path | str, mask: str | Sequence[str] = "default") -> l
     if not paths and is_landsat(folder):
         paths = [folder]
     if not paths:
-        raise ProductError("holds no Landsat Collection 2 Level-2 scene", where=folder,
-                           fix="give a folder with scenes or with a series")  # fmt: skip
+        raise ProductError(
+            "holds no Landsat Collection 2 Level-2 scene",
+            where=folder,
+            fix="give a folder with scenes or with a series",
+        )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
         return lambda: open_landsat(path, mask=mask)
@@ -137,8 +143,11 @@ def find_sentinel3(
     if not paths and _SYN.search(folder.name):
         paths = [folder]
     if not paths:
-        raise ProductError("holds no Sentinel-3 SY_2_SYN product", where=folder,
-                           fix="give a folder with products or with a series")  # fmt: skip
+        raise ProductError(
+            "holds no Sentinel-3 SY_2_SYN product",
+            where=folder,
+            fix="give a folder with products or with a series",
+        )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
         return lambda: open_sentinel3(path, grid=grid, bands=S3_SYN_19, mask=mask)
@@ -150,8 +159,11 @@ def find_sentinel3(
         except OverlapError:
             _log.info("%s does not reach the area and is left out", path.name)
     if not found:
-        raise OverlapError(f"none of {len(paths)} Sentinel-3 products reaches the area",
-                           where=folder, fix="give products of the area")  # fmt: skip
+        raise OverlapError(
+            f"none of {len(paths)} Sentinel-3 products reaches the area",
+            where=folder,
+            fix="give products of the area",
+        )
     return found
 
 
@@ -173,15 +185,20 @@ def open_sensors(folder: Path | str) -> dict[str, Series]:
         return open_ls2s2(folder)
     begun = [p for p in children if (p / MANIFEST).is_file()]
     if unfinished := [p.name for p in begun if not (p / INDEX).is_file()]:
-        raise ProductError(f"{', '.join(unfinished)} is not finished", where=folder,
-                           fix="run the command that makes it again; it resumes")  # fmt: skip
+        raise ProductError(
+            f"{', '.join(unfinished)} is not finished",
+            where=folder,
+            fix="run the command that makes it again; it resumes",
+        )
     found = {p.name: open_series(p) for p in children if is_series(p)}
     if not found:
         raise ProductError(
-            "holds no folder with the series of a sensor", where=folder,
-            fix="give the folder above it" if is_series(folder)
+            "holds no folder with the series of a sensor",
+            where=folder,
+            fix="give the folder above it"
+            if is_series(folder)
             else "make it with `trifuse series build`",
-        )  # fmt: skip
+        )
     return found
 
 

@@ -60,15 +60,27 @@ def write_series(
     index.unlink(missing_ok=True)  # from here on the folder is incomplete until the end
     for (day, source), path in progress(zip(series, files, strict=True), "dates", len(series)):
         meta = {**source.meta, "date": day.isoformat(), "sensor": series.sensor}
-        copy_source(path, source, dtype=dtype, meta=meta, overwrite=overwrite, cog=cog,
-                    keep_invalid=keep_invalid)  # fmt: skip
+        copy_source(
+            path,
+            source,
+            dtype=dtype,
+            meta=meta,
+            overwrite=overwrite,
+            cog=cog,
+            keep_invalid=keep_invalid,
+        )
     return write_index(folder, series.sensor, series.bands, series.dates, overwrite=overwrite)
 
 
 def write_index(
-    folder: Path, sensor: str, bands: BandSet, dates: Iterable[date], *, overwrite: bool = False,
+    folder: Path,
+    sensor: str,
+    bands: BandSet,
+    dates: Iterable[date],
+    *,
+    overwrite: bool = False,
     **more: Any,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the index of a folder whose files ``YYYY-MM-DD.tif`` are there.
 
     Args:
@@ -112,8 +124,9 @@ def open_series(folder: Path | str) -> Series:
         )
     record = read_json(index)
     try:
-        images = [(date.fromisoformat(i["date"]), _file_in(folder, i["file"]))
-                  for i in record["images"]]  # fmt: skip
+        images = [
+            (date.fromisoformat(i["date"]), _file_in(folder, i["file"])) for i in record["images"]
+        ]
         sensor = str(record["sensor"])
         bands = BandSet.from_json(record["bands"]) if "bands" in record else None
     except (KeyError, TypeError, ValueError) as e:

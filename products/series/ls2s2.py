@@ -69,9 +69,10 @@ def open_ls2s2(folder: Path | str) -> dict[str, Series]:
     folder = Path(folder)
     if not is_ls2s2(folder):
         raise ProductError(
-            f"holds neither sentinel2/{INDEX} nor landsat/{INDEX}", where=folder,
+            f"holds neither sentinel2/{INDEX} nor landsat/{INDEX}",
+            where=folder,
             fix="give the folder of one area",
-        )  # fmt: skip
+        )
     return {
         sensor: _open_sensor(folder / sensor, sensor)
         for sensor in SENSORS
@@ -85,8 +86,11 @@ class Ls2s2Image(CubeSource):
     def __init__(self, sensor: str, product: str, bands: Raster, mask: Raster | None) -> None:
         table, names = SENSORS[sensor]
         if bands.header.count != len(names):
-            raise BandError(f"holds {bands.header.count} bands, not {len(names)}",
-                            where=bands.name, fix="get the area again")  # fmt: skip
+            raise BandError(
+                f"holds {bands.header.count} bands, not {len(names)}",
+                where=bands.name,
+                fix="get the area again",
+            )
         if mask is not None and mask.grid != bands.grid:
             raise GridError("lies on another grid than its bands", where=mask.name)
         self._bands, self._mask = bands, mask
@@ -98,10 +102,12 @@ class Ls2s2Image(CubeSource):
         self._calibration = Calibration(scale, (0.0,) * count, (NODATA,) * count, "LS2S2")
         self.name, self.grid = product, bands.grid
         self.meta = {
-            "kind": "LS2S2", "product_id": product, "sensor": table,
+            "kind": "LS2S2",
+            "product_id": product,
+            "sensor": table,
             "band_units": {LST: "K"} if LST in names else {},
             "calibration": self._calibration.to_json(),
-        }  # fmt: skip
+        }
 
     def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
         """See :meth:`CubeSource.read`; what is valid does not depend on the bands asked for."""

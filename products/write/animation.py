@@ -80,8 +80,9 @@ def write_animation(
         )
         pictures.append(picture)
     with atomic_path(path, overwrite=overwrite) as temporary:
-        pictures[0].save(temporary, save_all=True, append_images=pictures[1:],
-                         duration=milliseconds, loop=0)  # fmt: skip
+        pictures[0].save(
+            temporary, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0
+        )
     return names
 
 

@@ -68,8 +68,13 @@ def write_quicklook(
         raise BandError(f"{len(names)} bands for a picture", fix="give one, or red, green, blue")
     with atomic_path(path, overwrite=overwrite) as temporary:
         pixels = render(read_small(source, max_size, list(dict.fromkeys(names))), names)
-        profile = {"driver": "PNG", "dtype": "uint8", "count": 4,
-                   "height": pixels.shape[1], "width": pixels.shape[2]}  # fmt: skip
+        profile = {
+            "driver": "PNG",
+            "dtype": "uint8",
+            "count": 4,
+            "height": pixels.shape[1],
+            "width": pixels.shape[2],
+        }
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -104,14 +104,22 @@ def stac_item(
             "roles": ["thumbnail", "overview"],
         }
     assets["metadata"] = {
-        "href": f"./{path.name}.json", "type": "application/json", "roles": ["metadata"],
+        "href": f"./{path.name}.json",
+        "type": "application/json",
+        "roles": ["metadata"],
         "title": "record of the run",
-    }  # fmt: skip
+    }
     return {
-        "type": "Feature", "stac_version": STAC_VERSION, "stac_extensions": list(EXTENSIONS),
-        "id": path.stem, "geometry": geometry, **({"bbox": bbox} if bbox else {}),
-        "properties": properties, "links": [], "assets": assets,
-    }  # fmt: skip
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": list(EXTENSIONS),
+        "id": path.stem,
+        "geometry": geometry,
+        **({"bbox": bbox} if bbox else {}),
+        "properties": properties,
+        "links": [],
+        "assets": assets,
+    }
 
 
 def footprint(grid: Grid, points: int = 5) -> tuple[dict[str, Any] | None, list[float] | None]:
@@ -142,8 +150,12 @@ def footprint(grid: Grid, points: int = 5) -> tuple[dict[str, Any] | None, list[
         return None, None
     places = [[round(x, 7), round(y, 7)] for x, y in zip(lon, lat, strict=True)]
     polygon = {"type": "Polygon", "coordinates": [[*places, places[0]]]}
-    return polygon, [min(p[0] for p in places), min(p[1] for p in places),
-                     max(p[0] for p in places), max(p[1] for p in places)]  # fmt: skip
+    return polygon, [
+        min(p[0] for p in places),
+        min(p[1] for p in places),
+        max(p[0] for p in places),
+        max(p[1] for p in places),
+    ]
 
 
 def _bands(source: CubeSource) -> dict[str, Any]:
@@ -161,8 +173,11 @@ def _bands(source: CubeSource) -> dict[str, Any]:
         values: dict[str, Any] = {"spatial_resolution": max(source.grid.gsd), "unit": unit}
         if stored is not None:
             nodata = stored.nodata[i]
-            values |= {"data_type": stored.dtype, "scale": stored.scales[i],
-                       "offset": stored.offsets[i]}  # fmt: skip
+            values |= {
+                "data_type": stored.dtype,
+                "scale": stored.scales[i],
+                "offset": stored.offsets[i],
+            }
             if nodata is not None:
                 values["nodata"] = "nan" if math.isnan(nodata) else nodata
         raster.append(values)

@@ -168,12 +168,20 @@ def cube_writer(
             with _gdal():
                 _finish(stage, temporary, len(bands), dtype, cog)
         except RasterioError as e:
-            raise ProductError(f"cannot be written ({gdal_reason(e)})", where=path,
-                               fix="check the disk's space and rights") from None  # fmt: skip
+            raise ProductError(
+                f"cannot be written ({gdal_reason(e)})",
+                where=path,
+                fix="check the disk's space and rights",
+            ) from None
     if writer.saturated:
-        _log.warning("%s: %d values beyond ±%d counts (±%.4f) were set to that limit; write "
-                     "float32 to keep them", path, writer.saturated, STORED_LIMIT,
-                     STORED_LIMIT * SCALE)  # fmt: skip
+        _log.warning(
+            "%s: %d values beyond ±%d counts (±%.4f) were set to that limit; write "
+            "float32 to keep them",
+            path,
+            writer.saturated,
+            STORED_LIMIT,
+            STORED_LIMIT * SCALE,
+        )
 
 
 def write_cube(path: Path | str, cube: Cube, **options: Any) -> None:
@@ -317,17 +325,36 @@ def _describe(
 def _finish(stage: Path, final: Path, count: int, dtype: DType, cog: bool) -> None:
     """Compress the stage into the final file."""
     # The last bits of floats are noise: level 6 takes half as long again and saves nothing.
-    common = {"compress": "DEFLATE", "level" if cog else "zlevel": 1 if dtype == "float32" else 6,
-              "bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS"}  # fmt: skip
+    common = {
+        "compress": "DEFLATE",
+        "level" if cog else "zlevel": 1 if dtype == "float32" else 6,
+        "bigtiff": "IF_SAFER",
+        "num_threads": "ALL_CPUS",
+    }
     if cog:
         # Older GDALs interleave COG bands by pixel: a block holds all of them.
         side = _block_side(count * np.dtype(dtype).itemsize)
-        rasterio.shutil.copy(stage, final, driver="COG", predictor="YES", blocksize=side,
-                             overview_resampling="average", **common)  # fmt: skip
+        rasterio.shutil.copy(
+            stage,
+            final,
+            driver="COG",
+            predictor="YES",
+            blocksize=side,
+            overview_resampling="average",
+            **common,
+        )
     else:
-        rasterio.shutil.copy(stage, final, driver="GTiff", predictor=2 if dtype == "int16" else 3,
-                             tiled=True, blockxsize=256, blockysize=256, interleave="band",
-                             **common)  # fmt: skip
+        rasterio.shutil.copy(
+            stage,
+            final,
+            driver="GTiff",
+            predictor=2 if dtype == "int16" else 3,
+            tiled=True,
+            blockxsize=256,
+            blockysize=256,
+            interleave="band",
+            **common,
+        )
 
 
 def _block_side(pixel_bytes: int, sides: Sequence[int] = (512, 256, 128)) -> int:

@@ -68,10 +68,13 @@ def mixture_at(world: World, rows: slice) -> Mixture:
     code = np.where(rock > 0.5, np.uint8(4), use.cover[which])
     code = code.reshape(n_y, sub, n_x, sub)[:, 0, :, 0].ravel()
     return Mixture(
-        np.concatenate(share, axis=1), mean(canopy * herb[:, None]) / some[0],
-        mean(use.tree[which] * tree[:, None]) / some[1], mean(ground), mean(surfaces) / some[3],
+        np.concatenate(share, axis=1),
+        mean(canopy * herb[:, None]) / some[0],
+        mean(use.tree[which] * tree[:, None]) / some[1],
+        mean(ground),
+        mean(surfaces) / some[3],
         code,
-    )  # fmt: skip
+    )
 
 
 def _target(w: World, y: np.ndarray, x: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -81,9 +84,15 @@ def _target(w: World, y: np.ndarray, x: np.ndarray, base: np.ndarray) -> np.ndar
 
 def _take(points: Parcels, which: np.ndarray) -> Parcels:
     return Parcels(
-        points.id[which], points.centre[:, which], points.area[which], points.inner[:, which],
-        points.side[:, which], points.margin[which], points.border[which], points.lane[which],
-    )  # fmt: skip
+        points.id[which],
+        points.centre[:, which],
+        points.area[which],
+        points.inner[:, which],
+        points.side[:, which],
+        points.margin[which],
+        points.border[which],
+        points.lane[which],
+    )
 
 
 def _strip(away: np.ndarray, width: float, cell: float) -> np.ndarray:

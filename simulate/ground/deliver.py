@@ -74,16 +74,23 @@ def write_scene(
     out = Path(out)
     edge = size if isinstance(size, int) else min(size)
     if ratio < 1 or edge < ratio:
-        raise ConfigError(f"a scene of {size} pixels at ratio {ratio}",
-                          fix="give a ratio of 1 or more and at least one cell")  # fmt: skip
+        raise ConfigError(
+            f"a scene of {size} pixels at ratio {ratio}",
+            fix="give a ratio of 1 or more and at least one cell",
+        )
     views = [out / name for name in ("S2_HrMSI.tif", "S3_LrHSI.tif", "truth_HrHSI.tif")]
     refuse_existing(*views, overwrite=overwrite)
     layers = procedural_layers(size, seed, clouds=clouds)
     enmap = write_enmap_l2a(
-        out, layers.cube, cloud=layers.cloud, shadow=layers.shadow, sun=layers.sun,
-        start=_FIRST + timedelta(days=seed % 1000), tile=1 + seed // 1000 % 999,
+        out,
+        layers.cube,
+        cloud=layers.cloud,
+        shadow=layers.shadow,
+        sun=layers.sun,
+        start=_FIRST + timedelta(days=seed % 1000),
+        tile=1 + seed // 1000 % 999,
         overwrite=overwrite,
-    )  # fmt: skip
+    )
     del layers
     with open_enmap(enmap) as source:
         cubes = scene_views(source, ratio=ratio, psf=psf, s2=s2, s3=s3)

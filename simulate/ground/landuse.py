@@ -35,17 +35,28 @@ USES = tuple(_CANOPY)
 CANOPY = np.array(list(_CANOPY.values()), np.float32)
 """(use, 11) the same as numbers."""
 
-CANOPY_SPREAD = np.array([.20, .22, .5, .35, .25, .18, .25, .02, .28, .10], np.float32)  # fmt: skip
+CANOPY_SPREAD = np.array([0.20, 0.22, 0.5, 0.35, 0.25, 0.18, 0.25, 0.02, 0.28, 0.10], np.float32)
 """(10,) how much the logarithm of each parameter varies from parcel to parcel."""
 
 # How often a crop stands in arable land in spring and in late summer.
 _CROPS = {
-    "cereal": (0.36, 0.05), "ripe": (0.0, 0.20), "stubble": (0.03, 0.22), "bare": (0.30, 0.16),
-    "maize": (0.02, 0.20), "beet": (0.03, 0.12), "rape": (0.06, 0.0), "meadow": (0.06, 0.08),
-    "cut": (0.04, 0.07), "dry grass": (0.02, 0.05),
-}  # fmt: skip
-_GRASSES = {"meadow": (0.70, 0.42), "cut": (0.14, 0.30), "dry grass": (0.06, 0.16),
-            "scrub": (0.10, 0.12)}  # fmt: skip
+    "cereal": (0.36, 0.05),
+    "ripe": (0.0, 0.20),
+    "stubble": (0.03, 0.22),
+    "bare": (0.30, 0.16),
+    "maize": (0.02, 0.20),
+    "beet": (0.03, 0.12),
+    "rape": (0.06, 0.0),
+    "meadow": (0.06, 0.08),
+    "cut": (0.04, 0.07),
+    "dry grass": (0.02, 0.05),
+}
+_GRASSES = {
+    "meadow": (0.70, 0.42),
+    "cut": (0.14, 0.30),
+    "dry grass": (0.06, 0.16),
+    "scrub": (0.10, 0.12),
+}
 
 # Trees: conifers, broad leaves, and the open woods of dry country; shade is the dark part.
 _TREES = np.array([
@@ -121,17 +132,21 @@ def build_country(seed: int, setting: Setting, terrain: Terrain, network: Networ
     wood -= 6 * smoothstep(alpine, -0.85, -0.45)
     iron, humus, lime, bright = setting.hue
     dry = setting.dryness
-    soil = np.stack([
-        np.clip(1.08 - 0.10 * bright - 0.12 * dry + 0.10 * field(2.4, 5000), 0.55, 1.5),
-        np.clip(0.56 + 0.06 * field(2.2, 4000), 0.25, 1.1),
-        np.clip(0.30 - 0.14 * dry + 0.08 * humus + 0.10 * field(2.4, 3500) + 0.5 * wet, 0.02, 1.2),
-        np.exp(np.log(0.34) + 0.25 * iron + 0.45 * field(2.6, 6000)),
-        np.exp(np.log(0.10 + 0.22 * dry) + 0.35 * iron + 0.5 * field(2.6, 5000)),
-        np.exp(np.log(0.16) + 0.40 * field(2.4, 4000)),
-        np.exp(np.log(0.06) + 0.5 * lime + 0.7 * field(3.0, 7000)),
-        np.exp(np.log(0.08) + 0.4 * field(2.2, 4000)),
-        0.12 + 0.55 * wet,
-    ]).astype(np.float32)  # fmt: skip
+    soil = np.stack(
+        [
+            np.clip(1.08 - 0.10 * bright - 0.12 * dry + 0.10 * field(2.4, 5000), 0.55, 1.5),
+            np.clip(0.56 + 0.06 * field(2.2, 4000), 0.25, 1.1),
+            np.clip(
+                0.30 - 0.14 * dry + 0.08 * humus + 0.10 * field(2.4, 3500) + 0.5 * wet, 0.02, 1.2
+            ),
+            np.exp(np.log(0.34) + 0.25 * iron + 0.45 * field(2.6, 6000)),
+            np.exp(np.log(0.10 + 0.22 * dry) + 0.35 * iron + 0.5 * field(2.6, 5000)),
+            np.exp(np.log(0.16) + 0.40 * field(2.4, 4000)),
+            np.exp(np.log(0.06) + 0.5 * lime + 0.7 * field(3.0, 7000)),
+            np.exp(np.log(0.08) + 0.4 * field(2.2, 4000)),
+            0.12 + 0.55 * wet,
+        ]
+    ).astype(np.float32)
     conifer = field(2.6, 4000) + 0.6 * setting.rugged + 0.35 * z - 0.1
     park = field(2.0, 900) - 1.15
     plots = np.where(network.urban > 0, np.where(network.urban > 0.5, 1600, 1000), 0)
@@ -180,9 +195,20 @@ def decide(setting: Setting, terrain: Terrain, country: Country, parcels: Parcel
         parcels: one entry a parcel.
     """
     ids, n = parcels.id, len(parcels.id)
-    at = [terrain.at(f, *parcels.centre) for f in (
-        country.wood, country.urban, country.industry, country.park, country.wet, country.alpine,
-        country.conifer, terrain.slope, terrain.stream_distance)]  # fmt: skip
+    at = [
+        terrain.at(f, *parcels.centre)
+        for f in (
+            country.wood,
+            country.urban,
+            country.industry,
+            country.park,
+            country.wet,
+            country.alpine,
+            country.conifer,
+            terrain.slope,
+            terrain.stream_distance,
+        )
+    ]
     wood, urban, industry, park, wet, alpine, conifer, slope, river = at
     works = industry > 0
     town = (urban + 0.10 * normal(ids, 21) * (parcels.area > 4000) > 0) | works
@@ -257,9 +283,16 @@ def decide(setting: Setting, terrain: Terrain, country: Country, parcels: Parcel
     clump = np.where((kind == FIELD) & (river < 150) & (clump == 0), 0.06, clump)
     cover = np.where(town, 6, np.where(forest, 5, CANOPY[use, 10])).astype(np.uint8)
     return Use(
-        kind, canopy.astype(np.float32), tree.astype(np.float32), soil.astype(np.float32), built,
-        plot, clump.astype(np.float32), cover, pivot,
-    )  # fmt: skip
+        kind,
+        canopy.astype(np.float32),
+        tree.astype(np.float32),
+        soil.astype(np.float32),
+        built,
+        plot,
+        clump.astype(np.float32),
+        cover,
+        pivot,
+    )
 
 
 def _pick(

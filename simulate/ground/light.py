@@ -57,9 +57,15 @@ def build_light(world: World, clouds: bool) -> Light:
     vapour += 0.010 * fractal(rng, world.shape, world.gsd, beta=2.0, outer=600)
     haze = 0.0022 * fractal(rng, world.shape, world.gsd, beta=3.4, outer=8000)
     return Light(
-        elevation, azimuth, (direct * (1 - 0.88 * shadow)).astype(np.float32),
-        sky.astype(np.float32), opacity, shadow, vapour, haze,
-    )  # fmt: skip
+        elevation,
+        azimuth,
+        (direct * (1 - 0.88 * shadow)).astype(np.float32),
+        sky.astype(np.float32),
+        opacity,
+        shadow,
+        vapour,
+        haze,
+    )
 
 
 def _clouds(world: World, alt: float, azi: float) -> tuple[np.ndarray, np.ndarray]:

@@ -95,9 +95,10 @@ def _ways(
     # Two places are joined unless a third lies clearly between them.
     away = np.hypot(*(sites[:, None] - sites[None]).transpose(2, 0, 1))
     links = {
-        (i, j) for i, j in links
+        (i, j)
+        for i, j in links
         if not np.any(np.delete(np.maximum(away[i], away[j]), [i, j]) < 0.92 * away[i, j])
-    }  # fmt: skip
+    }
     # Half the resolution is enough for a way and four times as fast.
     thin = slice(None, None, 2)
     steep = terrain.slope[thin, thin]

@@ -156,10 +156,15 @@ def procedural_layers(
     cloud = light.opacity > 0.06
     shadow = (light.shadow > 0.10) & ~cloud
     meta = {
-        "sensor": "ENMAP", "level": "L2A", "product_id": f"procedural_{seed}_{shape[0]}x{shape[1]}",
-        "detectors": detectors, "usable": usable, "seed": seed,
-        "sun_elevation": round(light.elevation, 4), "sun_azimuth": round(light.azimuth, 4),
-    }  # fmt: skip
+        "sensor": "ENMAP",
+        "level": "L2A",
+        "product_id": f"procedural_{seed}_{shape[0]}x{shape[1]}",
+        "detectors": detectors,
+        "usable": usable,
+        "seed": seed,
+        "sun_elevation": round(light.elevation, 4),
+        "sun_azimuth": round(light.azimuth, 4),
+    }
     grid = Grid.from_origin(crs, west, north, gsd, *shape)
     cube = Cube(data, ~(cloud | shadow), bands, grid, meta)
     return ProceduralScene(

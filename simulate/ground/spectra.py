@@ -56,9 +56,17 @@ WATER = ("chl", "sediment", "cdom", "depth", "glint", "fine")
 depth (m), surface reflectance, spectral exponent of the particles."""
 
 BUILT = (
-    "asphalt", "concrete", "tile", "bitumen", "gravel", "metal", "paint", "slate", "weather",
+    "asphalt",
+    "concrete",
+    "tile",
+    "bitumen",
+    "gravel",
+    "metal",
+    "paint",
+    "slate",
+    "weather",
     "rust",
-)  # fmt: skip
+)
 """Shares of eight surfaces (they sum to one), then grime and rust as optical depths."""
 
 SNOW = ("grain", "soot", "liquid")
@@ -106,9 +114,18 @@ class SpectralLibrary:
         vapour = _gases(w)
         cloud = 0.88 * np.exp(-0.012 * np.sqrt(ice * 60)) * np.exp(-0.05 * vapour)
         tables = (
-            w, _leaf(w, water), _soil(w, water), _built(w), _weather(w), water, ice, pigment,
-            haze, vapour, cloud,
-        )  # fmt: skip
+            w,
+            _leaf(w, water),
+            _soil(w, water),
+            _built(w),
+            _weather(w),
+            water,
+            ice,
+            pigment,
+            haze,
+            vapour,
+            cloud,
+        )
         return cls(*(np.asarray(t, dtype=np.float32) for t in tables))
 
     def vegetation(self, parameters: np.ndarray, ground: np.ndarray) -> np.ndarray:
@@ -179,23 +196,35 @@ def _edge(w: np.ndarray, centre: float, width: float) -> np.ndarray:
 
 def _leaf(w: np.ndarray, water: np.ndarray) -> np.ndarray:
     chlorophyll = 0.058 * (
-        0.95 * _bump(w, 435, 30) + 0.55 * _bump(w, 470, 22) + 0.58 * _bump(w, 548, 45)
-        + 0.50 * _bump(w, 605, 30) + 0.85 * _bump(w, 650, 20) + 0.95 * _bump(w, 678, 15)
+        0.95 * _bump(w, 435, 30)
+        + 0.55 * _bump(w, 470, 22)
+        + 0.58 * _bump(w, 548, 45)
+        + 0.50 * _bump(w, 605, 30)
+        + 0.85 * _bump(w, 650, 20)
+        + 0.95 * _bump(w, 678, 15)
         + 0.26 * _bump(w, 706, 15)
         + 0.05 * _bump(w, 732, 14)
-    )  # fmt: skip
+    )
     carotenoid = 0.10 * (0.8 * _bump(w, 425, 28) + _bump(w, 455, 22) + 0.8 * _bump(w, 488, 17))
     anthocyanin = 0.09 * (_bump(w, 545, 32) + 0.25 * _bump(w, 450, 60))
     brown = 1.8 * np.exp(-(w - 400) / 190)
     dry = (
-        0.06 + 0.10 * _edge(w, 790, 50) + 0.25 * _edge(w, 500, 60)
-        + 0.35 * (1 - _edge(w, 1900, 160)) + 0.05 * _bump(w, 1200, 35)
-        + 0.25 * _bump(w, 1490, 55) + 0.25 * _bump(w, 1730, 30)
-    )  # fmt: skip
+        0.06
+        + 0.10 * _edge(w, 790, 50)
+        + 0.25 * _edge(w, 500, 60)
+        + 0.35 * (1 - _edge(w, 1900, 160))
+        + 0.05 * _bump(w, 1200, 35)
+        + 0.25 * _bump(w, 1490, 55)
+        + 0.25 * _bump(w, 1730, 30)
+    )
     lignin = (
-        0.9 * _bump(w, 2100, 55) + 0.35 * _bump(w, 2270, 22) + 0.8 * _bump(w, 2340, 40)
-        + 0.25 * _bump(w, 1730, 18) + 0.2 * _bump(w, 1940, 40) + 0.5 * (1 - _edge(w, 2420, 35))
-    )  # fmt: skip
+        0.9 * _bump(w, 2100, 55)
+        + 0.35 * _bump(w, 2270, 22)
+        + 0.8 * _bump(w, 2340, 40)
+        + 0.25 * _bump(w, 1730, 18)
+        + 0.2 * _bump(w, 1940, 40)
+        + 0.5 * (1 - _edge(w, 2420, 35))
+    )
     return np.stack([chlorophyll, carotenoid, anthocyanin, brown, water, dry, lignin])
 
 
@@ -205,9 +234,12 @@ def _soil(w: np.ndarray, water: np.ndarray) -> np.ndarray:
     goethite = 1.1 * _edge(w, 500, 30) + 0.35 * _bump(w, 650, 45) + 0.45 * _bump(w, 920, 70)
     hematite = 1.3 * _edge(w, 555, 22) + 0.25 * _bump(w, 660, 30) + 0.4 * _bump(w, 865, 50)
     clay = (
-        _bump(w, 2207, 22) + 0.45 * _bump(w, 2165, 18) + 0.7 * _bump(w, 1413, 20)
-        + 0.7 * _bump(w, 1912, 32) + 0.4 * (1 - _edge(w, 2330, 60))
-    )  # fmt: skip
+        _bump(w, 2207, 22)
+        + 0.45 * _bump(w, 2165, 18)
+        + 0.7 * _bump(w, 1413, 20)
+        + 0.7 * _bump(w, 1912, 32)
+        + 0.4 * (1 - _edge(w, 2330, 60))
+    )
     carbonate = _bump(w, 2338, 28) + 0.35 * _bump(w, 2500, 60) + 0.25 * _bump(w, 2160, 25)
     bound = _bump(w, 1445, 40) + 1.3 * _bump(w, 1940, 45) + 0.35 * _bump(w, 1750, 25)
     bound += 0.35 * _bump(w, 2215, 35)
@@ -223,19 +255,41 @@ def _built(w: np.ndarray) -> np.ndarray:
     tar = 0.08 * _bump(w, 1730, 25) + 0.16 * _bump(w, 2320, 40)
     rise = 1 - _edge(w, 570, 28)
     asphalt = 0.13 * np.exp(0.28 * x) * (1 - 0.5 * tar)
-    concrete = 0.34 * (1 - 0.45 * np.exp(-(w - 350) / 170)) * (1 - hydroxyl) * (
-        1 - 0.10 * _bump(w, 2340, 35) - 0.14 * (1 - _edge(w, 2250, 110)))  # fmt: skip
+    concrete = (
+        0.34
+        * (1 - 0.45 * np.exp(-(w - 350) / 170))
+        * (1 - hydroxyl)
+        * (1 - 0.10 * _bump(w, 2340, 35) - 0.14 * (1 - _edge(w, 2250, 110)))
+    )
     tile = (0.07 + 0.24 * rise + 0.14 * (1 - _edge(w, 1000, 170))) * (
-        1 - 0.12 * _bump(w, 870, 55) - 0.04 * _bump(w, 2210, 25))  # fmt: skip
+        1 - 0.12 * _bump(w, 870, 55) - 0.04 * _bump(w, 2210, 25)
+    )
     bitumen = 0.065 * np.exp(0.45 * x) * (1 - tar)
-    gravel = 0.30 * (1 - 0.55 * np.exp(-(w - 350) / 260)) * (1 - 0.7 * hydroxyl) * (
-        1 - 0.18 * _bump(w, 2338, 26))  # fmt: skip
+    gravel = (
+        0.30
+        * (1 - 0.55 * np.exp(-(w - 350) / 260))
+        * (1 - 0.7 * hydroxyl)
+        * (1 - 0.18 * _bump(w, 2338, 26))
+    )
     metal = 0.38 * (1 - 0.08 * _bump(w, 850, 90)) * np.exp(0.10 * x) * (1 - 0.3 * _edge(w, 430, 25))
-    paint = 0.62 * (1 - 0.9 * _edge(w, 415, 9)) * np.exp(-0.33 * np.maximum(x, 0)) * (
-        1 - 0.16 * _bump(w, 1720, 20) - 0.28 * _bump(w, 2310, 35) - 0.06 * _bump(w, 1420, 25)
-        - 0.1 * _bump(w, 1190, 20))  # fmt: skip
-    slate = 0.105 * (1 + 0.35 * _bump(w, 450, 70)) * np.exp(0.12 * x) * (
-        1 - 0.15 * _bump(w, 2205, 25) - 0.1 * _bump(w, 2330, 40))  # fmt: skip
+    paint = (
+        0.62
+        * (1 - 0.9 * _edge(w, 415, 9))
+        * np.exp(-0.33 * np.maximum(x, 0))
+        * (
+            1
+            - 0.16 * _bump(w, 1720, 20)
+            - 0.28 * _bump(w, 2310, 35)
+            - 0.06 * _bump(w, 1420, 25)
+            - 0.1 * _bump(w, 1190, 20)
+        )
+    )
+    slate = (
+        0.105
+        * (1 + 0.35 * _bump(w, 450, 70))
+        * np.exp(0.12 * x)
+        * (1 - 0.15 * _bump(w, 2205, 25) - 0.1 * _bump(w, 2330, 40))
+    )
     return np.stack([asphalt, concrete, tile, bitumen, gravel, metal, paint, slate])
 
 
@@ -247,9 +301,19 @@ def _weather(w: np.ndarray) -> np.ndarray:
 
 def _gases(w: np.ndarray) -> np.ndarray:
     return (
-        0.25 * _bump(w, 723, 9) + 0.22 * _bump(w, 820, 12) + 0.9 * _bump(w, 940, 20)
-        + 0.4 * _bump(w, 908, 13) + 1.1 * _bump(w, 1130, 19) + 7.0 * _bump(w, 1378, 26)
-        + 6.0 * _bump(w, 1875, 38) + 0.55 * _bump(w, 1470, 30) + 0.8 * _bump(w, 761, 5.5)
-        + 0.12 * _bump(w, 889, 9) + 0.02 * _bump(w, 860, 30) + 0.05 * _bump(w, 788, 9)
-        + 0.9 * _bump(w, 2010, 18) + 0.35 * _bump(w, 2060, 14) + 0.9 * (1 - _edge(w, 2440, 30))
-    )  # fmt: skip
+        0.25 * _bump(w, 723, 9)
+        + 0.22 * _bump(w, 820, 12)
+        + 0.9 * _bump(w, 940, 20)
+        + 0.4 * _bump(w, 908, 13)
+        + 1.1 * _bump(w, 1130, 19)
+        + 7.0 * _bump(w, 1378, 26)
+        + 6.0 * _bump(w, 1875, 38)
+        + 0.55 * _bump(w, 1470, 30)
+        + 0.8 * _bump(w, 761, 5.5)
+        + 0.12 * _bump(w, 889, 9)
+        + 0.02 * _bump(w, 860, 30)
+        + 0.05 * _bump(w, 788, 9)
+        + 0.9 * _bump(w, 2010, 18)
+        + 0.35 * _bump(w, 2060, 14)
+        + 0.9 * (1 - _edge(w, 2440, 30))
+    )

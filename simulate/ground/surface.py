@@ -63,9 +63,16 @@ def surface_at(world: World, rows: slice) -> Surface:
     # The gardens of a town are grassland where they prevail.
     cover = np.where((cover == 6) & (main == 0), 3, cover).astype(np.uint8)
     return Surface(
-        share, _herb(m.herb, t), _tree(m.tree, t), _soil(w, m.soil, t, y, x),
-        _water(w, t, lake, river), _built(built, t), _snow(t), _shade(m.tree, t), cover,
-    )  # fmt: skip
+        share,
+        _herb(m.herb, t),
+        _tree(m.tree, t),
+        _soil(w, m.soil, t, y, x),
+        _water(w, t, lake, river),
+        _built(built, t),
+        _snow(t),
+        _shade(m.tree, t),
+        cover,
+    )
 
 
 def _vary(parameters: np.ndarray, terms: dict[int, np.ndarray]) -> np.ndarray:
@@ -77,21 +84,38 @@ def _vary(parameters: np.ndarray, terms: dict[int, np.ndarray]) -> np.ndarray:
 
 
 def _herb(mean: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
-    return _vary(mean, {
-        0: 0.16 * t["green"] - 0.06 * t["litter"], 1: 0.16 * t["sap"] - 0.10 * t["green"],
-        2: 0.30 * t["species"], 3: 0.25 * t["litter"], 4: 0.16 * t["sap"] + 0.05 * t["vigour"],
-        5: 0.12 * t["species"], 6: 0.18 * t["litter"], 8: 0.20 * t["vigour"] + 0.05 * t["crown"],
-        9: 0.06 * t["species"],
-    })  # fmt: skip
+    return _vary(
+        mean,
+        {
+            0: 0.16 * t["green"] - 0.06 * t["litter"],
+            1: 0.16 * t["sap"] - 0.10 * t["green"],
+            2: 0.30 * t["species"],
+            3: 0.25 * t["litter"],
+            4: 0.16 * t["sap"] + 0.05 * t["vigour"],
+            5: 0.12 * t["species"],
+            6: 0.18 * t["litter"],
+            8: 0.20 * t["vigour"] + 0.05 * t["crown"],
+            9: 0.06 * t["species"],
+        },
+    )
 
 
 def _tree(mean: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
-    return _vary(mean, {
-        0: 0.14 * t["green"], 1: 0.10 * t["species"], 2: 0.30 * t["vigour"],
-        3: 0.22 * t["litter"], 4: 0.14 * t["sap"] + 0.05 * t["crown"], 5: 0.10 * t["species"],
-        6: 0.12 * t["litter"], 7: 0.020 * t["species"] + 0.008 * t["crown"],
-        8: 0.16 * t["gap"] + 0.10 * t["vigour"], 9: 0.05 * t["species"],
-    })  # fmt: skip
+    return _vary(
+        mean,
+        {
+            0: 0.14 * t["green"],
+            1: 0.10 * t["species"],
+            2: 0.30 * t["vigour"],
+            3: 0.22 * t["litter"],
+            4: 0.14 * t["sap"] + 0.05 * t["crown"],
+            5: 0.10 * t["species"],
+            6: 0.12 * t["litter"],
+            7: 0.020 * t["species"] + 0.008 * t["crown"],
+            8: 0.16 * t["gap"] + 0.10 * t["vigour"],
+            9: 0.05 * t["species"],
+        },
+    )
 
 
 def _soil(
@@ -100,11 +124,19 @@ def _soil(
     country = np.stack([w.terrain.at(layer, y, x) for layer in w.country.soil], axis=1)
     out = country * np.exp(change)
     out[:, 8] = country[:, 8] + change[:, 8]
-    out = _vary(out, {
-        0: 0.09 * t["bright"] + 0.03 * t["crown"], 1: 0.10 * t["iron"], 2: 0.30 * t["humus"],
-        3: 0.20 * t["iron"], 4: 0.22 * t["clay"] - 0.15 * t["iron"], 5: 0.20 * t["clay"],
-        6: 0.20 * t["bright"], 7: 0.18 * t["moist"],
-    })  # fmt: skip
+    out = _vary(
+        out,
+        {
+            0: 0.09 * t["bright"] + 0.03 * t["crown"],
+            1: 0.10 * t["iron"],
+            2: 0.30 * t["humus"],
+            3: 0.20 * t["iron"],
+            4: 0.22 * t["clay"] - 0.15 * t["iron"],
+            5: 0.20 * t["clay"],
+            6: 0.20 * t["bright"],
+            7: 0.18 * t["moist"],
+        },
+    )
     out[:, 8] += 0.10 * t["moist"] * (1 + 2 * change[:, 8])
     np.maximum(out, 0, out=out)
     return out

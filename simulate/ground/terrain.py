@@ -66,12 +66,18 @@ def draw_setting(seed: int) -> Setting:
     spread = np.exp(rng.normal(0, 0.3, 4))
     inflow = float(np.exp(rng.uniform(np.log(150), np.log(6000)))) if rng.random() < 0.75 else 0.0
     return Setting(
-        relief=relief * spread[0], rugged=rugged, lakes=lakes, inflow=inflow,
-        dryness=float(np.clip(dryness + rng.normal(0, 0.1), 0, 1)), season=float(rng.random()),
-        forest=float(np.clip(forest * spread[1], 0.04, 0.7)), fields=fields * spread[2],
-        people=people * spread[3], snowline=1.45 if kind == "mountains" else 99.0,
+        relief=relief * spread[0],
+        rugged=rugged,
+        lakes=lakes,
+        inflow=inflow,
+        dryness=float(np.clip(dryness + rng.normal(0, 0.1), 0, 1)),
+        season=float(rng.random()),
+        forest=float(np.clip(forest * spread[1], 0.04, 0.7)),
+        fields=fields * spread[2],
+        people=people * spread[3],
+        snowline=1.45 if kind == "mountains" else 99.0,
         hue=rng.normal(0, 1, 4),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +151,14 @@ def build_terrain(seed: int, setting: Setting, extent: tuple[float, float], gsd:
     distance = ndimage.distance_transform_edt(~wet) * step
     slope = np.hypot(*np.gradient(ndimage.gaussian_filter(height, 0.7), step))
     return Terrain(
-        step, MARGIN, height.astype(np.float32), slope.astype(np.float32),
-        level.astype(np.float32), distance.astype(np.float32),
+        step,
+        MARGIN,
+        height.astype(np.float32),
+        slope.astype(np.float32),
+        level.astype(np.float32),
+        distance.astype(np.float32),
         tuple(rivers),
-    )  # fmt: skip
+    )
 
 
 def _relief(

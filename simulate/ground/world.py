@@ -14,11 +14,23 @@ from trifuse.simulate.ground.terrain import Setting, Terrain, build_terrain, dra
 
 _TEXTURES = {
     # exponent of the power spectrum and outer length in metres
-    "bright": (1.7, 1500), "moist": (2.2, 1200), "humus": (2.0, 900), "iron": (1.9, 1600),
-    "clay": (1.8, 2000), "vigour": (1.9, 700), "green": (1.7, 900), "sap": (1.8, 1100),
-    "litter": (1.5, 600), "species": (1.5, 900), "crown": (0.5, 120), "gap": (0.9, 180),
-    "roof": (0.4, 90), "algae": (4.0, 3000), "silt": (4.0, 2000), "grime": (1.0, 300),
-}  # fmt: skip
+    "bright": (1.7, 1500),
+    "moist": (2.2, 1200),
+    "humus": (2.0, 900),
+    "iron": (1.9, 1600),
+    "clay": (1.8, 2000),
+    "vigour": (1.9, 700),
+    "green": (1.7, 900),
+    "sap": (1.8, 1100),
+    "litter": (1.5, 600),
+    "species": (1.5, 900),
+    "crown": (0.5, 120),
+    "gap": (0.9, 180),
+    "roof": (0.4, 90),
+    "algae": (4.0, 3000),
+    "silt": (4.0, 2000),
+    "grime": (1.0, 300),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,15 @@ def build_world(shape: tuple[int, int], seed: int, gsd: float) -> World:
         for name, (beta, outer) in _TEXTURES.items()
     }
     return World(
-        seed, shape, gsd, setting, terrain, country, build_districts(seed, setting, terrain),
-        height.astype(np.float32), line_cover(terrain.rivers, shape, gsd),
-        line_cover(network.roads, shape, gsd), textures,
-    )  # fmt: skip
+        seed,
+        shape,
+        gsd,
+        setting,
+        terrain,
+        country,
+        build_districts(seed, setting, terrain),
+        height.astype(np.float32),
+        line_cover(terrain.rivers, shape, gsd),
+        line_cover(network.roads, shape, gsd),
+        textures,
+    )

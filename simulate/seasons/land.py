@@ -141,8 +141,9 @@ class Land:
         flat = out.reshape(len(out), -1)
         diffuse = library.diffuse.reshape(bands, -1).mean(1)
         # A low sun leaves more of the light to the sky.
-        diffuse = np.minimum(diffuse * np.sqrt(np.sin(np.radians(50)) / np.sin(light.elevation)),
-                             0.8)[:, None]  # fmt: skip
+        diffuse = np.minimum(
+            diffuse * np.sqrt(np.sin(np.radians(50)) / np.sin(light.elevation)), 0.8
+        )[:, None]
         water, built = self._unchanging(sensor, library)
         for start in range(0, flat.shape[1], _CHUNK):
             part = slice(start, min(start + _CHUNK, flat.shape[1]))
@@ -198,9 +199,14 @@ class Land:
         return self._static[sensor.name]
 
     def _mix(
-        self, library: SpectralLibrary, state: _State, part: slice, shade: np.ndarray,
-        water: np.ndarray, built: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
+        self,
+        library: SpectralLibrary,
+        state: _State,
+        part: slice,
+        shade: np.ndarray,
+        water: np.ndarray,
+        built: np.ndarray,
+    ) -> np.ndarray:
         """Reflectance of level ground in full light: (pixel, wavelength)."""
         share = state.share[part]
         soil = library.ground(state.soil[part])

@@ -105,8 +105,16 @@ _GREEN = np.array([USES.index(row[-1]) for row in _CROPS.values()])
 _RIPE, _YELLOW, _DRY = (USES.index(k) for k in ("ripe", "rape", "dry grass"))
 _MEADOW, _RAPE, _PIT = (CROPS.index(k) for k in ("meadow", "winter rape", "pit"))
 
-_ARABLE = {"winter cereal": 0.34, "winter rape": 0.11, "spring cereal": 0.11, "maize": 0.20,
-           "beet": 0.08, "potato": 0.05, "meadow": 0.07, "fallow": 0.04}  # fmt: skip
+_ARABLE = {
+    "winter cereal": 0.34,
+    "winter rape": 0.11,
+    "spring cereal": 0.11,
+    "maize": 0.20,
+    "beet": 0.08,
+    "potato": 0.05,
+    "meadow": 0.07,
+    "fallow": 0.04,
+}
 _GRASS = {"meadow": 0.5, "pasture": 0.32, "scrub": 0.18}
 
 

@@ -72,13 +72,24 @@ SENTINEL2 = SeriesSensor(
 )  # fmt: skip
 
 LANDSAT = SeriesSensor(
-    "landsat", "L8_OLI", ("B1", "B2", "B3", "B4", "B5", "B6", "B7"),
-    (*(30.0,) * 7, 90.0), (*(0.3,) * 7, 0.2), 3, 8, 8, 0.06, 10.2, 0.0015, "LST", 0.3,
-)  # fmt: skip
+    "landsat",
+    "L8_OLI",
+    ("B1", "B2", "B3", "B4", "B5", "B6", "B7"),
+    (*(30.0,) * 7, 90.0),
+    (*(0.3,) * 7, 0.2),
+    3,
+    8,
+    8,
+    0.06,
+    10.2,
+    0.0015,
+    "LST",
+    0.3,
+)
 
 SENTINEL3 = SeriesSensor(
-    "sentinel3", "S3A_SYN", S3_SYN_19, (300.0,) * 19, (0.3,) * 19, 30, 2, 2, 0.05, 10.0, 0.001,
-)  # fmt: skip
+    "sentinel3", "S3A_SYN", S3_SYN_19, (300.0,) * 19, (0.3,) * 19, 30, 2, 2, 0.05, 10.0, 0.001
+)
 
 SENSORS = {s.name: s for s in (SENTINEL2, LANDSAT, SENTINEL3)}
 

@@ -207,9 +207,15 @@ def write_series_pair(
 
 
 def _fly(
-    land: Land, sensor: SeriesSensor, grid: Grid, seed: int, year: int, clouds: bool,
-    min_clear: float, careless: float,
-) -> SensorImages:  # fmt: skip
+    land: Land,
+    sensor: SeriesSensor,
+    grid: Grid,
+    seed: int,
+    year: int,
+    clouds: bool,
+    min_clear: float,
+    careless: float,
+) -> SensorImages:
     """All images of one sensor."""
     rng = stream(seed, f"orbit {year} {sensor.name}")
     passes = np.arange(int(rng.integers(sensor.phase)), 365, sensor.revisit)
@@ -218,10 +224,15 @@ def _fly(
     for day in passes.tolist():
         light = land.light(day, sensor.hour)
         sky = build_sky(
-            seed, year, sensor.name, day, land.shape,
+            seed,
+            year,
+            sensor.name,
+            day,
+            land.shape,
             cover=land.weather.at("cloudy", day) if clouds else 0.0,
-            sun=(light.elevation, light.azimuth), careless=careless,
-        )  # fmt: skip
+            sun=(light.elevation, light.azimuth),
+            careless=careless,
+        )
         clear = _sampled_mask(sky.valid, sensor.ratio)
         if clear.mean() < min_clear:
             continue
@@ -231,10 +242,13 @@ def _fly(
     coarse = grid.zoom_out(sensor.ratio)
     empty = (0, len(sensor.bands), *coarse.shape)
     return SensorImages(
-        sensor.name, sensor.bands, coarse, np.array(days, dtype=np.int64),
+        sensor.name,
+        sensor.bands,
+        coarse,
+        np.array(days, dtype=np.int64),
         np.stack(data) if data else np.empty(empty, np.float32),
         np.stack(valid) if valid else np.empty((0, *coarse.shape), bool),
-    )  # fmt: skip
+    )
 
 
 def _image(

@@ -42,9 +42,16 @@ class Sky:
 
 
 def build_sky(
-    seed: int, year: int, sensor: str, day: int, shape: tuple[int, int], *, cover: float,
-    sun: tuple[float, float], careless: float,
-) -> Sky:  # fmt: skip
+    seed: int,
+    year: int,
+    sensor: str,
+    day: int,
+    shape: tuple[int, int],
+    *,
+    cover: float,
+    sun: tuple[float, float],
+    careless: float,
+) -> Sky:
     """Draw the sky of a pass; sensors that pass on the same day see the same weather.
 
     Args:
@@ -69,8 +76,10 @@ def build_sky(
     if careless > 0:
         slip = ndimage.zoom(
             own.standard_normal((max(shape[0] // 12, 2), max(shape[1] // 12, 2))),
-            [n / max(n // 12, 2) for n in shape], order=1, mode="nearest",
-        )  # fmt: skip
+            [n / max(n // 12, 2) for n in shape],
+            order=1,
+            mode="nearest",
+        )
         seen = np.maximum(opacity, shadow) * np.exp(-1.2 * careless * np.maximum(slip, 0))
         bad = (seen > _CLEAR * (1 + 3 * careless)) | (slip < -2.2 / careless)
     else:
@@ -100,7 +109,9 @@ def _clouds(
     veil = 1 - np.exp(-density * np.maximum(lumps - start + 0.03, 0))
     cast = ndimage.shift(veil, (dy, dx), order=1, mode="nearest")
     inner = np.s_[pad : pad + small[0], pad : pad + small[1]]
-    fine = (ndimage.zoom(a[inner], _COARSE, order=1, mode="nearest", grid_mode=True)
-            for a in (veil, cast))  # fmt: skip
+    fine = (
+        ndimage.zoom(a[inner], _COARSE, order=1, mode="nearest", grid_mode=True)
+        for a in (veil, cast)
+    )
     opacity, shadow = (a[: shape[0], : shape[1]].astype(np.float32) for a in fine)
     return opacity, shadow, top

@@ -50,9 +50,15 @@ def dense_weights(model, ratio, taps, pixel, shift=(0.0, 0.0)):
 
 @pytest.mark.parametrize(
     ("ratio", "taps"),
-    [(3, gaussian_taps(3)), (4, gaussian_taps(4)), (4, box_taps(4)), (3, sensor_taps(3, 1.5)),
-     (4, sensor_taps(4, 1.9)), (1, box_taps(1))],
-)  # fmt: skip
+    [
+        (3, gaussian_taps(3)),
+        (4, gaussian_taps(4)),
+        (4, box_taps(4)),
+        (3, sensor_taps(3, 1.5)),
+        (4, sensor_taps(4, 1.9)),
+        (1, box_taps(1)),
+    ],
+)
 def test_weights_equal_a_dense_solve(ratio, taps):
     weights = kriging_weights(MODEL, ratio, taps)
     for pixel in {(0, 0), (ratio - 1, 0), (ratio // 2, ratio - 1)}:

@@ -41,10 +41,7 @@ def with_holes(s2, s3, make_cube):
     coarse, there = s3.data.copy(), s3.valid.copy()
     there[1, 2] = False
     coarse[3, 6, 6] = np.nan
-    return (
-        make_cube(sharp, s2.grid, "B", valid),
-        make_cube(coarse, s3.grid, "Oa", there),
-    )
+    return (make_cube(sharp, s2.grid, "B", valid), make_cube(coarse, s3.grid, "Oa", there))
 
 
 def test_it_is_the_map_plus_the_upsampled_residual(scene):

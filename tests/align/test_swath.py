@@ -88,19 +88,26 @@ def test_agrees_with_an_independent_library():
     kd_tree = pytest.importorskip("pyresample.kd_tree")
     warp = pytest.importorskip("rasterio.warp")
     x, y = swath()
-    lon, lat = (np.reshape(v, x.shape) for v in
-                warp.transform(GRID.crs, "EPSG:4326", x.ravel(), y.ravel()))  # fmt: skip
+    lon, lat = (
+        np.reshape(v, x.shape) for v in warp.transform(GRID.crs, "EPSG:4326", x.ravel(), y.ravel())
+    )
     gx, gy = grid_xy()
-    glon, glat = (np.reshape(v, gx.shape) for v in
-                  warp.transform(GRID.crs, "EPSG:4326", gx.ravel(), gy.ravel()))  # fmt: skip
+    glon, glat = (
+        np.reshape(v, gx.shape)
+        for v in warp.transform(GRID.crs, "EPSG:4326", gx.ravel(), gy.ravel())
+    )
     values = field(x, y)
     values[40:44, 50:57] = np.nan
     # pyresample's Gaussian is exp(−d²/σ²) on a sphere, whose metres differ from the map's by 0.5 %
     theirs = kd_tree.resample_gauss(
-        geometry.SwathDefinition(lon, lat), np.ma.masked_invalid(values),
-        geometry.GridDefinition(glon, glat), radius_of_influence=600, sigmas=SIGMA * np.sqrt(2),
-        neighbours=24, fill_value=None,
-    )  # fmt: skip
+        geometry.SwathDefinition(lon, lat),
+        np.ma.masked_invalid(values),
+        geometry.GridDefinition(glon, glat),
+        radius_of_influence=600,
+        sigmas=SIGMA * np.sqrt(2),
+        neighbours=24,
+        fill_value=None,
+    )
     theirs = np.ma.filled(theirs.astype(float), np.nan)
     ours, there = resample_swath(x, y, values[None], np.ones(x.shape, bool), GRID)
     assert there.mean() > 0.98

@@ -52,8 +52,10 @@ def test_the_readme_flow_is_at_most_twelve_lines_and_runs(repository, tmp_path, 
     code = code.replace('"ENMAP01-a.ZIP"', repr(str(made.enmap)))
     code = code.replace('"ENMAP01-b.ZIP"', repr(str(other.enmap)))
     code = code.replace("optim.steps=2000", "optim.steps=2")
-    code = code.replace('"model.skip=prior"', '"model.skip=prior", "model.width=8", '
-                        '"model.heads=1", "optim.warmup=0", "optim.batch=2"')  # fmt: skip
+    code = code.replace(
+        '"model.skip=prior"',
+        '"model.skip=prior", "model.width=8", "model.heads=1", "optim.warmup=0", "optim.batch=2"',
+    )
     names = {}
     exec(code, names)
     assert names["rgb"].shape == (3, 120, 120)

@@ -18,9 +18,26 @@ def bench(repository, monkeypatch):
 
 
 def arguments(out, *more):
-    return ["--scenes", SCENE, "--protocols", "clean", "cloudy", "--ratios", "6", "--seeds", "2",
-            "--methods", "limits", BICUBIC, REGRESSION, "--out", str(out),
-            "--pairs", f"{REGRESSION}:{BICUBIC}", *more]  # fmt: skip
+    return [
+        "--scenes",
+        SCENE,
+        "--protocols",
+        "clean",
+        "cloudy",
+        "--ratios",
+        "6",
+        "--seeds",
+        "2",
+        "--methods",
+        "limits",
+        BICUBIC,
+        REGRESSION,
+        "--out",
+        str(out),
+        "--pairs",
+        f"{REGRESSION}:{BICUBIC}",
+        *more,
+    ]
 
 
 def test_a_run_writes_its_table_and_goes_on_where_it_was(bench, tmp_path, capsys):
@@ -70,8 +87,9 @@ def test_a_scene_from_the_cache_is_the_same(bench, tmp_path):
 def test_the_best_ridge_is_chosen_by_its_mean_over_draws(bench):
     results, tables = bench("bench.fusion.results"), bench("bench.fusion.tables")
     fixed = bench("bench.fusion.methods").FIXED
-    one = results.Record("jasper", 10, "real-world", 0, fixed[0], "c", 30.0, 3.0, ("Oa03",),
-                         (30.0,), 0.1, 0.0, 1.0)  # fmt: skip
+    one = results.Record(
+        "jasper", 10, "real-world", 0, fixed[0], "c", 30.0, 3.0, ("Oa03",), (30.0,), 0.1, 0.0, 1.0
+    )
     psnr = {fixed[0]: (40.0, 10.0), fixed[1]: (29.0, 30.0), fixed[2]: (20.0, 20.0)}
     records = [
         replace(one, method=m, seed=s, psnr=v) for m, p in psnr.items() for s, v in enumerate(p)
@@ -87,7 +105,8 @@ def test_the_best_ridge_is_chosen_by_its_mean_over_draws(bench):
 def test_options_of_methods_are_read_as_values(bench):
     parse = bench("bench.fusion.methods").parse
     assert parse("regression@ridge=1e-4,coregister=off") == (
-        "regression", {"ridge": 1e-4, "coregister": False}
-    )  # fmt: skip
+        "regression",
+        {"ridge": 1e-4, "coregister": False},
+    )
     with pytest.raises(SystemExit, match="key=value"):
         parse("regression@ridge")

@@ -68,9 +68,16 @@ def weights(store, tmp_path_factory):
     from trifuse.train import TrainConfig, load_config, train
 
     small = [
-        "optim.steps=2", "optim.warmup=0", "optim.batch=2", "model.width=8", "model.heads=1",
-        "model.encoder=1", "model.decoder=1", "model.skip=prior", "validation.every=2",
-    ]  # fmt: skip
+        "optim.steps=2",
+        "optim.warmup=0",
+        "optim.batch=2",
+        "model.width=8",
+        "model.heads=1",
+        "model.encoder=1",
+        "model.decoder=1",
+        "model.skip=prior",
+        "validation.every=2",
+    ]
     run = tmp_path_factory.mktemp("run") / "run"
     return train(load_config(TrainConfig, overrides=small), store, run).weights
 

@@ -70,8 +70,17 @@ def test_weights_of_a_refiner_are_taken_and_recorded(fused, fails, pair, tmp_pat
     plain, without = fused("without", *given, "--weights", "none")
     assert plain["model"] is None and 0 < np.abs(pixels - without).max() < 0.05
     out = tmp_path / "none.tif"
-    fails(6, "w.safetensors", "fuse", *pair, *given, "--weights", tmp_path / "w.safetensors",
-          "-o", out)  # fmt: skip
+    fails(
+        6,
+        "w.safetensors",
+        "fuse",
+        *pair,
+        *given,
+        "--weights",
+        tmp_path / "w.safetensors",
+        "-o",
+        out,
+    )
 
 
 def test_sharp_bands_leave_nothing_to_adapt(trifuse, pair, tmp_path):

@@ -52,15 +52,37 @@ def test_an_existing_output_is_5(fails, scene, tmp_path):
 
 def test_weights_for_other_bands_are_6(fails, scene, weights, outputs, tmp_path):
     few = moved(scene.s2, tmp_path / "few.tif", bands=["B2", "B3", "B4", "B8"])
-    fails(6, "B11", "fuse", "--s2", few, "--s3", scene.s3, "--weights", weights,
-          "-o", outputs / "f.tif")  # fmt: skip
+    fails(
+        6,
+        "B11",
+        "fuse",
+        "--s2",
+        few,
+        "--s3",
+        scene.s3,
+        "--weights",
+        weights,
+        "-o",
+        outputs / "f.tif",
+    )
 
 
 def test_damaged_weights_are_6(fails, scene, weights, outputs, tmp_path):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(weights.read_bytes()[:-50])
-    fails(6, "cut.safetensors", "fuse", "--s2", scene.s2, "--s3", scene.s3, "--weights", cut,
-          "-o", outputs / "f.tif")  # fmt: skip
+    fails(
+        6,
+        "cut.safetensors",
+        "fuse",
+        "--s2",
+        scene.s2,
+        "--s3",
+        scene.s3,
+        "--weights",
+        cut,
+        "-o",
+        outputs / "f.tif",
+    )
 
 
 def test_metadata_without_wavelengths_is_7(fails, scene, outputs, tmp_path):
@@ -90,8 +112,18 @@ def test_no_overlap_is_9(fails, scene, outputs, tmp_path):
 def test_missing_bands_are_10(fails, scene, outputs, tmp_path):
     red = moved(scene.truth, tmp_path / "red.tif", bands=["Oa08"])
     fails(10, "865", "ndvi", red, "-o", outputs / "n.tif", "--definition", "bands")
-    fails(10, "Oa01", "simulate", scene.enmap, "-o", outputs / "store", "--patch", "40",
-          "--bands", "Oa01,Oa03")  # fmt: skip
+    fails(
+        10,
+        "Oa01",
+        "simulate",
+        scene.enmap,
+        "-o",
+        outputs / "store",
+        "--patch",
+        "40",
+        "--bands",
+        "Oa01,Oa03",
+    )
 
 
 def test_a_store_of_a_killed_run_is_11(fails, store, outputs, tmp_path):
@@ -104,8 +136,9 @@ def test_a_store_of_a_killed_run_is_11(fails, store, outputs, tmp_path):
 
 
 def test_unknown_keys_are_12(fails, store, outputs):
-    fails(12, "optim.lr", "train", "fusformer", store, "-o", outputs / "run",
-          "--set", "optim.lrr=1")  # fmt: skip
+    fails(
+        12, "optim.lr", "train", "fusformer", store, "-o", outputs / "run", "--set", "optim.lrr=1"
+    )
 
 
 def test_nothing_valid_is_13(fails, scene, outputs, tmp_path):
@@ -113,8 +146,17 @@ def test_nothing_valid_is_13(fails, scene, outputs, tmp_path):
         cube = source.read()
     empty = Cube(np.full_like(cube.data, np.nan), np.zeros_like(cube.valid), cube.bands, cube.grid)
     write_cube(tmp_path / "empty.tif", empty)
-    fails(13, "valid", "fuse", "--s2", scene.s2, "--s3", tmp_path / "empty.tif",
-          "-o", outputs / "f.tif")  # fmt: skip
+    fails(
+        13,
+        "valid",
+        "fuse",
+        "--s2",
+        scene.s2,
+        "--s3",
+        tmp_path / "empty.tif",
+        "-o",
+        outputs / "f.tif",
+    )
 
 
 def test_too_few_cells_for_a_regression_is_13(fails, outputs, tmp_path):
@@ -125,8 +167,19 @@ def test_too_few_cells_for_a_regression_is_13(fails, outputs, tmp_path):
         grid = Grid.from_origin("EPSG:32633", 0, 0, gsd, size, size)
         cube = Cube(data, np.ones((size, size), bool), BandSet.of(names[key]), grid)
         write_cube(tmp_path / f"{key}.tif", cube)
-    fails(13, "coarse pixels", "fuse", "--s2", tmp_path / "s2.tif", "--s3", tmp_path / "s3.tif",
-          "-o", outputs / "f.tif", "--method", "regression")  # fmt: skip
+    fails(
+        13,
+        "coarse pixels",
+        "fuse",
+        "--s2",
+        tmp_path / "s2.tif",
+        "--s3",
+        tmp_path / "s3.tif",
+        "-o",
+        outputs / "f.tif",
+        "--method",
+        "regression",
+    )
 
 
 def test_a_folder_in_place_of_the_output_is_3(fails, scene, tmp_path):

@@ -36,5 +36,13 @@ def test_baselines_that_cannot_be_made(fails, scene):
     images = ("--truth", scene.truth, "--s2", scene.s2, "--s3", scene.s3)
     fails(12, "unknown method 'magic'", "evaluate", *images, "--baselines", "magic")
     fails(12, "without weights", "evaluate", *images, "--baselines", "network")
-    fails(13, "baselines without their images", "evaluate", scene.truth, "--s3", scene.s3,
-          "--baselines", "gsa")  # fmt: skip
+    fails(
+        13,
+        "baselines without their images",
+        "evaluate",
+        scene.truth,
+        "--s3",
+        scene.s3,
+        "--baselines",
+        "gsa",
+    )

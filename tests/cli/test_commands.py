@@ -20,8 +20,9 @@ def commands(group=cli, path=()):
             yield (*path, name), item
 
 
-@pytest.mark.parametrize(("path", "item"), list(commands()), ids=lambda v: "-".join(v)
-                         if isinstance(v, tuple) else "")  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "item"), list(commands()), ids=lambda v: "-".join(v) if isinstance(v, tuple) else ""
+)
 def test_every_command_has_the_common_options_and_help(trifuse, path, item):
     names = {o for p in item.params for o in p.opts}
     assert {"--overwrite", "--dry-run", "--json", "-v", "-q"} <= names
@@ -83,8 +84,9 @@ class TestSrf:
             shift = 4.0 if band.name == "B2" else 0.0
             columns[band.name] = np.interp(at, np.asarray(wavelength) + shift, response, 0, 0)
         rows = [",".join(["wavelength", *columns])]
-        rows += [",".join([str(w), *(f"{c[i]:.6f}" for c in columns.values())])
-                 for i, w in enumerate(at)]  # fmt: skip
+        rows += [
+            ",".join([str(w), *(f"{c[i]:.6f}" for c in columns.values())]) for i, w in enumerate(at)
+        ]
         (tmp_path / "old.csv").write_text("\n".join(rows))
         code, out, _ = trifuse("srf", "check", tmp_path / "old.csv", "--sensor", "S2A_MSI")
         assert code == 0
@@ -115,9 +117,19 @@ class TestFlow:
         assert as_json(trifuse(*given, "--json")[1]) == first, "a second run resumes"
 
     def test_train_dry_run_and_resume(self, trifuse, as_json, store, tmp_path):
-        small = [x for kv in ("optim.steps=2", "optim.warmup=0", "model.width=8", "model.heads=1",
-                              "model.encoder=1", "model.decoder=0", "optim.batch=2")
-                 for x in ("--set", kv)]  # fmt: skip
+        small = [
+            x
+            for kv in (
+                "optim.steps=2",
+                "optim.warmup=0",
+                "model.width=8",
+                "model.heads=1",
+                "model.encoder=1",
+                "model.decoder=0",
+                "optim.batch=2",
+            )
+            for x in ("--set", kv)
+        ]
         given = ("train", "fusformer", store, "-o", tmp_path / "run", *small)
         code, out, _ = trifuse(*given, "--dry-run")
         assert code == 0
@@ -142,8 +154,9 @@ class TestFlow:
         with open_cube(fused) as source:
             assert source.bands.names[0] == "Oa03"
             assert source.grid.shape == (120, 120)
-        code, out, _ = trifuse("evaluate", fused, "--truth", scene.truth, "--s2", scene.s2,
-                               "--s3", scene.s3, "--json")  # fmt: skip
+        code, out, _ = trifuse(
+            "evaluate", fused, "--truth", scene.truth, "--s2", scene.s2, "--s3", scene.s3, "--json"
+        )
         assert code == 0
         scores = as_json(out)["scores"]
         assert {"bicubic", "regression"} <= set(scores)
@@ -173,8 +186,11 @@ def test_ndvi_and_simulate_never_import_torch(scene, tmp_path):
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -184,10 +200,16 @@ def test_files_that_name_no_bands_take_names(trifuse, as_json, tmp_path):
     rng = np.random.default_rng(0)
     for name, size, gsd in (("s2", 120, 10), ("s3", 12, 100)):
         with rasterio.open(
-            tmp_path / f"{name}.tif", "w", driver="GTiff", width=size, height=size, count=4,
-            dtype="float32", crs="EPSG:32633",
+            tmp_path / f"{name}.tif",
+            "w",
+            driver="GTiff",
+            width=size,
+            height=size,
+            count=4,
+            dtype="float32",
+            crs="EPSG:32633",
             transform=rasterio.Affine(gsd, 0, 4e5, 0, -gsd, 5.8e6),
-        ) as f:  # fmt: skip
+        ) as f:
             f.write(rng.uniform(0.05, 0.5, (4, size, size)).astype("float32"))
     s2, s3 = tmp_path / "s2.tif", tmp_path / "s3.tif"
     assert trifuse("ndvi", s2, "-o", tmp_path / "n.tif")[0] == 10
@@ -196,8 +218,23 @@ def test_files_that_name_no_bands_take_names(trifuse, as_json, tmp_path):
     assert "NIR = B8; red = B4" in out
     facts = as_json(trifuse("inspect", s2, "--bands", "B2,B3,B4,B8", "--json")[1])
     assert [b["name"] for b in facts["bands"]] == ["B2", "B3", "B4", "B8"]
-    code, out, err = trifuse("fuse", "--s2", s2, "--s3", s3, "-o", tmp_path / "f.tif", "--s2-bands",
-                             "B2,B3,B4,B8", "--s3-bands", "Oa04,Oa06,Oa08,Oa17", "--bands", "Oa08",
-                             "--coregister", "off", "--json")  # fmt: skip
+    code, out, err = trifuse(
+        "fuse",
+        "--s2",
+        s2,
+        "--s3",
+        s3,
+        "-o",
+        tmp_path / "f.tif",
+        "--s2-bands",
+        "B2,B3,B4,B8",
+        "--s3-bands",
+        "Oa04,Oa06,Oa08,Oa17",
+        "--bands",
+        "Oa08",
+        "--coregister",
+        "off",
+        "--json",
+    )
     assert code == 0, err
     assert [b["name"] for b in as_json(out)["bands"]] == ["Oa08"]

@@ -64,8 +64,18 @@ def network(tmp_path_factory):
 
 
 def test_series_build(trifuse, as_json, sources, tmp_path):
-    arguments = ("series", "build", "--s2", sources / "s2", "--landsat", sources / "landsat",
-                 "--dates", "2022-02-01:", "-o", tmp_path / "out")  # fmt: skip
+    arguments = (
+        "series",
+        "build",
+        "--s2",
+        sources / "s2",
+        "--landsat",
+        sources / "landsat",
+        "--dates",
+        "2022-02-01:",
+        "-o",
+        tmp_path / "out",
+    )
     code, out, _ = trifuse(*arguments, "--dry-run")
     assert code == 0 and "sentinel2: 4 dates" in out and "dry run" in out
     assert not (tmp_path / "out").exists()
@@ -78,8 +88,18 @@ def test_series_build(trifuse, as_json, sources, tmp_path):
 
 
 def test_interpolate(trifuse, as_json, area, network, tmp_path):
-    arguments = ("interpolate", area, "--weights", network, "--bands", "NDVI,B4,LST",
-                 "--dates", "2022-02-01:2022-04-01:1M", "-o", tmp_path / "out")  # fmt: skip
+    arguments = (
+        "interpolate",
+        area,
+        "--weights",
+        network,
+        "--bands",
+        "NDVI,B4,LST",
+        "--dates",
+        "2022-02-01:2022-04-01:1M",
+        "-o",
+        tmp_path / "out",
+    )
     code, out, err = trifuse(*arguments, "--dry-run")
     assert code == 0 and "3 dates" in out and not (tmp_path / "out").exists()
     code, out, err = trifuse(*arguments, "--json", "--no-animation")
@@ -94,8 +114,19 @@ def test_interpolate(trifuse, as_json, area, network, tmp_path):
 
 @pytest.mark.parametrize("task", ["gap-filling", "band-sharpening", "fusion", "thermal"])
 def test_evaluate(trifuse, as_json, area, network, task):
-    code, out, err = trifuse("evaluate", "tamrf", area, "--weights", network, "--task", task,
-                             "--margin", "90", "--per-band", "--json")  # fmt: skip
+    code, out, err = trifuse(
+        "evaluate",
+        "tamrf",
+        area,
+        "--weights",
+        network,
+        "--task",
+        task,
+        "--margin",
+        "90",
+        "--per-band",
+        "--json",
+    )
     assert code == 0, err
     scores = as_json(out)["scores"]
     sensor = "landsat" if task == "thermal" else "sentinel2"
@@ -110,16 +141,22 @@ def test_evaluate(trifuse, as_json, area, network, task):
         assert scores[sensor]["as observed"]["fr"] == 0
     else:
         assert list(as_json(out)["bands"][sensor]["network"]) == [
-            "B5", "B6", "B7", "B8A", "B11", "B12",
-        ]  # fmt: skip
+            "B5",
+            "B6",
+            "B7",
+            "B8A",
+            "B11",
+            "B12",
+        ]
         assert scores[sensor]["as observed"]["fr"] in (0, None)
 
 
 @pytest.mark.parametrize("task", ["fusion", "thermal"])
 def test_evaluate_takes_the_network_that_comes_along_or_none(trifuse, as_json, area, task):
     for weights, network in ((), True), (("--weights", "prior"), False):
-        code, out, err = trifuse("evaluate", "tamrf", area, "--task", task, "--margin", "90",
-                                 "--json", *weights)  # fmt: skip
+        code, out, err = trifuse(
+            "evaluate", "tamrf", area, "--task", task, "--margin", "90", "--json", *weights
+        )
         assert code == 0, err
         scores = as_json(out)["scores"]["landsat" if task == "thermal" else "sentinel2"]
         assert any("network" in name for name in scores) == network
@@ -133,18 +170,41 @@ def test_evaluate_prints_a_table(trifuse, area, network):
 
 
 def test_train(trifuse, as_json, area, tmp_path):
-    small = ["optim.steps=1", "optim.warmup=0", "optim.batch=1", "model.features=8",
-             "model.growth=4", "model.layers=1", "model.hidden=16", "model.heads=4",
-             "data.crop=10", "data.dates=6", "data.per_scene=1", "loss.border=6",
-             "loss.structure=0", "validation.every=1"]  # fmt: skip
+    small = [
+        "optim.steps=1",
+        "optim.warmup=0",
+        "optim.batch=1",
+        "model.features=8",
+        "model.growth=4",
+        "model.layers=1",
+        "model.hidden=16",
+        "model.heads=4",
+        "data.crop=10",
+        "data.dates=6",
+        "data.per_scene=1",
+        "loss.border=6",
+        "loss.structure=0",
+        "validation.every=1",
+    ]
     sets = [part for text in small for part in ("--set", text)]
     code, out, err = trifuse("train", "tamrf", area, "--val", area, "-o", tmp_path / "run", *sets)
     assert code == 0, err
     assert "gap-filling/sentinel2" in out and "wrote" in out
     weights = next((tmp_path / "run").glob("*.safetensors"))
-    code, out, err = trifuse("interpolate", area, "--weights", weights, "--dates", "2022-03-01",
-                             "--bands", "B8", "--no-quality", "--no-animation",
-                             "-o", tmp_path / "out")  # fmt: skip
+    code, out, err = trifuse(
+        "interpolate",
+        area,
+        "--weights",
+        weights,
+        "--dates",
+        "2022-03-01",
+        "--bands",
+        "B8",
+        "--no-quality",
+        "--no-animation",
+        "-o",
+        tmp_path / "out",
+    )
     assert code == 0, err
     code, out, _ = trifuse("train", "tamrf", area, "-o", tmp_path / "x", "--dry-run", *sets)
     assert code == 0 and "1 series" in out and not (tmp_path / "x").exists()
@@ -162,10 +222,28 @@ class TestBadInput:
         out = ("-o", tmp_path / "o")
         fails(12, "no products", "series", "build", *out)
         fails(3, "does not exist", "series", "build", "--s2", tmp_path / "no", *out)
-        fails(9, "no ground with the box", "series", "build", "--s2", sources / "s2",
-              "--bbox", "2,40,3,41", *out)  # fmt: skip
-        fails(3, "from 2030", "series", "build", "--s2", sources / "s2", "--dates", "2030-01-01:",
-              *out)  # fmt: skip
+        fails(
+            9,
+            "no ground with the box",
+            "series",
+            "build",
+            "--s2",
+            sources / "s2",
+            "--bbox",
+            "2,40,3,41",
+            *out,
+        )
+        fails(
+            3,
+            "from 2030",
+            "series",
+            "build",
+            "--s2",
+            sources / "s2",
+            "--dates",
+            "2030-01-01:",
+            *out,
+        )
 
     @pytest.mark.parametrize("wrong", [("--dates", "May"), ("--bbox", "1,2")])
     def test_usage(self, trifuse, sources, wrong, tmp_path):
@@ -178,8 +256,17 @@ class TestBadInput:
         fails(12, "is no date", "interpolate", area, "--dates", "May", *common)
         fails(10, "no band 'B77'", "interpolate", area, *one, "--bands", "B77", *common)
         fails(3, "holds no folder", "interpolate", tmp_path, *one, *common)
-        fails(6, "w.txt", "interpolate", area, *one, "-o", tmp_path / "o",
-              "--weights", tmp_path / "w.txt")  # fmt: skip
+        fails(
+            6,
+            "w.txt",
+            "interpolate",
+            area,
+            *one,
+            "-o",
+            tmp_path / "o",
+            "--weights",
+            tmp_path / "w.txt",
+        )
 
     def test_evaluate(self, fails, area, network, tmp_path):
         common = ("--weights", network)

@@ -38,9 +38,18 @@ def test_a_product_sharpened(trifuse, as_json, truth, safe, tmp_path):
     for method in ("bicubic", "injection", "restore"):
         out = tmp_path / f"{method}.tif"
         code, text, err = trifuse(
-            "sharpen", safe, "-o", out, "--method", method, "--json", "--dtype", "float32",
-            "--noise", "0.001",
-        )  # fmt: skip
+            "sharpen",
+            safe,
+            "-o",
+            out,
+            "--method",
+            method,
+            "--json",
+            "--dtype",
+            "float32",
+            "--noise",
+            "0.001",
+        )
         assert code == 0, err
         record = as_json(text)
         assert record["sharpness"]["B9"]["ratio"] == 6 and not record["warnings"]
@@ -70,9 +79,19 @@ def test_bands_and_area(trifuse, as_json, safe, tmp_path):
         box = transform_bounds(source.grid.crs, "EPSG:4326", *inner)
         whole_cube = source.read()
     code, text, err = trifuse(
-        "sharpen", safe, "-o", part, "-t", "float32", "--json", "--bands", "B11,B5",
-        "--bbox", ",".join(f"{v:.8f}" for v in box), "--denoise",
-    )  # fmt: skip
+        "sharpen",
+        safe,
+        "-o",
+        part,
+        "-t",
+        "float32",
+        "--json",
+        "--bands",
+        "B11,B5",
+        "--bbox",
+        ",".join(f"{v:.8f}" for v in box),
+        "--denoise",
+    )
     assert code == 0, err
     assert set(as_json(text)["expected_error"]) == {"B11", "B5"}
     with open_cube(part) as source:

@@ -49,8 +49,9 @@ def test_common_ground_is_the_same_ground(ratio, rows, cols, row, col):
     a, b, found = fine.common(coarse)
     assert found == ratio
     assert fine.window(a).bounds == coarse.window(b).bounds
-    assert {(i, j) for i in range(b.row, b.row + b.height) for j in range(b.col, b.col + b.width)} \
-        == set(inside)  # fmt: skip
+    assert {
+        (i, j) for i in range(b.row, b.row + b.height) for j in range(b.col, b.col + b.width)
+    } == set(inside)
 
 
 def test_other_crs_is_refused():

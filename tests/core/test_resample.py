@@ -69,9 +69,11 @@ def test_degrade_is_blur_then_the_middle_of_each_block(ratio):
     smooth = blur(plane, PSF.from_mtf().pixels(ratio))
     low, high = (ratio - 1) // 2, ratio // 2
     middle = (
-        smooth[low::ratio, low::ratio] + smooth[low::ratio, high::ratio]
-        + smooth[high::ratio, low::ratio] + smooth[high::ratio, high::ratio]
-    ) / 4  # fmt: skip
+        smooth[low::ratio, low::ratio]
+        + smooth[low::ratio, high::ratio]
+        + smooth[high::ratio, low::ratio]
+        + smooth[high::ratio, high::ratio]
+    ) / 4
     np.testing.assert_allclose(degrade(plane, ratio), middle, atol=1e-12)
 
 

@@ -10,8 +10,17 @@ from trifuse.simulate import write_scene
 
 
 def test_wide_field(tmp_path, capsys):
-    arguments = ["experiment", "wide-field", "-o", str(tmp_path / "field"), "--size", "180",
-                 "--method", "regression", "--json"]  # fmt: skip
+    arguments = [
+        "experiment",
+        "wide-field",
+        "-o",
+        str(tmp_path / "field"),
+        "--size",
+        "180",
+        "--method",
+        "regression",
+        "--json",
+    ]
     assert run(arguments) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["tiles"] == 4 and found["selfcheck"]["cells"] == 36
@@ -36,8 +45,20 @@ def test_shells(tmp_path, capsys):
         savemat(tmp_path / f"{name}.mat", {"rad": np.tensordot(share, curves, (0, 1))})
     scenes = [tmp_path / "beads.mat", tmp_path / "cloth.mat"]
     land = [write_scene(tmp_path / f"e{i}", size=60, seed=i).enmap for i in range(2)]
-    arguments = ["experiment", "shells", *scenes, "-o", tmp_path / "shells", "--steps", 2,
-                 "--size", 120, "--set", "model.width=12", "--json"]  # fmt: skip
+    arguments = [
+        "experiment",
+        "shells",
+        *scenes,
+        "-o",
+        tmp_path / "shells",
+        "--steps",
+        2,
+        "--size",
+        120,
+        "--set",
+        "model.width=12",
+        "--json",
+    ]
     for path in land:
         arguments += ["--enmap", path]
     assert run([str(a) for a in arguments]) == 0

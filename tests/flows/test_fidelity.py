@@ -58,8 +58,7 @@ def enmap(ground):
     bands = BandSet.of([f"E{i:03d}" for i in range(200)], nm, np.full(200, 14.0))
     seen = degrade(ground, FACTOR, PSF.from_mtf(0.3))
     grid = Grid.from_origin("EPSG:32633", 300_000.0, 5_800_000.0, 30, SIZE, SIZE)
-    return cube(np.tensordot(spectra(bands), seen, 1), bands, grid,
-                start_time=START.isoformat())  # fmt: skip
+    return cube(np.tensordot(spectra(bands), seen, 1), bands, grid, start_time=START.isoformat())
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +92,9 @@ def test_an_honest_sentinel_2_passes(enmap, s2):
 def test_half_a_pixel_beside_is_seen(enmap, s2):
     """The comparison knows where pixels lie: moved ones agree less."""
     a, b, c, d, e, f = s2.grid.transform
-    beside = Cube(s2.data, s2.valid, s2.bands, Grid(s2.grid.crs, (a, b, c + 45, d, e, f + 45),
-                                                    *s2.grid.shape))  # fmt: skip
+    beside = Cube(
+        s2.data, s2.valid, s2.bands, Grid(s2.grid.crs, (a, b, c + 45, d, e, f + 45), *s2.grid.shape)
+    )
     honest, moved = (check_fidelity(enmap, s2=x).report for x in (s2, beside))
     assert np.mean(moved.ssim) < np.mean(honest.ssim) - 0.01
     assert moved.sam > 2 * honest.sam

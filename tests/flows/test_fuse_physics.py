@@ -46,16 +46,28 @@ def test_files_of_a_whole_product(pair, tmp_path):
     s2, s3, out = (tmp_path / n for n in ("s2.tif", "s3.tif", "fused.tif"))
     write_cube(s2, pair.hrmsi, dtype="float32")
     write_cube(s3, pair.lrhsi, dtype="float32")
-    options = {"method": "physics", "sharpness": "1:2:6", "s2_noise": 0.003, "s3_noise": 0.001,
-               "uncertainty": True, "consistency": "exact", "dtype": "float32",
-               "quicklook": False}  # fmt: skip
+    options = {
+        "method": "physics",
+        "sharpness": "1:2:6",
+        "s2_noise": 0.003,
+        "s3_noise": 0.001,
+        "uncertainty": True,
+        "consistency": "exact",
+        "dtype": "float32",
+        "quicklook": False,
+    }
     made = trifuse.fuse(s2, s3, out, **options)
     assert (tmp_path / "fused_std.tif") in made.files
     assert "projected onto Sentinel-3" in made.text
     sidecar = json.loads((tmp_path / "fused.tif.json").read_text())
     assert sidecar["consistency"]["rmse_after"] < 1e-6 < sidecar["consistency"]["rmse_before"]
-    assert sidecar["settings"] == {"sharpness": "1:2:6", "s2_mtf": None, "s2_noise": 0.003,
-                                   "s3_noise": 0.001, "residual": True}  # fmt: skip
+    assert sidecar["settings"] == {
+        "sharpness": "1:2:6",
+        "s2_mtf": None,
+        "s2_noise": 0.003,
+        "s3_noise": 0.001,
+        "residual": True,
+    }
     std = trifuse.open_cube(tmp_path / "fused_std.tif").read()
     assert std.bands.names[-1] == "strange" and (std.data[:-1] > 0).all()
     with pytest.raises(OutputExistsError, match="fused_std"):

@@ -85,9 +85,12 @@ def folder(tmp_path_factory):
 def done(folder, trained, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "a"
     result = interpolate(
-        folder, out, weights=trained, dates="2022-01-15:2022-02-15:1M",
+        folder,
+        out,
+        weights=trained,
+        dates="2022-01-15:2022-02-15:1M",
         bands="NDVI,B4,LST,landsat:B4,B8A",
-    )  # fmt: skip
+    )
     return out, result
 
 
@@ -103,8 +106,11 @@ def direct(model, folder, day):
 def test_values_are_those_of_the_network(done, folder, model):
     out, result = done
     assert [p.name for p in result.files] == [
-        "2022-01-15.tif", "2022-01-15_quality.tif", "2022-02-15.tif", "2022-02-15_quality.tif",
-    ]  # fmt: skip
+        "2022-01-15.tif",
+        "2022-01-15_quality.tif",
+        "2022-02-15.tif",
+        "2022-02-15_quality.tif",
+    ]
     truth, encoded, number = direct(model, folder, date(2022, 1, 15))
     cube = open_geotiff(out / "2022-01-15.tif").read()
     assert cube.grid == GRID and cube.valid.all()
@@ -181,8 +187,11 @@ def test_blocks_of_a_killed_run_are_used(done, folder, trained, tmp_path, monkey
     import trifuse.flows.interpolate as room
 
     _, first = done
-    options = {"weights": trained, "bands": "NDVI,B4,LST,landsat:B4,B8A",
-               "dates": "2022-01-15,2022-02-15"}  # fmt: skip
+    options = {
+        "weights": trained,
+        "bands": "NDVI,B4,LST,landsat:B4,B8A",
+        "dates": "2022-01-15,2022-02-15",
+    }
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -207,9 +216,15 @@ def test_blocks_and_disk_do_not_matter(done, folder, trained, tmp_path, monkeypa
     out, _ = done
     monkeypatch.setattr(room, "_plan", lambda *_: (12, True))
     result = interpolate(
-        folder, tmp_path / "b", weights=trained, dates="2022-01-15", bands="NDVI,B4,LST",
-        dtype="float32", animation=False, device="cpu",
-    )  # fmt: skip
+        folder,
+        tmp_path / "b",
+        weights=trained,
+        dates="2022-01-15",
+        bands="NDVI,B4,LST",
+        dtype="float32",
+        animation=False,
+        device="cpu",
+    )
     assert result.record["blocks"] == 6
     assert not (tmp_path / "b" / "series.gif").exists()
     whole, part = (open_geotiff(f / "2022-01-15.tif").read() for f in (out, tmp_path / "b"))
@@ -223,9 +238,14 @@ def test_one_sensor_is_enough_and_told(folder, trained, tmp_path, caplog):
     series = {"landsat": open_series(folder / "landsat")}
     with caplog.at_level(logging.WARNING):
         result = interpolate(
-            series, tmp_path / "o", weights=trained, dates="2022-01-20,2023-01-01", bands="B8",
-            quality=False, animation=False,
-        )  # fmt: skip
+            series,
+            tmp_path / "o",
+            weights=trained,
+            dates="2022-01-20,2023-01-01",
+            bands="B8",
+            quality=False,
+            animation=False,
+        )
     assert "no series of sentinel2" in caplog.text
     assert "1 of 2 dates lie outside the series" in caplog.text
     cube = open_geotiff(result.files[0]).read()
@@ -256,8 +276,15 @@ def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
 
 
 def test_the_prior_alone_interpolates(folder, tmp_path):
-    result = interpolate(folder, tmp_path / "o", weights="prior", dates="2022-01-09",
-                         bands="B4,LST,NDVI", dtype="float32", animation=False)  # fmt: skip
+    result = interpolate(
+        folder,
+        tmp_path / "o",
+        weights="prior",
+        dates="2022-01-09",
+        bands="B4,LST,NDVI",
+        dtype="float32",
+        animation=False,
+    )
     assert result.record["method"] == "prior" and result.record["clouds"] == "withheld"
     cube = open_geotiff(result.files[0]).read()
     fine = open_series(folder / "sentinel2")
@@ -277,13 +304,16 @@ def test_the_network_that_comes_along_serves_where_it_was_trained(folder, tmp_pa
     record = interpolate(folder, tmp_path / "o", **options).record
     assert record["model"]["network"] == "tamrf" and record["days_origin"] == "2022-01-01"
     assert record["clouds"] == "withheld" and record["method"] == "tamrf"
-    two_years = {"sentinel2": make(SENTINEL2, GRID, days=(0, 400)),
-                 "landsat": open_series(folder / "landsat")}  # fmt: skip
+    two_years = {
+        "sentinel2": make(SENTINEL2, GRID, days=(0, 400)),
+        "landsat": open_series(folder / "landsat"),
+    }
     alone = {"sentinel2": open_series(folder / "sentinel2")}
     for other in (two_years, alone):
         assert interpolate(other, tmp_path / "o", **options).record["model"]["name"] == "prior"
-    shipped = interpolate(folder, tmp_path / "s", dates="2022-01-20", bands="B4", quality=False,
-                          animation=False)  # fmt: skip
+    shipped = interpolate(
+        folder, tmp_path / "s", dates="2022-01-20", bands="B4", quality=False, animation=False
+    )
     cube = open_geotiff(shipped.files[0]).read()
     assert cube.valid.mean() > 0.9 and np.isfinite(cube.data[0][cube.valid]).all()
 
@@ -295,9 +325,15 @@ def test_a_published_checkpoint_serves_as_it_is(fixtures_dir, folder, tmp_path):
     trained = load_trained(tmp_path / "published.ckpt")
     assert sum(p.numel() for p in trained.model.parameters()) == 2_329_250
     result = interpolate(
-        folder, tmp_path / "o", weights=trained, dates="2022-01-20", bands="B8,LST",
-        dtype="float32", quality=False, animation=False,
-    )  # fmt: skip
+        folder,
+        tmp_path / "o",
+        weights=trained,
+        dates="2022-01-20",
+        bands="B8,LST",
+        dtype="float32",
+        quality=False,
+        animation=False,
+    )
     assert result.record["days_origin"] == "2022-01-04" and result.record["clouds"] == "shown"
     series = {k: open_series(folder / k) for k in ("sentinel2", "landsat")}
     encoded = encode_block(trained.model, open_area(trained.model.config, series), GRID.whole)
@@ -315,8 +351,11 @@ class TestBands:
     def test_choice(self):
         assert choose_bands(CONFIG, "all") == every_name(CONFIG)
         assert choose_bands(CONFIG, "b08a, lst,LANDSAT:b05,ndvi,B8A") == (
-            "B8A", "LST", "landsat:B5", "NDVI",
-        )  # fmt: skip
+            "B8A",
+            "LST",
+            "landsat:B5",
+            "NDVI",
+        )
         assert choose_bands(CONFIG, "sentinel2:B4,landsat:B1") == ("B4", "B1")
         for wrong in ("B9", "modis:B4", "landsat:B8A", ""):
             with pytest.raises(BandError):
@@ -370,5 +409,10 @@ class TestBadInput:
             interpolate(folder, tmp_path, weights=trained, dates="2022-01-15")
         other = replace(trained, card={"sha256": "other"})
         with pytest.raises(StoreError, match="weights is test there and other here"):
-            interpolate(folder, done[0], weights=other, dates="2022-01-15",
-                        bands="NDVI,B4,LST,landsat:B4,B8A")  # fmt: skip
+            interpolate(
+                folder,
+                done[0],
+                weights=other,
+                dates="2022-01-15",
+                bands="NDVI,B4,LST,landsat:B4,B8A",
+            )

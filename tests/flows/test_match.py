@@ -47,11 +47,15 @@ def views(ratio=10, shift=(0.0, 0.0), minutes=0.0, gsd=30):
     later = (START + timedelta(minutes=minutes)).isoformat()
     cells = cells[:, MARGIN : MARGIN + CELLS, MARGIN : MARGIN + CELLS]
     return (
-        cube(s2[:, inner, inner], load("S2A_MSI").select(S2_L2A).bands, grid,
-             start_time=START.isoformat()),
+        cube(
+            s2[:, inner, inner],
+            load("S2A_MSI").select(S2_L2A).bands,
+            grid,
+            start_time=START.isoformat(),
+        ),
         cube(cells, SYN, grid.zoom_out(ratio), start_time=later),
         cube(truth[:, inner, inner], SYN, grid),
-    )  # fmt: skip
+    )
 
 
 class TestPairs:
@@ -102,17 +106,24 @@ class TestPairs:
             # The box in degrees encloses the part; not much more.
             assert touched.row <= 30 and touched.col <= 50
             assert 100 <= touched.height <= 106 and 80 <= touched.width <= 86
-        other = cube(part.data, part.bands, Grid.from_origin("EPSG:4326", box[0], box[3],
-                     (box[3] - box[1]) / 100, 100, 80))  # fmt: skip
+        other = cube(
+            part.data,
+            part.bands,
+            Grid.from_origin("EPSG:4326", box[0], box[3], (box[3] - box[1]) / 100, 100, 80),
+        )
         with match(s2, s3, like=other) as found:
             assert s2.grid.locate(found.s2.grid).height == pytest.approx(102, abs=4)
 
     @pytest.mark.parametrize(
         ("bbox", "error"),
-        [((13, 52, 12, 51), ConfigError), ((0, 91, 1, 92), ConfigError),
-         ((13, 52, 13, 53), ConfigError), ((float("nan"), 0, 1, 1), ConfigError),
-         ((100, -20, 101, -19), OverlapError)],
-    )  # fmt: skip
+        [
+            ((13, 52, 12, 51), ConfigError),
+            ((0, 91, 1, 92), ConfigError),
+            ((13, 52, 13, 53), ConfigError),
+            ((float("nan"), 0, 1, 1), ConfigError),
+            ((100, -20, 101, -19), OverlapError),
+        ],
+    )
     def test_areas_that_make_no_sense(self, bbox, error):
         s2, s3, _ = views()
         with pytest.raises(error):
@@ -255,15 +266,18 @@ class TestProducts:
     def test_an_area_below_one_cell(self, products):
         safe, sen3, _ = products
         with open_cube(safe) as source:
-            small = cube(np.zeros((1, 20, 20)), BandSet.of(["x"]),
-                         source.grid.window(Window(0, 0, 20, 20)))  # fmt: skip
+            small = cube(
+                np.zeros((1, 20, 20)), BandSet.of(["x"]), source.grid.window(Window(0, 0, 20, 20))
+            )
         with pytest.raises(OverlapError, match="less than one cell"):
             match(safe, sen3, like=small)
 
     def test_pixels_that_make_no_cells(self, products, tmp_path):
         _, sen3, _ = products
         odd = Grid.from_origin("EPSG:32633", 400000, 5800000, 130, 40, 40)
-        write_cube(tmp_path / "s2.tif", cube(np.full((3, 40, 40), 0.2),
-                                             BandSet.of(["B2", "B3", "B4"]), odd))  # fmt: skip
+        write_cube(
+            tmp_path / "s2.tif",
+            cube(np.full((3, 40, 40), 0.2), BandSet.of(["B2", "B3", "B4"]), odd),
+        )
         with pytest.raises(GridError, match="300 m"):
             match(tmp_path / "s2.tif", sen3)

@@ -61,8 +61,10 @@ def table(path):
 
 
 def places_file(path, *features):
-    rows = [{"type": "Feature", "properties": {"name": n} if n else {}, "geometry": g}
-            for n, g in features]  # fmt: skip
+    rows = [
+        {"type": "Feature", "properties": {"name": n} if n else {}, "geometry": g}
+        for n, g in features
+    ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": rows}))
     return path
 
@@ -107,8 +109,9 @@ class TestMaps:
 
         ndvi_series(folder, tmp_path / "ndvi", definition="bands")
         made, write = [], module.write_ndvi
-        monkeypatch.setattr(module, "write_ndvi",
-                            lambda s, p, **o: made.append(p.name) or write(s, p, **o))  # fmt: skip
+        monkeypatch.setattr(
+            module, "write_ndvi", lambda s, p, **o: made.append(p.name) or write(s, p, **o)
+        )
         later = date(2024, 7, 1)
         items = [(day, MemorySource(image(i))) for i, day in enumerate((*DAYS, later))]
         write_series(tmp_path / "more", Series.of("S2A_MSI", items))
@@ -125,8 +128,9 @@ class TestMaps:
         ndvi_series(folder, tmp_path / "ndvi", definition="bands")
         with pytest.raises(StoreError, match="another configuration"):
             ndvi_series(folder, tmp_path / "ndvi", definition="s2")
-        done = ndvi_series(folder, tmp_path / "ndvi", definition="bands", dtype="int16",
-                           overwrite=True)  # fmt: skip
+        done = ndvi_series(
+            folder, tmp_path / "ndvi", definition="bands", dtype="int16", overwrite=True
+        )
         with open_cube(done.files[0]) as source:
             assert source.meta["dtype"] == "int16"
 
@@ -149,8 +153,9 @@ class TestPlaces:
             ("west field", rectangle(5, 4, 15, 20)),
             (None, {"type": "Point", "coordinates": list(lonlat(20, 45))}),
         )
-        done = ndvi_series(folder, tmp_path / "n", definition="bands", at=[lonlat(7, 3)],
-                           geojson=file)  # fmt: skip
+        done = ndvi_series(
+            folder, tmp_path / "n", definition="bands", at=[lonlat(7, 3)], geojson=file
+        )
         rows = table(done.table)
         assert [r["place"] for r in rows[::3]] == ["point1", "west field", "place2"]
         assert [r["date"] for r in rows[:3]] == [d.isoformat() for d in DAYS]
@@ -198,18 +203,25 @@ class TestPlaces:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "[]", "{}", '{"type": "FeatureCollection", "features": []}', "nonsense",
-         '{"type": "FeatureCollection", "features": [3]}',
-         '{"type": "Polygon", "coordinates": []}',
-         '{"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}',
-         '{"type": "Polygon", "coordinates": [[[1, 2], [3, 400], [5, 5], [1, 2]]]}',
-         '{"type": "Point", "coordinates": ["a", "b"]}',
-         '{"type": "Point", "coordinates": [NaN, 2]}',
-         '{"type": "LineString", "coordinates": [[1, 2], [3, 4]]}',
-         '{"type": "Feature", "geometry": null}',
-         '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": {"a": 1}}}',
-         "[" * 5000, '{"type": "FeatureCollection", "features": [' + "{}," * MAX_PLACES + "{}]}"],
-    )  # fmt: skip
+        [
+            "",
+            "[]",
+            "{}",
+            '{"type": "FeatureCollection", "features": []}',
+            "nonsense",
+            '{"type": "FeatureCollection", "features": [3]}',
+            '{"type": "Polygon", "coordinates": []}',
+            '{"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}',
+            '{"type": "Polygon", "coordinates": [[[1, 2], [3, 400], [5, 5], [1, 2]]]}',
+            '{"type": "Point", "coordinates": ["a", "b"]}',
+            '{"type": "Point", "coordinates": [NaN, 2]}',
+            '{"type": "LineString", "coordinates": [[1, 2], [3, 4]]}',
+            '{"type": "Feature", "geometry": null}',
+            '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": {"a": 1}}}',
+            "[" * 5000,
+            '{"type": "FeatureCollection", "features": [' + "{}," * MAX_PLACES + "{}]}",
+        ],
+    )
     def test_files_that_hold_no_places(self, tmp_path, text):
         (tmp_path / "bad.geojson").write_text(text)
         with pytest.raises(ProductError, match=r"bad\.geojson"):

@@ -32,9 +32,11 @@ def test_a_page_with_every_figure(scene, tmp_path):
     )
     write_cube(tmp_path / "cover.tif", classes, dtype="float32")
     done = report(
-        folder / "fused.tif", tmp_path / "page.html", truth=made.truth,
+        folder / "fused.tif",
+        tmp_path / "page.html",
+        truth=made.truth,
         landcover=tmp_path / "cover.tif",
-    )  # fmt: skip
+    )
     page = done.path.read_text()
     assert page.count("<img ") == len(done.record["figures"]) == 8
     assert "http" not in page.replace("http-equiv", "")  # refers to nothing outside

@@ -9,9 +9,17 @@ from trifuse.core import ConfigError, DataError
 from trifuse.fusformer import MIXERS, FusformerConfig, build_model
 
 SMALL = FusformerConfig(
-    hr_bands=2, lr_bands=3, width=12, heads=3, encoder=1, decoder=1, kernel=5, window=4,
-    input_scale=1.0, output_scale=1.0,
-)  # fmt: skip
+    hr_bands=2,
+    lr_bands=3,
+    width=12,
+    heads=3,
+    encoder=1,
+    decoder=1,
+    kernel=5,
+    window=4,
+    input_scale=1.0,
+    output_scale=1.0,
+)
 FINITE = ["conv", "dwconv", "spectral", "window", "none"]
 UNLIMITED = ["global", "channel"]
 
@@ -123,9 +131,15 @@ def test_wrong_bands_are_one_line():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"heads": 5}, {"kernel": 4}, {"window": 5}, {"width": 0}, {"skip": "none"},
-     {"output_scale": float("nan")}],
-)  # fmt: skip
+    [
+        {"heads": 5},
+        {"kernel": 4},
+        {"window": 5},
+        {"width": 0},
+        {"skip": "none"},
+        {"output_scale": float("nan")},
+    ],
+)
 def test_values_out_of_range_are_refused(changes):
     with pytest.raises(ConfigError):
         replace(SMALL, **changes)

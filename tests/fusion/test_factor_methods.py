@@ -39,8 +39,9 @@ from trifuse.fusion.classical.variation import CellSolve, divergence, gradient, 
 from trifuse.metrics import psnr, sam
 
 HR = BandSet.of(["B2", "B3", "B4", "B8A"], [490, 560, 665, 865], [66, 36, 31, 21])
-LR = BandSet.of(["Oa04", "Oa06", "Oa08", "Oa12", "Oa16", "Oa17"],
-                [490, 560, 665, 754, 779, 865], [10] * 6)  # fmt: skip
+LR = BandSet.of(
+    ["Oa04", "Oa06", "Oa08", "Oa12", "Oa16", "Oa17"], [490, 560, 665, 754, 779, 865], [10] * 6
+)
 SHORT = {"cnmf": Cnmf(rounds=2, iterations=30), "hysure": HySure(iterations=15), "atprk": Atprk()}
 MIXING = ["cnmf", "hysure"]
 
@@ -180,10 +181,16 @@ def test_too_few_cells(name):
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("cnmf", {"endmembers": 0}), ("cnmf", {"rounds": 0}), ("hysure", {"rank": 0}),
-     ("hysure", {"penalty": 0.0}), ("hysure", {"variation": -1.0}), ("atprk", {"lags": 0}),
-     ("atprk", {"back_projection": -1})],
-)  # fmt: skip
+    [
+        ("cnmf", {"endmembers": 0}),
+        ("cnmf", {"rounds": 0}),
+        ("hysure", {"rank": 0}),
+        ("hysure", {"penalty": 0.0}),
+        ("hysure", {"variation": -1.0}),
+        ("atprk", {"lags": 0}),
+        ("atprk", {"back_projection": -1}),
+    ],
+)
 def test_bad_options(name, option):
     with pytest.raises(ConfigError):
         get_method(name, **option)
@@ -295,11 +302,15 @@ def test_without_variation_it_is_least_squares():
     cells = rng.standard_normal((planes, 3, 4)).astype(np.float32)
     mix, sharp = rng.standard_normal((bands, planes)), rng.standard_normal((bands, n_y, n_x))
     found = solve_block(
-        np.zeros((planes, n_y, n_x), np.float32), cells,
+        np.zeros((planes, n_y, n_x), np.float32),
+        cells,
         CellSolve(*along, np.ones((3, 4), bool), 0.5),
-        np.tensordot(mix.T, sharp, 1).astype(np.float32), mix.T @ mix,
-        penalty=0.5, variation=0.0, iterations=600,
-    )  # fmt: skip
+        np.tensordot(mix.T, sharp, 1).astype(np.float32),
+        mix.T @ mix,
+        penalty=0.5,
+        variation=0.0,
+        iterations=600,
+    )
     degradation = np.kron(np.eye(planes), kron(*along))
     view = np.kron(mix, np.eye(n_y * n_x))
     dense = degradation.T @ degradation + view.T @ view
@@ -312,10 +323,15 @@ def test_with_one_plane_and_no_cells_it_is_the_denoising_of_scikit_image():
     image = np.kron(rng.random((4, 5)), np.ones((8, 8))) + 0.1 * rng.standard_normal((32, 40))
     along = [sparse.csr_matrix((0, n)) for n in image.shape]
     found = solve_block(
-        np.zeros((1, 32, 40), np.float32), np.zeros((1, 0, 0), np.float32),
-        CellSolve(*along, np.zeros((0, 0), bool), 1.0), image[None].astype(np.float32), np.eye(1),
-        penalty=1.0, variation=0.1, iterations=400,
-    )[0]  # fmt: skip
+        np.zeros((1, 32, 40), np.float32),
+        np.zeros((1, 0, 0), np.float32),
+        CellSolve(*along, np.zeros((0, 0), bool), 1.0),
+        image[None].astype(np.float32),
+        np.eye(1),
+        penalty=1.0,
+        variation=0.1,
+        iterations=400,
+    )[0]
     other = denoise_tv_chambolle(image, weight=0.1, eps=1e-12, max_num_iter=4000)
 
     def objective(u):

@@ -51,13 +51,15 @@ def pair(height=120, width=180, ratio=10, seed=0):
         MemorySource(Cube(s2, np.ones(grid.shape, bool), HR, grid), "s2"),
         MemorySource(
             Cube(
-                degrade(truth, ratio), np.ones((height // ratio, width // ratio), bool), LR,
+                degrade(truth, ratio),
+                np.ones((height // ratio, width // ratio), bool),
+                LR,
                 grid.zoom_out(ratio),
             ),
             "s3",
         ),
         truth,
-    )  # fmt: skip
+    )
 
 
 def holes(source, *windows, band=None):
@@ -359,8 +361,12 @@ def test_bad_input_is_one_line():
         fuse_cube(s2, s3, device="meta")
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         fuse_cube(s2, s3, device="gpu")
-    for options in ({"preset": "huge"}, {"preset": "paper", "tile": 64}, {"tile": 0},
-                    {"tile": 20, "overlap": 20}):  # fmt: skip
+    for options in (
+        {"preset": "huge"},
+        {"preset": "paper", "tile": 64},
+        {"tile": 0},
+        {"tile": 20, "overlap": 20},
+    ):
         with pytest.raises(ConfigError):
             fuse_cube(s2, s3, **options)
     with pytest.raises(ConfigError, match="unknown method 'magic'"):

@@ -66,8 +66,9 @@ class TestChain:
         pair = seen("real-world")
         s3 = MemorySource(pair.lrhsi, "s3")
         shift = register(MemorySource(pair.hrmsi, "s2"), s3, psf=pair.psf).shift
-        plain, _ = fuse_cube(MemorySource(pair.hrmsi, "s2"), s3, method="regression", shift=shift,
-                             device="cpu")  # fmt: skip
+        plain, _ = fuse_cube(
+            MemorySource(pair.hrmsi, "s2"), s3, method="regression", shift=shift, device="cpu"
+        )
         cube, result = fuse(pair)
         assert quality(cube, pair) > quality(plain, pair) + 5
         about = result.about
@@ -141,8 +142,9 @@ class TestChain:
             pair = observe(sharp, truth, ratio, PROTOCOLS["real-world"], 2)
             cube, _ = fuse(pair)
             assert cube.valid.all() and cube.bands.names == ("Oa17", "Oa08", "S5")
-            bicubic, _ = fuse_cube(MemorySource(pair.hrmsi), MemorySource(pair.lrhsi),
-                                   method="bicubic", device="cpu")  # fmt: skip
+            bicubic, _ = fuse_cube(
+                MemorySource(pair.hrmsi), MemorySource(pair.lrhsi), method="bicubic", device="cpu"
+            )
             assert quality(cube, pair) > quality(bicubic, pair) + 3
 
     def test_goes_to_other_processes(self):
@@ -161,8 +163,9 @@ class TestChain:
         method = Physics()
         from trifuse.fusion import Scene
 
-        scene = Scene(MemorySource(pair.hrmsi), MemorySource(pair.lrhsi), HR.names, LR.names,
-                      pair.psf)  # fmt: skip
+        scene = Scene(
+            MemorySource(pair.hrmsi), MemorySource(pair.lrhsi), HR.names, LR.names, pair.psf
+        )
         run = pickle.loads(pickle.dumps(method.prepare(scene, Runtime("cpu"))))
         window = Window(10, 20, 30, 40)
         pixels, _ = scene.read_filled(window)
@@ -223,8 +226,12 @@ class TestUncertainty:
     def test_methods_that_cannot_tell_say_so(self):
         pair = seen("clean")
         with pytest.raises(ConfigError, match="tells no uncertainty"):
-            fuse_cube(MemorySource(pair.hrmsi), MemorySource(pair.lrhsi), device="cpu",
-                      uncertainty=lambda *_: None)  # fmt: skip
+            fuse_cube(
+                MemorySource(pair.hrmsi),
+                MemorySource(pair.lrhsi),
+                device="cpu",
+                uncertainty=lambda *_: None,
+            )
 
 
 class TestConsistency:
@@ -237,8 +244,9 @@ class TestConsistency:
         coarse = MemorySource(replace(pair.lrhsi, data=s3))
         options = {"psf": psf, "shift": shift, "device": "cpu", "tile": 70}
         for method in ("physics", "bicubic"):
-            cube, result = fuse_cube(MemorySource(SHARP), coarse, method=method,
-                                     consistency="exact", **options)  # fmt: skip
+            cube, result = fuse_cube(
+                MemorySource(SHARP), coarse, method=method, consistency="exact", **options
+            )
             again = degrade(cube.data, 10, psf, shift=shift)
             inner = np.s_[:, 2:-2, 2:-2]
             np.testing.assert_allclose(again[inner], s3[inner], atol=5e-7)
@@ -251,8 +259,9 @@ class TestConsistency:
         s3, s2 = pair.lrhsi.data.copy(), pair.hrmsi.data.copy()
         s3[:, 5, 5] = np.nan
         s2[:, 100:112, 150:170] = np.nan
-        holed = replace(pair, lrhsi=replace(pair.lrhsi, data=s3),
-                        hrmsi=replace(pair.hrmsi, data=s2))  # fmt: skip
+        holed = replace(
+            pair, lrhsi=replace(pair.lrhsi, data=s3), hrmsi=replace(pair.hrmsi, data=s2)
+        )
         exact, result = fuse(holed, consistency="exact")
         plain, before = fuse(holed)
         assert result.consistency.largest_after < 1e-6

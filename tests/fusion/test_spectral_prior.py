@@ -37,8 +37,10 @@ def draw_spectra(count, seed=0):
     from trifuse.fusion.spectral.universal import responses
 
     spectra = table.mean[:, None] + shape
-    return (responses(HR, "S2A_MSI", table.nm) @ spectra,
-            responses(LR, "S3A_SYN", table.nm) @ spectra)  # fmt: skip
+    return (
+        responses(HR, "S2A_MSI", table.nm) @ spectra,
+        responses(LR, "S3A_SYN", table.nm) @ spectra,
+    )
 
 
 def rms(a, axis=None):
@@ -172,16 +174,19 @@ class TestSpectralPrior:
         assert card["trained_on"]["pixels"] and card["good_for"] and card["limits"]
         assert card["metrics"]["held_out"]["gain_db"] > 0
         assert card["learning"] == {
-            "lacks_nm": [list(lack) for lack in learning.LACKS], "noise": learning.NOISE,
-            "cells": learning.CELLS, "steps": learning.STEPS,
-        }  # fmt: skip
+            "lacks_nm": [list(lack) for lack in learning.LACKS],
+            "noise": learning.NOISE,
+            "cells": learning.CELLS,
+            "steps": learning.STEPS,
+        }
         means = spectra.mean @ spectra.basis.T
         assert means.shape == (120, len(spectra.nm)) and 0 < means.min() < means.max() < 1
 
     def test_what_is_written_is_read_and_damage_is_told(self, tmp_path):
         rng = np.random.default_rng(0)
-        made = SceneSpectra(np.arange(5.0), rng.random((5, 3)), rng.random((4, 3)),
-                            rng.random((4, 3, 2)))  # fmt: skip
+        made = SceneSpectra(
+            np.arange(5.0), rng.random((5, 3)), rng.random((4, 3)), rng.random((4, 3, 2))
+        )
         path = tmp_path / "a.safetensors"
         write_spectra(path, made, {"limits": ["few"]})
         read, card = read_spectra(path)
@@ -240,10 +245,13 @@ class TestEmpiricalBayes:
             cells, pixels = x[:, :40], x[:, 40:]
             y = affine(maps, cells) + 2e-3 * rng.standard_normal((21, 40))
             errors = [
-                rms(fit_bayes(cells, y, np.ones(40), p).spectral.apply(pixels)
-                    - affine(maps, pixels), 1)
+                rms(
+                    fit_bayes(cells, y, np.ones(40), p).spectral.apply(pixels)
+                    - affine(maps, pixels),
+                    1,
+                )
                 for p in (self.prior, wide_everywhere(self.prior))
-            ]  # fmt: skip
+            ]
             better.append(np.log10(errors[0] / errors[1]))
         ratio = 10 ** np.mean(better, axis=0)
         moving = np.linalg.eigvalsh(self.prior.covariance)[:, -1] > 5e-3
@@ -328,8 +336,9 @@ class TestEmpiricalBayes:
         wrong = y.reshape(21, 6, 8).copy()
         other = draw_spectra(48, 9)[1].reshape(21, 6, 8)
         wrong[:, inside < 1] = (0.84 * wrong + 0.16 * other)[:, inside < 1]
-        _, left, weights = fit_bayes_cells(seen, share, y.reshape(21, 6, 8), self.prior,
-                                           inside=inside)  # fmt: skip
+        _, left, weights = fit_bayes_cells(
+            seen, share, y.reshape(21, 6, 8), self.prior, inside=inside
+        )
         assert weights.min() == 1 and np.isfinite(left).all()
         fit, left, weights = fit_bayes_cells(seen, share, wrong, self.prior, inside=inside)
         assert (weights[inside < 1] < 0.01).all()

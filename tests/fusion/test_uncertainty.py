@@ -81,8 +81,10 @@ class TestPlaces:
         more = restored_errors(noisy, louder)
         assert (more.variance > source.errors.variance).all()
         pixels = source.read().data
-        assert (more.deviation(pixels).mean(axis=(1, 2))
-                > source.errors.deviation(pixels).mean(axis=(1, 2))).all()  # fmt: skip
+        assert (
+            more.deviation(pixels).mean(axis=(1, 2))
+            > source.errors.deviation(pixels).mean(axis=(1, 2))
+        ).all()
 
     def test_edges_are_told_as_worse_than_flat_ground_and_are(self):
         source = restored()
@@ -203,7 +205,13 @@ class TestCoverage:
             def keep(window, values, valid, found=found):
                 found[:, *window.slices] = values
 
-            fuse_cube(MemorySource(pair.hrmsi), MemorySource(pair.lrhsi), method=how,
-                      device="cpu", tile=tile, uncertainty=keep)  # fmt: skip
+            fuse_cube(
+                MemorySource(pair.hrmsi),
+                MemorySource(pair.lrhsi),
+                method=how,
+                device="cpu",
+                tile=tile,
+                uncertainty=keep,
+            )
             planes.append(found)
         np.testing.assert_allclose(*planes, rtol=2e-4)

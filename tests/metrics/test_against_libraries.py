@@ -45,11 +45,15 @@ def test_ergas_equals_torchmetrics(images):
 def test_ssim_equals_skimage(images):
     expected = [
         skimage.structural_similarity(
-            t, e, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+            t,
+            e,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
             data_range=t.max() - t.min(),
         )
         for t, e in zip(*(i.astype(np.float64) for i in images), strict=True)
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(metrics.ssim_bands(*images), expected, rtol=1e-9)
 
 
@@ -83,9 +87,12 @@ def test_uiqi_equals_the_formula_window_by_window(images):
         for x, y in windows:
             cov = np.cov(x, y)
             expected.append(
-                4 * cov[0, 1] * x.mean() * y.mean()
+                4
+                * cov[0, 1]
+                * x.mean()
+                * y.mean()
                 / ((cov[0, 0] + cov[1, 1]) * (x.mean() ** 2 + y.mean() ** 2))
-            )  # fmt: skip
+            )
     assert metrics.uiqi(*images) == pytest.approx(np.mean(expected), rel=1e-9)
 
 

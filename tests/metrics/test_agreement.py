@@ -41,8 +41,9 @@ def test_scores_equal_those_of_torchmetrics():
 @given(st.integers(0, 10**6))
 def test_invariants(seed):
     truth, estimate = maps(seed)
-    one, other = (metrics.class_agreement(a, b, "abcd") for a, b in ((truth, estimate),
-                                                               (estimate, truth)))  # fmt: skip
+    one, other = (
+        metrics.class_agreement(a, b, "abcd") for a, b in ((truth, estimate), (estimate, truth))
+    )
     np.testing.assert_array_equal(one.jaccard_classes, other.jaccard_classes)
     assert 0 <= one.jaccard <= 1
     assert metrics.class_agreement(truth, truth, "abcd").jaccard == 1
@@ -95,8 +96,9 @@ def test_several_images_on_common_ground():
     assert found.images["clean"].jaccard == 1
     assert 0.5 < found.images["noisy"].jaccard < 1
     assert {a.pixels for a in found.images.values()} == {(cover[5:] > 0).sum()}
-    fitted = metrics.index_agreement({"clean": clean, "noisy": noisy}, cover, "procedural",
-                                     limits="noisy")  # fmt: skip
+    fitted = metrics.index_agreement(
+        {"clean": clean, "noisy": noisy}, cover, "procedural", limits="noisy"
+    )
     assert fitted.images["noisy"].jaccard >= found.images["noisy"].jaccard
     lines = fitted.table().splitlines()
     assert len(lines) == 4
@@ -124,8 +126,10 @@ def test_chesapeake_tile_sees_leaves(data_dir):
         found = metrics.index_agreement(planes, cover, "chesapeake", limits=limits).images
         scores = {name: a.jaccard for name, a in found.items()}
         assert max(scores, key=scores.get) == limits
-    fitted = [metrics.index_agreement(planes, cover, "chesapeake", limits=n).images[n].jaccard
-              for n in planes]  # fmt: skip
+    fitted = [
+        metrics.index_agreement(planes, cover, "chesapeake", limits=n).images[n].jaccard
+        for n in planes
+    ]
     shuffled = np.random.default_rng(0).permutation(cover.ravel()).reshape(cover.shape)
     chance = metrics.index_agreement(planes, shuffled, "chesapeake", limits="landsat-leaf-on")
     assert fitted[0] > fitted[1] > chance.images["landsat-leaf-on"].jaccard

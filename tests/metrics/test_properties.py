@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 from trifuse import metrics
 
 PERFECT = {
-    "rmse": 0, "psnr": np.inf, "ergas": 0, "cc": 1, "sam": 0, "cosine": 1, "euclidean": 0,
-    "ssim": 1, "uiqi": 1, "jsd": 0, "jsd_spectra": 0,
-}  # fmt: skip
+    "rmse": 0,
+    "psnr": np.inf,
+    "ergas": 0,
+    "cc": 1,
+    "sam": 0,
+    "cosine": 1,
+    "euclidean": 0,
+    "ssim": 1,
+    "uiqi": 1,
+    "jsd": 0,
+    "jsd_spectra": 0,
+}
 PIXELWISE = set(PERFECT) - {"ssim", "uiqi"}
 BY_BAND = set(PERFECT) - {"rmse", "ergas", "sam", "cosine", "euclidean", "jsd_spectra"}
 RELATIVE = set(PERFECT) - {"rmse", "euclidean"}

@@ -16,8 +16,18 @@ def test_score_is_the_single_measures(images):
     valid = np.ones(images[0].shape[1:], bool)
     valid[:4] = False
     s = metrics.score(*images, valid, ratio=10, bands=BandSet.of(BANDS))
-    for name in ("rmse", "psnr", "sam", "ssim", "uiqi", "cc", "jsd", "jsd_spectra", "cosine",
-                 "euclidean"):  # fmt: skip
+    for name in (
+        "rmse",
+        "psnr",
+        "sam",
+        "ssim",
+        "uiqi",
+        "cc",
+        "jsd",
+        "jsd_spectra",
+        "cosine",
+        "euclidean",
+    ):
         assert getattr(s, name) == getattr(metrics, name)(*images, valid), name
     assert s.ergas == metrics.ergas(*images, valid, ratio=10)
     worst = metrics.psnr_bands(*images, valid)

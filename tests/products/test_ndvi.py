@@ -62,11 +62,12 @@ def test_known_values_and_rules():
 @settings(max_examples=60, deadline=None)
 @given(
     hnp.arrays(
-        np.float32, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)),
+        np.float32,
+        st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)),
         elements=st.floats(-2, 4, width=32) | st.just(np.nan),
     ),
     st.integers(0, 2**25 - 1),
-)  # fmt: skip
+)
 def test_bounds_and_missing_pixels(data, bits):
     height, width = data.shape[1:]
     valid = np.array([bits >> i & 1 for i in range(height * width)], bool).reshape(height, width)

@@ -89,8 +89,11 @@ def test_inspect_says_what_was_used(tmp_path):
     assert facts["kind"] == "geotiff" and facts["name"] == "a" and facts["sampled"] == 2
     assert facts["grid"]["crs"] == "EPSG:32633" and facts["grid"]["gsd"] == [10.0, 10.0]
     assert facts["calibration"] == {
-        "scale": 1e-4, "offset": 0.0, "nodata": -32768.0, "from": "the file",
-    }  # fmt: skip
+        "scale": 1e-4,
+        "offset": 0.0,
+        "nodata": -32768.0,
+        "from": "the file",
+    }
     assert facts["bands"][2] == {"name": "B4", "centre_nm": 665.0, "fwhm_nm": 31.0}
     assert facts["meta"]["level"] == "L2A" and facts["meta"]["layout"] == "COG"
     low, middle, high = facts["percentiles_2_50_98"]["B4"]

@@ -82,9 +82,10 @@ def test_what_holds_over_scales_is_carried_over_them() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([1, 2, 6]), min_size=2, max_size=5), st.integers(0, 10**6),
+    st.lists(st.sampled_from([1, 2, 6]), min_size=2, max_size=5),
+    st.integers(0, 10**6),
     st.floats(0, 2),
-)  # fmt: skip
+)
 def test_it_is_always_a_covariance(ratios: list[int], seed: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
     data = rng.normal(size=(len(ratios), 24, 36)) * rng.uniform(0.1, 2, (len(ratios), 1, 1))

@@ -32,9 +32,11 @@ from trifuse.simulate import procedural_scene, scene_views
 
 NAMES = ["local-regression", "gsa", "mtf-glp-hs", "sfim"]
 OPTIONS = [
-    *map(get_method, NAMES), MtfGlpHs(gain="hpm"), LocalRegression(window=1.5, ridge=1e-3),
+    *map(get_method, NAMES),
+    MtfGlpHs(gain="hpm"),
+    LocalRegression(window=1.5, ridge=1e-3),
     LocalRegression(residual=False, ridge=0.01),
-]  # fmt: skip
+]
 HR, LR = BandSet.of(["B2", "B4", "B8A"]), BandSet.of(["Oa04", "Oa08", "S2", "Oa17"])
 
 
@@ -70,8 +72,13 @@ def pair(height=60, width=80, ratio=5, seed=0, shift=(0.0, 0.0), psf=None, chang
 def changed(given, data=None, valid=None):
     cube = given.read()
     return MemorySource(
-        replace(cube, data=cube.data if data is None else np.asarray(data, np.float32),
-                valid=cube.valid if valid is None else valid), given.name)  # fmt: skip
+        replace(
+            cube,
+            data=cube.data if data is None else np.asarray(data, np.float32),
+            valid=cube.valid if valid is None else valid,
+        ),
+        given.name,
+    )
 
 
 def run(method, s2, s3, **options):
@@ -129,10 +136,13 @@ def test_the_order_of_bands_does_not_matter(method):
 
 @settings(max_examples=12, deadline=None)
 @given(
-    method=st.sampled_from(OPTIONS), ratio=st.integers(1, 8), tile=st.integers(3, 70),
+    method=st.sampled_from(OPTIONS),
+    ratio=st.integers(1, 8),
+    tile=st.integers(3, 70),
     hole=st.tuples(*[st.integers(0, 40)] * 2, *[st.integers(1, 20)] * 2),
-    shift=st.tuples(st.floats(-4, 4), st.floats(-4, 4)), sigma=st.floats(0.3, 0.7),
-)  # fmt: skip
+    shift=st.tuples(st.floats(-4, 4), st.floats(-4, 4)),
+    sigma=st.floats(0.3, 0.7),
+)
 def test_tiles_of_any_size_at_any_ratio(method, ratio, tile, hole, shift, sigma):
     s2, s3, _ = pair(7 * ratio + 3, 9 * ratio + 1, ratio)
     valid = s2.read().valid.copy()
@@ -146,8 +156,13 @@ def test_tiles_of_any_size_at_any_ratio(method, ratio, tile, hole, shift, sigma)
         whole = run(method, s2, s3, tile=1000, **options)
     except DataError:  # the hole leaves too few cells
         return
-    np.testing.assert_allclose(run(method, s2, s3, tile=tile, **options).data, whole.data, rtol=0,
-                               atol=1e-5, equal_nan=True)  # fmt: skip
+    np.testing.assert_allclose(
+        run(method, s2, s3, tile=tile, **options).data,
+        whole.data,
+        rtol=0,
+        atol=1e-5,
+        equal_nan=True,
+    )
 
 
 @pytest.mark.parametrize("method", OPTIONS)
@@ -238,8 +253,9 @@ def brute_maps(seen, coarse, centre, sigma, ridge, without=None):
     # The full normal equations with a constant that carries no penalty.
     design = np.column_stack([x, np.ones(len(x))])
     penalty = np.diag([ridge] * len(seen) + [0.0])
-    found = np.linalg.solve(design.T @ (w[:, None] * design) + penalty,
-                            design.T @ (w[:, None] * left))  # fmt: skip
+    found = np.linalg.solve(
+        design.T @ (w[:, None] * design) + penalty, design.T @ (w[:, None] * left)
+    )
     return matrix + found[:-1].T / scale, offset + found[-1], design, left, found
 
 
@@ -255,10 +271,14 @@ def test_local_regression_against_windows_solved_one_by_one():
     options = {"window": 1.5, "ridge": 0.01, "scene_ridge": 0.0}
     np.testing.assert_allclose(
         run(LocalRegression(**options), s2, s3).data,
-        upsample(coarse, 5) + np.einsum("klyx,lyx->kyx", at_pixels, detail), atol=2e-5)  # fmt: skip
+        upsample(coarse, 5) + np.einsum("klyx,lyx->kyx", at_pixels, detail),
+        atol=2e-5,
+    )
     np.testing.assert_allclose(
         run(LocalRegression(**options, residual=False), s2, s3).data,
-        upsample(offset, 5) + np.einsum("klyx,lyx->kyx", at_pixels, sharp), atol=2e-5)  # fmt: skip
+        upsample(offset, 5) + np.einsum("klyx,lyx->kyx", at_pixels, sharp),
+        atol=2e-5,
+    )
 
 
 def test_the_ridge_is_the_one_that_predicts_cells_left_out(monkeypatch):
@@ -324,9 +344,14 @@ def test_far_better_than_bicubic_on_a_landscape(landscape, name):
 
 
 def test_bad_options_and_too_little_ground_are_one_line():
-    for make in (lambda: MtfGlpHs(gain="local"), lambda: MtfGlpHs(floor=0), lambda: Sfim(floor=-1),
-                 lambda: LocalRegression(window=0), lambda: LocalRegression(ridge=0),
-                 lambda: LocalRegression(ridge="gcv")):  # fmt: skip
+    for make in (
+        lambda: MtfGlpHs(gain="local"),
+        lambda: MtfGlpHs(floor=0),
+        lambda: Sfim(floor=-1),
+        lambda: LocalRegression(window=0),
+        lambda: LocalRegression(ridge=0),
+        lambda: LocalRegression(ridge="gcv"),
+    ):
         with pytest.raises(ConfigError):
             make()
     s2, s3, _ = pair(10, 10)

@@ -31,8 +31,10 @@ def told(source: MemorySource, mtf: float = 0.3) -> Sharpness:
 def found(source: MemorySource, sharpness: Sharpness) -> dict[int, float]:
     """By ratio."""
     made = found_mtf(search_blocks(source, sharpness), sharpness)
-    assert all(len({m for m, s in zip(made, sharpness.ratio, strict=True) if s == r}) == 1
-               for r in sharpness.ratios)  # fmt: skip
+    assert all(
+        len({m for m, s in zip(made, sharpness.ratio, strict=True) if s == r}) == 1
+        for r in sharpness.ratios
+    )
     return dict(zip(sharpness.ratio, made, strict=True))
 
 

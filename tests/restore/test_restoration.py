@@ -75,8 +75,8 @@ def test_solution_is_that_of_the_normal_equations() -> None:
     sharpness = Sharpness(ratios, (0.3, 0.25, 0.3, 0.2), (0.01, sigma, 0.03, sigma))
     root = rng.normal(size=(4, 4))
     statistics = Statistics(
-        rng.normal(size=4), np.geomspace(5, 0.01, 40), root @ root.T, np.full(4, np.nan), 100,
-    )  # fmt: skip
+        rng.normal(size=4), np.geomspace(5, 0.01, 40), root @ root.T, np.full(4, np.nan), 100
+    )
     native = [rng.normal(size=(n // r, n // r)) for r in ratios]
     up = [upsample_matrix(n // r, r).toarray() if r > 1 else np.eye(n) for r in ratios]
     image = np.stack([u @ y @ u.T for u, y in zip(up, native, strict=True)]).astype(np.float32)
@@ -223,8 +223,9 @@ def test_windows_and_blocks_do_not_change_a_pixel() -> None:
     names = cube.bands.names
     for _ in range(12):
         row, col = rng.integers(0, 110, 2)
-        window = Window(int(row), int(col), int(rng.integers(1, 121 - row)),
-                        int(rng.integers(1, 121 - col)))  # fmt: skip
+        window = Window(
+            int(row), int(col), int(rng.integers(1, 121 - row)), int(rng.integers(1, 121 - col))
+        )
         some = [names[i] for i in rng.permutation(12)[: rng.integers(1, 12)]]
         part = again.read(window, some)
         expected = whole.select(some).crop(window)
@@ -281,8 +282,9 @@ def test_one_sharp_band_among_blurred_ones_is_left_alone(caplog: pytest.LogCaptu
     data = seen.hrmsi.data.copy()
     at = seen.hrmsi.bands.index("B11")
     data[at] = seen.sharp.data[at]
-    source = MemorySource(Cube(data, seen.hrmsi.valid, seen.hrmsi.bands, seen.hrmsi.grid,
-                               seen.hrmsi.meta))  # fmt: skip
+    source = MemorySource(
+        Cube(data, seen.hrmsi.valid, seen.hrmsi.bands, seen.hrmsi.grid, seen.hrmsi.meta)
+    )
     told = sharpness_of(source)
     assert told is not None
     sharpness, statistics, check = learn(source, told)

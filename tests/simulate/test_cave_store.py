@@ -26,9 +26,14 @@ def cave(tmp_path_factory):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 with rasterio.open(
-                    folder / f"{name}_{number + 1:02d}.png", "w", driver="PNG", count=1, height=60,
-                    width=75, dtype="uint16",
-                ) as file:  # fmt: skip
+                    folder / f"{name}_{number + 1:02d}.png",
+                    "w",
+                    driver="PNG",
+                    count=1,
+                    height=60,
+                    width=75,
+                    dtype="uint16",
+                ) as file:
                     file.write(plane[None])
     return root
 
@@ -61,10 +66,18 @@ def test_a_network_trains_on_it(cave, tmp_path):
     from trifuse.train import TrainConfig, load_config, train
 
     simulate_store(cave, tmp_path / "store", CONFIG)
-    config = load_config(TrainConfig, None, [
-        "model.mixer=none", "model.width=6", "optim.steps=2", "optim.warmup=0", "optim.batch=2",
-        "validation.every=2",
-    ])  # fmt: skip
+    config = load_config(
+        TrainConfig,
+        None,
+        [
+            "model.mixer=none",
+            "model.width=6",
+            "optim.steps=2",
+            "optim.warmup=0",
+            "optim.batch=2",
+            "validation.every=2",
+        ],
+    )
     done = train(config, tmp_path / "store", tmp_path / "run")
     assert done.weights.is_file()
     assert len(TripletStore.open(tmp_path / "store").lr_bands) == 21

@@ -173,9 +173,13 @@ def test_clouds_hide_whole_cells_and_the_share_that_is_asked_for(views):
 
 
 def test_bad_values_are_refused(views):
-    for make in (lambda: SharpErrors(mtf=0.0), lambda: SharpErrors(noise=-1.0),
-                 lambda: SharpErrors(noise_at="sky"), lambda: CoarseErrors(clouds=1.0),
-                 lambda: CoarseErrors(shift=float("nan"))):  # fmt: skip
+    for make in (
+        lambda: SharpErrors(mtf=0.0),
+        lambda: SharpErrors(noise=-1.0),
+        lambda: SharpErrors(noise_at="sky"),
+        lambda: CoarseErrors(clouds=1.0),
+        lambda: CoarseErrors(shift=float("nan")),
+    ):
         with pytest.raises(ConfigError):
             make()
     with pytest.raises(DataError, match="grids"):

@@ -21,8 +21,11 @@ class Counting(CubeSource):
     def __init__(self, inner):
         self.inner, self.asked = inner, []
         self.name, self.grid, self.bands, self.meta = (
-            inner.name, inner.grid, inner.bands, inner.meta,
-        )  # fmt: skip
+            inner.name,
+            inner.grid,
+            inner.bands,
+            inner.meta,
+        )
 
     def read(self, window=None, bands=None):
         self.asked.append((window, list(bands)))
@@ -69,8 +72,9 @@ def test_blocks_and_windows_leave_no_trace(make_scene, operator, monkeypatch):
 def test_blocks_cover_a_window_once_within_the_budget():
     window = Window(10, 4, 1000, 1000)
     blocks = row_blocks(window, 150)
-    assert [b.row for b in blocks] == [10 + sum(b.height for b in blocks[:i])
-                                       for i in range(len(blocks))]  # fmt: skip
+    assert [b.row for b in blocks] == [
+        10 + sum(b.height for b in blocks[:i]) for i in range(len(blocks))
+    ]
     assert sum(b.height for b in blocks) == 1000
     assert {b.height % BLOCK_ROWS for b in blocks[:-1]} == {0}
     assert max(4 * 150 * b.height * b.width for b in blocks) <= 96 << 20

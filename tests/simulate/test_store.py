@@ -115,8 +115,10 @@ def test_what_a_store_says_of_itself(finished):
 
 
 def test_scenes_are_never_on_two_sides(finished):
-    sides = {s: {finished.read(i).provenance["product_id"] for i in finished.ids(s)}
-             for s in ("train", "val", "test")}  # fmt: skip
+    sides = {
+        s: {finished.read(i).provenance["product_id"] for i in finished.ids(s)}
+        for s in ("train", "val", "test")
+    }
     assert {s: len(p) for s, p in sides.items()} == {"train": 2, "val": 1, "test": 1}
     assert len(set.union(*sides.values())) == 4
     assert sorted(i for s in sides for i in finished.ids(s)) == finished.ids()
@@ -235,8 +237,11 @@ def test_a_killed_run_goes_on_where_it_stopped(where, finished, scenes, tmp_path
     folder = tmp_path / "store"
     done = subprocess.run(
         [sys.executable, "-c", KILLED, tmp_path / "scenes.pickle", folder, where],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     with pytest.raises(StoreError, match="2 of 4 units are missing") as failure:
         TripletStore.open(folder)
@@ -418,10 +423,12 @@ def test_a_sample_that_is_not_there(finished):
 
 
 def test_no_rasterio_is_needed(finished):
-    code = ("import sys; sys.modules['rasterio'] = sys.modules['spectral'] = None; "
-            "from trifuse.simulate.store import TripletStore; "
-            f"TripletStore.open({str(finished.path)!r}).read(0); "
-            "assert 'torch' not in sys.modules")  # fmt: skip
+    code = (
+        "import sys; sys.modules['rasterio'] = sys.modules['spectral'] = None; "
+        "from trifuse.simulate.store import TripletStore; "
+        f"TripletStore.open({str(finished.path)!r}).read(0); "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -38,8 +38,9 @@ def test_degrading_and_convolving_commute(make_scene):
     source = make_scene(holes=False)
     _, lrhsi, _ = scene_views(source)
     cube = source.read()
-    coarse = replace(cube, data=degrade(cube.data, 10), valid=np.ones((4, 6), bool),
-                     grid=cube.grid.zoom_out(10))  # fmt: skip
+    coarse = replace(
+        cube, data=degrade(cube.data, 10), valid=np.ones((4, 6), bool), grid=cube.grid.zoom_out(10)
+    )
     operator = integrate(load("S3A_SYN"), cube.bands)
     np.testing.assert_allclose(convolve(MemorySource(coarse), operator).data, lrhsi.data, atol=3e-7)
 
@@ -146,9 +147,13 @@ def test_a_scene_smaller_than_a_cell(make_scene):
 
 def test_level_2a_has_no_b10_even_where_it_could_be_made(make_scene):
     bands = make_scene().bands
-    dense = replace(bands, bands=tuple(bands[i] for i in range(91)) + tuple(
-        replace(bands[91], name=f"X{nm}", centre=nm, fwhm=8.0) for nm in range(1000, 2450, 6)
-    ))  # fmt: skip
+    dense = replace(
+        bands,
+        bands=tuple(bands[i] for i in range(91))
+        + tuple(
+            replace(bands[91], name=f"X{nm}", centre=nm, fwhm=8.0) for nm in range(1000, 2450, 6)
+        ),
+    )
     assert view_operators(dense, {})[0].bands.names == S2_L2A
 
 
@@ -167,8 +172,10 @@ def test_real_potsdam(data_dir):
     assert hrmsi.bands.names == S2_L2A
     assert hrhsi.bands.names == S3_SYN_19
     s2 = ".038 .047 .068 .063 .099 .211 .245 .252 .259 .267 .186 .121"
-    s3 = (".038 .045 .049 .069 .069 .065 .063 .062 .062 .064 .111 .236 .244 .259 .259 .259 .279 "
-          ".187 .117")  # fmt: skip
+    s3 = (
+        ".038 .045 .049 .069 .069 .065 .063 .062 .062 .064 .111 .236 .244 .259 .259 .259 .279 "
+        ".187 .117"
+    )
     np.testing.assert_allclose(medians(hrmsi), [float(v) for v in s2.split()], atol=0.001)
     np.testing.assert_allclose(medians(hrhsi), [float(v) for v in s3.split()], atol=0.001)
     assert lrhsi.valid.all()

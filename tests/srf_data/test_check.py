@@ -58,8 +58,10 @@ def test_a_table_from_before_2018_is_caught(write):
     for sensor in (None, "S2A_MSI"):
         found = check_table(write(old), sensor)
         assert [(d.sensor, d.band.name) for d in found] == [
-            ("S2A_MSI", "B1"), ("S2A_MSI", "B2"), ("S2A_MSI", "B8")
-        ]  # fmt: skip
+            ("S2A_MSI", "B1"),
+            ("S2A_MSI", "B2"),
+            ("S2A_MSI", "B8"),
+        ]
         b2 = found[1]
         assert b2.band.centre == pytest.approx(496.5, abs=0.1)
         assert b2.published.centre == pytest.approx(492.7, abs=0.1)

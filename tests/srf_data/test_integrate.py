@@ -26,8 +26,9 @@ def one(centre, width=5.0):
 
 def regular(first, last, step, width=None):
     centres = np.arange(first, last + step / 2, step)
-    return BandSet.of([f"x{i}" for i in range(len(centres))], centres,
-                      [width or step] * len(centres))  # fmt: skip
+    return BandSet.of(
+        [f"x{i}" for i in range(len(centres))], centres, [width or step] * len(centres)
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,11 +116,7 @@ def test_order_of_the_source_does_not_matter(random, name):
     assert shuffled.coverage == straight.coverage
 
 
-@given(
-    st.lists(st.floats(0, 1), min_size=41, max_size=41),
-    st.floats(520, 780),
-    st.floats(1, 60),
-)
+@given(st.lists(st.floats(0, 1), min_size=41, max_size=41), st.floats(520, 780), st.floats(1, 60))
 @settings(max_examples=40, deadline=None)
 def test_weights_are_the_integral_over_the_interpolated_spectrum(values, centre, width):
     source, srf = regular(450, 850, 10), one(centre, width)

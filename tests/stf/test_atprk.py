@@ -58,8 +58,13 @@ def test_it_beats_interpolation_and_the_regression_alone(scene):
 
 
 @settings(max_examples=20, deadline=None)
-@given(row=st.integers(0, 49), col=st.integers(0, 59), height=st.integers(1, 50),
-       width=st.integers(1, 60), steps=st.integers(0, 2))  # fmt: skip
+@given(
+    row=st.integers(0, 49),
+    col=st.integers(0, 59),
+    height=st.integers(1, 50),
+    width=st.integers(1, 60),
+    steps=st.integers(0, 2),
+)
 def test_windows_equal_the_whole(scene, row, col, height, width, steps):
     coarse, covariates, _ = scene
     seen = upscale(covariates, 5, gaussian_taps(5))

@@ -125,8 +125,9 @@ def test_a_network_that_adds_to_the_prior(series, tmp_path):
         cubes = [c.read() for _, c in series[s.name]]
         data = np.stack([c.data for c in cubes])
         data[:, [b in s.thermal for b in s.bands]] /= 1000
-        stacks[s.name] = Stack(data, np.stack([c.valid for c in cubes]),
-                               np.array(area.days[s.name]))  # fmt: skip
+        stacks[s.name] = Stack(
+            data, np.stack([c.valid for c in cubes]), np.array(area.days[s.name])
+        )
     prior = prior_images(config.sensors, stacks, query).images
     alone, paid = predict_block(Prior(), encode_block(Prior(), area, GRID.whole), query, ALL)
     known = np.isfinite(alone)
@@ -250,8 +251,12 @@ def test_the_common_ground_is_whole_cells_of_both(rows, cols, shift):
     )
     given = {"sentinel2": make(SENTINEL2, fine, [0]), "landsat": make(LANDSAT, coarse, [0])}
     boxes = fine.bounds, coarse.bounds
-    inner = [max(boxes[0][0], boxes[1][0]), max(boxes[0][1], boxes[1][1]),
-             min(boxes[0][2], boxes[1][2]), min(boxes[0][3], boxes[1][3])]  # fmt: skip
+    inner = [
+        max(boxes[0][0], boxes[1][0]),
+        max(boxes[0][1], boxes[1][1]),
+        min(boxes[0][2], boxes[1][2]),
+        min(boxes[0][3], boxes[1][3]),
+    ]
     if inner[2] - inner[0] < 30 or inner[3] - inner[1] < 30:
         with pytest.raises((OverlapError, GridError)):
             open_area(CONFIG, given)
@@ -284,8 +289,9 @@ def test_memory_decides_on_blocks():
     }
     area = open_area(replace(CONFIG, features=64, sensor_token=8), series)
     assert block_side(area, 2, 18, 1e12) == 3000
-    sides = [block_side(area, 24, 18, b, on_disk=d)
-             for b in (1.7e9, 3e9, 9e9) for d in (False, True)]  # fmt: skip
+    sides = [
+        block_side(area, 24, 18, b, on_disk=d) for b in (1.7e9, 3e9, 9e9) for d in (False, True)
+    ]
     assert 96 == sides[0] <= sides[1] < sides[2] < sides[3] < sides[5] <= 3000
     assert all(s % 3 == 0 for s in sides)
     assert block_side(area, 24, 18, 1e3) == 96
@@ -335,10 +341,18 @@ class TestCalendar:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "tomorrow", "2022-01-01:2022-02-01", "2022-02-30", "2022-01-01:2021-01-01:1M",
-         "2022-01-01:2022-02-01:0D", "2022-01-01:2022-02-01:5Y", "0001-01-01:9999-12-31:1D",
-         "2022-01-02:2022-01-03:L3A"],
-    )  # fmt: skip
+        [
+            "",
+            "tomorrow",
+            "2022-01-01:2022-02-01",
+            "2022-02-30",
+            "2022-01-01:2021-01-01:1M",
+            "2022-01-01:2022-02-01:0D",
+            "2022-01-01:2022-02-01:5Y",
+            "0001-01-01:9999-12-31:1D",
+            "2022-01-02:2022-01-03:L3A",
+        ],
+    )
     def test_nonsense(self, text):
         with pytest.raises(ConfigError) as caught:
             parse_dates(text)

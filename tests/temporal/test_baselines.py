@@ -65,8 +65,9 @@ def test_masked_values_never_matter():
 def test_change_follows_the_coarse_sensor():
     # The fine field steps up by 0.2 between its only image and the day asked for.
     rng = np.random.default_rng(0)
-    fine = Stack(rng.random((1, 2, 12, 12)).astype(np.float32), np.ones((1, 12, 12), bool),
-                 np.array([10.0]))  # fmt: skip
+    fine = Stack(
+        rng.random((1, 2, 12, 12)).astype(np.float32), np.ones((1, 12, 12), bool), np.array([10.0])
+    )
     level = np.full((2, 1, 4, 4), 0.3, np.float32)
     level[1] += 0.2
     coarse = Stack(level, np.ones((2, 4, 4), bool), np.array([10.0, 30.0]))
@@ -93,8 +94,17 @@ def test_upsampling_keeps_constants():
 def test_partners_by_name():
     found = partners(SENTINEL2.bands, LANDSAT.bands)
     assert [LANDSAT.bands[i] for i in found] == [
-        "B2", "B3", "B4", "B4", "B5", "B5", "B5", "B5", "B6", "B7",
-    ]  # fmt: skip
+        "B2",
+        "B3",
+        "B4",
+        "B4",
+        "B5",
+        "B5",
+        "B5",
+        "B5",
+        "B6",
+        "B7",
+    ]
     assert partners(["B8", "X"], ["B4"]) == [None, None]
 
 
@@ -107,10 +117,11 @@ class TestScores:
         return {
             k: Stack(
                 (0.2 + pattern[k] + 1e-3 * d[:, None, None, None]).astype(np.float32),
-                np.ones((len(d), *shape[k][1:]), bool), d,
+                np.ones((len(d), *shape[k][1:]), bool),
+                d,
             )
             for k, d in days.items()
-        }  # fmt: skip
+        }
 
     def test_linear_growth_is_interpolated_without_error(self):
         images = self.images()
@@ -132,8 +143,10 @@ class TestScores:
         def constant(seen, query):
             asked.extend(query)
             assert not set(seen["sentinel2"].doy) & set(selection.hidden("sentinel2"))
-            return {"landsat": np.full((len(query), 8, 30, 30), 0.5, np.float32),
-                    "sentinel2": np.full((len(query), 10, 30, 30), 0.5, np.float32)}  # fmt: skip
+            return {
+                "landsat": np.full((len(query), 8, 30, 30), 0.5, np.float32),
+                "sentinel2": np.full((len(query), 10, 30, 30), 0.5, np.float32),
+            }
 
         scores = score_hidden(constant, (LANDSAT, SENTINEL2), images, selection, margin=60)
         days = {*selection.hidden("landsat"), *selection.hidden("sentinel2")}

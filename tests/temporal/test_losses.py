@@ -29,8 +29,10 @@ def model(fixtures_dir):
     }
     forward = np.load(fixtures_dir / "tamrf_forward.npz")
     for k in ("lr", "hr"):
-        state |= {f"{k}_mean": torch.from_numpy(forward[f"{k}_mean"]),
-                  f"{k}_std": torch.from_numpy(forward[f"{k}_std_"])}  # fmt: skip
+        state |= {
+            f"{k}_mean": torch.from_numpy(forward[f"{k}_mean"]),
+            f"{k}_std": torch.from_numpy(forward[f"{k}_std_"]),
+        }
     return from_published(state)
 
 
@@ -80,8 +82,15 @@ def test_recorded_training_steps(recorded, reference, model, stub, name):
     with_gradient = name == "nohr"  # one of six: a backward pass takes long
     with torch.set_grad_enabled(with_gradient):
         prediction = model(series, torch.tensor([query]))[0]
-    loss = series_loss(model, prediction, query, targets, visible, perceptual=stub,
-                       config=LossConfig(ndvi_quirk=True))  # fmt: skip
+    loss = series_loss(
+        model,
+        prediction,
+        query,
+        targets,
+        visible,
+        perceptual=stub,
+        config=LossConfig(ndvi_quirk=True),
+    )
     for label, short in (("hidden", "mae"), ("visible", "clr")):
         for sensor, s in (("landsat", "lr"), ("sentinel2", "hr")):
             for term, t in (("reconstruction", "loss"), ("contrast", "triplet_loss")):

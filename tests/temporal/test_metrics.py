@@ -39,8 +39,9 @@ def test_recorded_errors(recorded):
     rmse, nrmse = date_errors(reference, estimate, valid)
     np.testing.assert_allclose(rmse, recorded["met.rmse"], atol=1e-6)
     np.testing.assert_allclose(nrmse, recorded["met.nrmse"], atol=1e-6)
-    np.testing.assert_allclose(date_angles(reference, estimate, valid), recorded["met.sam"],
-                               atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        date_angles(reference, estimate, valid), recorded["met.sam"], atol=1e-6
+    )
 
 
 def test_recorded_frequency_restoration(recorded):

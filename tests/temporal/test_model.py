@@ -24,9 +24,11 @@ def state(fixtures_dir):
 @pytest.fixture(scope="module")
 def model(state, recorded):
     statistics = {
-        "lr_mean": recorded["lr_mean"], "lr_std": recorded["lr_std_"],
-        "hr_mean": recorded["hr_mean"], "hr_std": recorded["hr_std_"],
-    }  # fmt: skip
+        "lr_mean": recorded["lr_mean"],
+        "lr_std": recorded["lr_std_"],
+        "hr_mean": recorded["hr_mean"],
+        "hr_std": recorded["hr_std_"],
+    }
     return from_published({**state, **{k: torch.from_numpy(v) for k, v in statistics.items()}})
 
 
@@ -108,8 +110,10 @@ def test_sensors_are_data():
     config = TamrfConfig((LANDSAT, SENTINEL2, s3), blocks=2, layers=1)
     assert TamrfConfig.from_json(config.to_json()) == config
     model = Tamrf(config).eval()
-    dates = {"sentinel3": Dates(torch.zeros(1, 2, 2, 1, 1), torch.tensor([[3, 9]])),
-             "sentinel2": Dates(torch.zeros(1, 1, 10, 30, 30), torch.tensor([[5]]))}  # fmt: skip
+    dates = {
+        "sentinel3": Dates(torch.zeros(1, 2, 2, 1, 1), torch.tensor([[3, 9]])),
+        "sentinel2": Dates(torch.zeros(1, 1, 10, 30, 30), torch.tensor([[5]])),
+    }
     assert model(dates, torch.tensor([[4.0]])).shape == (1, 1, 20, 30, 30)
 
 
@@ -130,8 +134,10 @@ class TestBadWeights:
             load_published(tmp_path / "a.ckpt")
 
     def test_a_checkpoint_is_read_with_its_statistics(self, state, recorded, tmp_path):
-        extra = {"hr_mean": torch.from_numpy(recorded["hr_mean"] + 1),
-                 "hr_std": torch.from_numpy(recorded["hr_std_"])}  # fmt: skip
+        extra = {
+            "hr_mean": torch.from_numpy(recorded["hr_mean"] + 1),
+            "hr_std": torch.from_numpy(recorded["hr_std_"]),
+        }
         renamed = {k.replace("encoder.hr", "encoder._orig_mod.hr", 1): v for k, v in state.items()}
         torch.save({"state_dict": {**renamed, **extra}}, tmp_path / "a.ckpt")
         model = load_published(tmp_path / "a.ckpt")

@@ -38,8 +38,13 @@ def images(made):
 def observations(rng, count=9, pixels=6, snow=False):
     doy = np.sort(rng.choice(120, count, replace=False)).astype(float)
     cover = rng.choice([0, 0.25, 1.0], (count, pixels)) * snow
-    return Observations(doy, rng.integers(0, 3, count), rng.random((count, 2, pixels), np.float32),
-                        rng.random((count, pixels)) < 0.7, cover.astype(np.float32))  # fmt: skip
+    return Observations(
+        doy,
+        rng.integers(0, 3, count),
+        rng.random((count, 2, pixels), np.float32),
+        rng.random((count, pixels)) < 0.7,
+        cover.astype(np.float32),
+    )
 
 
 @pytest.mark.parametrize("snow", [False, True])
@@ -94,8 +99,13 @@ def test_a_pixel_never_clear_is_not_known_and_a_lone_date_is_kept():
 def test_long_series_are_weighed_near_the_date():
     rng = np.random.default_rng(0)
     days = np.arange(0, 1500, 25.0)
-    seen = Observations(days, np.zeros(60, int), rng.random((60, 1, 2), np.float32),
-                        np.ones((60, 2), bool), np.zeros((60, 2), np.float32))  # fmt: skip
+    seen = Observations(
+        days,
+        np.zeros(60, int),
+        rng.random((60, 1, 2), np.float32),
+        np.ones((60, 2), bool),
+        np.zeros((60, 2), np.float32),
+    )
     query = [100.0, 800.0]
     found, _ = krige(VISIBLE, seen, query, np.zeros((2, 2), np.float32))
     for value, day in zip(found, query, strict=True):
@@ -159,12 +169,17 @@ def test_bands_that_are_missing_are_the_mean_and_others_do_not_suffer(images):
 @pytest.mark.parametrize("size", [3, 6, 9])
 def test_areas_smaller_than_a_blur(images, size):
     small = {
-        "sentinel2": Stack(images["sentinel2"].data[..., :size, :size],
-                           images["sentinel2"].valid[:, :size, :size], images["sentinel2"].doy),
-        "landsat": Stack(images["landsat"].data[..., : size // 3, : size // 3],
-                         images["landsat"].valid[:, : size // 3, : size // 3],
-                         images["landsat"].doy),
-    }  # fmt: skip
+        "sentinel2": Stack(
+            images["sentinel2"].data[..., :size, :size],
+            images["sentinel2"].valid[:, :size, :size],
+            images["sentinel2"].doy,
+        ),
+        "landsat": Stack(
+            images["landsat"].data[..., : size // 3, : size // 3],
+            images["landsat"].valid[:, : size // 3, : size // 3],
+            images["landsat"].doy,
+        ),
+    }
     out = prior_images(PAIR, small, [50.0, 180.0]).images
     assert out.shape == (2, 18, size, size) and np.isfinite(out).all() and np.abs(out).max() < 20
 
@@ -195,8 +210,9 @@ def test_sharpened_bands_look_to_the_sensor_as_they_did(made):
 def test_it_is_ahead_of_interpolation_on_an_unseen_place(images):
     days = {k: s.doy.tolist() for k, s in images.items()}
     for name in ("gap-filling", "fusion"):
-        scores = score_hidden(None, PAIR, images, task(name, days, "landsat", "sentinel2"),
-                              margin=60.0)  # fmt: skip
+        scores = score_hidden(
+            None, PAIR, images, task(name, days, "landsat", "sentinel2"), margin=60.0
+        )
         for sensor in scores.values():
             reflective = np.s_[:, :7]
             prior, linear, change = (

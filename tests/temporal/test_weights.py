@@ -20,8 +20,9 @@ from trifuse.temporal.strategies import task
 from trifuse.temporal.weights import SHIPPED, load_weights, read_card, save_weights
 from trifuse.train.temporal_data import to_network
 
-CONFIG = TamrfConfig((LANDSAT, SENTINEL2), features=8, sensor_token=4, growth=4, layers=1,
-                     heads=2, hidden=16)  # fmt: skip
+CONFIG = TamrfConfig(
+    (LANDSAT, SENTINEL2), features=8, sensor_token=4, growth=4, layers=1, heads=2, hidden=16
+)
 CARD = Card(CONFIG, data={"train": ["a"]}, metrics={"validation": {"score": 0.5}})
 
 
@@ -142,10 +143,13 @@ class TestShipped:
             days = {k: v.doy.tolist() for k, v in images.items()}
             for name in ("gap-filling", "fusion"):
                 found = score_hidden(
-                    forecast_by(net, blank=True), net.config.sensors, images,
-                    task(name, days, "landsat", "sentinel2"), margin=60,
+                    forecast_by(net, blank=True),
+                    net.config.sensors,
+                    images,
+                    task(name, days, "landsat", "sentinel2"),
+                    margin=60,
                     baselines=("linear", "change"),
-                )  # fmt: skip
+                )
                 for sensor, scores in found.items():
                     std = net.config.sensor(sensor).std
                     network, linear, change = (

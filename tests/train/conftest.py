@@ -18,9 +18,13 @@ multiprocessing.set_forkserver_preload(
 def store(tmp_path_factory) -> TripletStore:
     """12 training and 6 validation triplets of 20×20 pixels, ratio 5, 6 and 5 bands."""
     config = SimulateConfig(
-        ratio=5, patch=20, min_valid=0.9, split=(0.5, 0.5, 0), dtype="float32",
+        ratio=5,
+        patch=20,
+        min_valid=0.9,
+        split=(0.5, 0.5, 0),
+        dtype="float32",
         bands=("B2", "B3", "B4", "B8", "B11", "B12", "Oa06", "Oa08", "Oa17", "S5", "S6"),
-    )  # fmt: skip
+    )
     folder = tmp_path_factory.mktemp("store")
     from train_scenes import SCENES, scene
 

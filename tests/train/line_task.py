@@ -45,8 +45,9 @@ class LineTask:
 
     def build_model(self) -> nn.Module:
         norm = nn.BatchNorm1d(8) if self.norm else nn.Identity()
-        return nn.Sequential(nn.Linear(3, 8), norm, nn.Tanh(), nn.Dropout(self.dropout),
-                             nn.Linear(8, 1))  # fmt: skip
+        return nn.Sequential(
+            nn.Linear(3, 8), norm, nn.Tanh(), nn.Dropout(self.dropout), nn.Linear(8, 1)
+        )
 
     def dataset(self) -> Line:
         return Line(self.slope)

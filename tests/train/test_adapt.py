@@ -64,11 +64,13 @@ def test_a_worse_network_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(
     ("cells", "clearly", "why"),
-    [((1.0, 0.9), 3.0, "better on ground and on coarse cells"),
-     ((1.0, 0.9), 1.9, "not clearly better on coarse cells"),
-     ((1.0, 1.1), -3.0, "not clearly better on coarse cells"),
-     ((np.nan, np.nan), 0.0, "too few coarse cells")],
-)  # fmt: skip
+    [
+        ((1.0, 0.9), 3.0, "better on ground and on coarse cells"),
+        ((1.0, 0.9), 1.9, "not clearly better on coarse cells"),
+        ((1.0, 1.1), -3.0, "not clearly better on coarse cells"),
+        ((np.nan, np.nan), 0.0, "too few coarse cells"),
+    ],
+)
 def test_coarse_cells_decide(monkeypatch, cells, clearly, why):
     given = scene()[0].network
     monkeypatch.setattr(adapting, "_error", lambda network, _: 2.0 if network is given else 1.0)

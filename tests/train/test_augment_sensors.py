@@ -47,9 +47,13 @@ def drawn(transform, sample, index=0, seed=0):
 
 
 EFFECTS = (
-    NativeSharpness(), Calibration(), Displacement(), Clouds(0.3, 0.2), Noise(0.003, 0.001),
+    NativeSharpness(),
+    Calibration(),
+    Displacement(),
+    Clouds(0.3, 0.2),
+    Noise(0.003, 0.001),
     Noise(0.003, 0.001, spread=1.0, native=1.0),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("effect", EFFECTS, ids=str)
@@ -131,9 +135,12 @@ def test_clouds_are_holes_of_at_most_the_given_share(sample):
 def test_a_protocol_makes_the_augmentation_that_draws_it():
     config = AugmentConfig.like(PROTOCOLS["real-world"])
     assert config.build().transforms == (
-        Dihedral(), Displacement(0.5, 0.2), NativeSharpness(1.0, (0.3, 0.3)),
-        Calibration(0.02, 0.003), Noise(0.003, 0.001),
-    )  # fmt: skip
+        Dihedral(),
+        Displacement(0.5, 0.2),
+        NativeSharpness(1.0, (0.3, 0.3)),
+        Calibration(0.02, 0.003),
+        Noise(0.003, 0.001),
+    )
     assert config.errors().transforms == config.build().transforms[1:]
     clean = AugmentConfig.like(PROTOCOLS["clean"])
     assert clean == AugmentConfig() and clean.build() == Augmentation()

@@ -36,8 +36,17 @@ class Outer(EngineConfig):
 def test_a_file_and_overrides_in_order(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("seed: 5\noptim: {lr: 1e-4, steps: 50, warmup: 5}\ninner:\n  many: [1, 2]\n")
-    config = load_config(Outer, path, ["optim.steps=70", "inner.kind=b", "optim.steps=80",
-                                       "inner.name=deep", "inner.pair=[1, 2.5]"])  # fmt: skip
+    config = load_config(
+        Outer,
+        path,
+        [
+            "optim.steps=70",
+            "inner.kind=b",
+            "optim.steps=80",
+            "inner.name=deep",
+            "inner.pair=[1, 2.5]",
+        ],
+    )
     assert config.seed == 5
     assert config.optim == OptimConfig(lr=1e-4, steps=80, warmup=5)
     assert config.inner == Inner(many=(1, 2), kind="b", name="deep", pair=(1.0, 2.5))

@@ -44,9 +44,11 @@ def test_it_is_a_plain_data_set(store):
     assert len(data) == len(store.ids("train")) == 12
     batch = next(iter(DataLoader(data, batch_size=3, shuffle=True)))
     assert {k: tuple(v.shape) for k, v in batch.items()} == {
-        "hrmsi": (3, 6, 20, 20), "lrhsi": (3, 5, 4, 4), "hrhsi": (3, 5, 20, 20),
+        "hrmsi": (3, 6, 20, 20),
+        "lrhsi": (3, 5, 4, 4),
+        "hrhsi": (3, 5, 20, 20),
         "valid": (3, 1, 20, 20),
-    }  # fmt: skip
+    }
     assert all(v.dtype == torch.float32 and torch.isfinite(v).all() for v in batch.values())
     assert len(list(data)) == 12  # iteration ends: there is an IndexError
     with pytest.raises(StoreError):
@@ -92,8 +94,9 @@ def test_augmentation_does_not_depend_on_the_workers(store, workers):
     batches = RankBatches(BatchPlan(len(data), 4, seed=5), 2, 6)
     expected = [[data[draw] for draw in draws] for draws in batches]
     context = multiprocessing.get_context("forkserver") if workers else None
-    loader = DataLoader(data, batch_sampler=batches, num_workers=workers,
-                        multiprocessing_context=context)  # fmt: skip
+    loader = DataLoader(
+        data, batch_sampler=batches, num_workers=workers, multiprocessing_context=context
+    )
     found = list(loader)
     assert len(found) == len(expected) == 4
     for batch, items in zip(found, expected, strict=True):

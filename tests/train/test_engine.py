@@ -153,8 +153,10 @@ def test_training_stops_early_without_improvement(tmp_path):
 
     result = fit(Stuck(), config(steps=60, validation={"every": 2, "patience": 3}), tmp_path)
     assert (result.stopped, result.step, result.best_step) == ("early", 8, 2)
-    assert fit(KilledTask(0), config(steps=60, validation={"every": 2, "patience": 3}),
-               tmp_path) == result  # fmt: skip
+    assert (
+        fit(KilledTask(0), config(steps=60, validation={"every": 2, "patience": 3}), tmp_path)
+        == result
+    )
 
 
 def test_a_change_below_min_delta_is_no_improvement(tmp_path):
@@ -338,9 +340,15 @@ def test_two_processes_train_as_one_does(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-              "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test",
-              "OMP_NUM_THREADS": "1"}  # fmt: skip
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "0",
+        "TORCHELASTIC_RUN_ID": "test",
+        "OMP_NUM_THREADS": "1",
+    }
     pair = [
         FORKED.Process(
             target=train, args=(str(tmp_path / "two"), {**common, "RANK": r, "LOCAL_RANK": r})

@@ -39,14 +39,21 @@ from trifuse.train.temporal import TamrfTask, TamrfTrainConfig, temporal_table, 
 from trifuse.train.temporal_data import MemoryScene, SeriesScene, band_statistics, to_network
 
 TINY = {
-    "model": {"features": 4, "sensor_token": 4, "growth": 2, "layers": 1, "heads": 2, "hidden": 8,
-              "dropout": 0.0},
+    "model": {
+        "features": 4,
+        "sensor_token": 4,
+        "growth": 2,
+        "layers": 1,
+        "heads": 2,
+        "hidden": 8,
+        "dropout": 0.0,
+    },
     "data": {"crop": 4, "per_scene": 4, "dates": 12},
     "loss": {"border": 3},
     "optim": {"steps": 4, "batch": 2, "lr": 1e-3, "warmup": 1, "cycle": 0},
     "validation": {"every": 2},
     "run": {"device": "cpu", "save_every": 2, "log_every": 2},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +112,9 @@ def test_samples_depend_on_seed_step_and_place_only(scene):
     assert all(torch.equal(torch.nan_to_num(first[k]), torch.nan_to_num(again[k])) for k in first)
     others = [data[k] for k in (Draw(2, 5, 32), Draw(2, 6, 31), Draw(3, 5, 31))]
     for other in others:
-        assert not torch.equal(first["sentinel2/data"].nan_to_num(),
-                               other["sentinel2/data"].nan_to_num())  # fmt: skip
+        assert not torch.equal(
+            first["sentinel2/data"].nan_to_num(), other["sentinel2/data"].nan_to_num()
+        )
 
 
 def test_samples_hold_what_the_scene_holds(made, scene):
@@ -253,10 +261,11 @@ def test_only_hidden_dates_are_asked_for_if_only_they_count(scene):
     hidden = {
         float(d)
         for s in ("landsat", "sentinel2")
-        for d, seen in zip(sample[f"{s}/doy"][: int(sample[f"{s}/count"])], sample[f"{s}/seen"],
-                           strict=False)
+        for d, seen in zip(
+            sample[f"{s}/doy"][: int(sample[f"{s}/count"])], sample[f"{s}/seen"], strict=False
+        )
         if not seen
-    }  # fmt: skip
+    }
     assert asked[0][0].tolist() == sorted(hidden)
 
 
@@ -320,8 +329,9 @@ def test_series_on_disk_are_read_alike(made, scene, tmp_path):
     for name in made.images:
         np.testing.assert_array_equal(other.days[name], scene.days[name])
         window = Window(2, 1, 4, 5)
-        for a, b in zip(other.read(name, [0, 3], window), scene.read(name, [0, 3], window),
-                        strict=True):  # fmt: skip
+        for a, b in zip(
+            other.read(name, [0, 3], window), scene.read(name, [0, 3], window), strict=True
+        ):
             np.testing.assert_array_equal(a, b)
     with pytest.raises(ProductError):
         SeriesScene.open(tmp_path)

@@ -13,16 +13,17 @@ from scipy.io import savemat
 
 from trifuse.core import ProductError, Window
 from trifuse.products import cave_scenes, detect, inspect_product, is_cave, open_cave, open_cube
-from trifuse.products.cave.reader import CENTRES, EXTENDED, extension_matrix
 from trifuse.products.cave import reader as cave
+from trifuse.products.cave.reader import CENTRES, EXTENDED, extension_matrix
 
 
 def spectra(height=40, width=50, seed=0):
     """(31, y, x) uint16 counts."""
     rng = np.random.default_rng(seed)
     share = rng.random((3, height, width))
-    curves = rng.uniform(0.1, 0.9, (3, 4)) @ [np.cos(np.pi * k * np.linspace(0, 1, 31)) / (k + 1)
-                                              for k in range(4)]  # fmt: skip
+    curves = rng.uniform(0.1, 0.9, (3, 4)) @ [
+        np.cos(np.pi * k * np.linspace(0, 1, 31)) / (k + 1) for k in range(4)
+    ]
     values = np.tensordot(curves.T, share, 1) / 3 + 0.2
     return (values.clip(0, 1) * 65535).astype(np.uint16)
 
@@ -34,9 +35,14 @@ def write_pngs(folder, image, name="balloons_ms"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with rasterio.open(
-                folder / f"{name}_{number:02d}.png", "w", driver="PNG", count=len(planes),
-                height=planes.shape[1], width=planes.shape[2], dtype=planes.dtype,
-            ) as file:  # fmt: skip
+                folder / f"{name}_{number:02d}.png",
+                "w",
+                driver="PNG",
+                count=len(planes),
+                height=planes.shape[1],
+                width=planes.shape[2],
+                dtype=planes.dtype,
+            ) as file:
                 file.write(planes)
     for extra in (".aux.xml", "_RGB.bmp"):
         (folder / f"{name}{extra}").write_bytes(b"x")
@@ -83,12 +89,18 @@ def test_a_folder_in_a_folder_and_a_folder_of_scenes(tmp_path, folder, image):
 def test_matlab_files(tmp_path, image, kind, compressed):
     share = image / 65535
     values = {
-        "uint16": image, "uint8": (share * 255).round().astype(np.uint8), "float": share,
-        "counts": image.astype(float), "counts8": (share * 255).round(),
-    }[kind]  # fmt: skip
+        "uint16": image,
+        "uint8": (share * 255).round().astype(np.uint8),
+        "float": share,
+        "counts": image.astype(float),
+        "counts8": (share * 255).round(),
+    }[kind]
     path = tmp_path / "beads.mat"
-    savemat(path, {"msi": values.transpose(1, 2, 0), "RGB": np.zeros((4, 5, 3)), "name": "beads"},
-            do_compression=compressed)  # fmt: skip
+    savemat(
+        path,
+        {"msi": values.transpose(1, 2, 0), "RGB": np.zeros((4, 5, 3)), "name": "beads"},
+        do_compression=compressed,
+    )
     assert detect(path)[0] == "cave"
     source = open_cube(path)
     tolerance = 1e-7 if kind not in ("uint8", "counts8") else 0.5 / 255 + 1e-7
@@ -133,8 +145,9 @@ def test_extension_keeps_what_was_measured_and_says_so(folder, image, caplog):
     assert 0 <= cube.data.min() and cube.data.max() <= 1
     np.testing.assert_array_equal(cube.data[-1], cube.data[source.bands.index("C1010")])
     part = source.read(Window(1, 2, 3, 4), ["C900", "C380"])
-    np.testing.assert_allclose(part.data, cube.select(["C900", "C380"]).data[:, 1:4, 2:6],
-                               atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        part.data, cube.select(["C900", "C380"]).data[:, 1:4, 2:6], atol=1e-6
+    )
 
 
 def test_extension_of_lines_is_the_curve_that_levels_out():

@@ -19,12 +19,17 @@ from trifuse.products.files import raster
 
 N, H, W = 9, 40, 36
 RNG = np.random.default_rng(1)
-BANDS = BandSet.of([f"E{i:03d}" for i in range(1, N + 1)],
-                   [450, 550, 650, 750, 850, 950, 1250, 1650, 2200], [8] * N)  # fmt: skip
+BANDS = BandSet.of(
+    [f"E{i:03d}" for i in range(1, N + 1)],
+    [450, 550, 650, 750, 850, 950, 1250, 1650, 2200],
+    [8] * N,
+)
 CUBE = Cube(
-    RNG.uniform(0, 0.6, (N, H, W)).astype(np.float32), np.ones((H, W), bool), BANDS,
+    RNG.uniform(0, 0.6, (N, H, W)).astype(np.float32),
+    np.ones((H, W), bool),
+    BANDS,
     Grid.from_origin("EPSG:32633", 3e5, 58e5, 30, H, W),
-)  # fmt: skip
+)
 CLOUD = np.zeros((H, W), bool)
 CLOUD[5:15, 5:15] = True
 
@@ -128,8 +133,17 @@ def replace_image(scene: Path, **changes) -> None:
 
 
 def test_a_header_of_a_million_by_a_million_pixels_is_refused(scene, tmp_path):
-    replace_image(scene, data=None, width=1_000_000, height=1_000_000, count=9, sparse_ok=True,
-                  bigtiff="YES", blockxsize=16384, blockysize=16384)  # fmt: skip
+    replace_image(
+        scene,
+        data=None,
+        width=1_000_000,
+        height=1_000_000,
+        count=9,
+        sparse_ok=True,
+        bigtiff="YES",
+        blockxsize=16384,
+        blockysize=16384,
+    )
     assert part(scene, "SPECTRAL_IMAGE.TIF").stat().st_size < 10_000_000
     one_line(scene, ProductError, "claims 9 bands of 1000000×1000000 pixels")
 
@@ -138,8 +152,9 @@ def test_a_giant_block_and_complex_pixels_are_refused(scene, monkeypatch):
     monkeypatch.setattr(raster, "MAX_BLOCK", 1 << 16)
     one_line(scene, ProductError, "stores blocks of 256×256")
     monkeypatch.undo()
-    replace_image(scene, data=CUBE.data.astype(np.complex64), dtype="complex64", nodata=None,
-                  predictor=1)  # fmt: skip
+    replace_image(
+        scene, data=CUBE.data.astype(np.complex64), dtype="complex64", nodata=None, predictor=1
+    )
     one_line(scene, ProductError, "pixels of complex64")
 
 
@@ -162,9 +177,16 @@ def test_layers_of_another_size_or_type_are_refused(scene):
         (np.zeros((1, H, W), np.float32), "not uint8"),
     ):
         layer.unlink()
-        with rasterio.open(layer, "w", driver="GTiff", count=1, height=H, width=values.shape[2],
-                           dtype=values.dtype, transform=rasterio.Affine(*CUBE.grid.transform),
-                           ) as dataset:  # fmt: skip
+        with rasterio.open(
+            layer,
+            "w",
+            driver="GTiff",
+            count=1,
+            height=H,
+            width=values.shape[2],
+            dtype=values.dtype,
+            transform=rasterio.Affine(*CUBE.grid.transform),
+        ) as dataset:
             dataset.write(values)
         one_line(scene, ProductError, message)
 
@@ -216,8 +238,17 @@ def test_a_zip_slip_delivery_is_refused(tmp_path, original):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-BRANCHES = ["specific", "product", "base", "metadata", "processing", "bandID",
-            "vnirProductQuality", "bandStatistics", "ortho"]  # fmt: skip
+BRANCHES = [
+    "specific",
+    "product",
+    "base",
+    "metadata",
+    "processing",
+    "bandID",
+    "vnirProductQuality",
+    "bandStatistics",
+    "ortho",
+]
 
 
 def mutate(scene: Path, rng: np.random.Generator) -> None:
@@ -283,8 +314,11 @@ def test_mutated_deliveries_end_in_one_line_or_a_correct_read(original, tmp_path
             assert "\n" not in str(e) and len(str(e)) < 1000
         else:
             expected, usable = numbers(source), np.array(source.meta["usable"])
-            same = {p.name for p in scene.iterdir()
-                    if p.read_bytes() == (original / p.name).read_bytes()}  # fmt: skip
+            same = {
+                p.name
+                for p in scene.iterdir()
+                if p.read_bytes() == (original / p.name).read_bytes()
+            }
             assert cube.shape == CUBE.shape and usable.sum() >= N - 1
             if f"{original.name}-SPECTRAL_IMAGE.TIF" in same:
                 unchanged += 1

@@ -100,20 +100,45 @@ def test_quality_layers_say_what_the_cube_says(folder):
 def test_metadata_has_the_paths_of_a_delivery(folder):
     root = ElementTree.parse(folder / f"{folder.name}-METADATA.XML").getroot()
     assert root.tag == "level_X" and "Synthetic" in root.findtext("metadata/comment")
-    text = {p: root.findtext(p) for p in (
-        "base/level", "metadata/schema/processingLevel", "metadata/name",
-        "processing/productFormat", "processing/correctionType", "specific/backgroundValue",
-        "specific/vnirProductQuality/expectedChannelsList", "product/ortho/projection",
-        "specific/swirProductQuality/expectedChannelsList", "specific/numberOfVNIRBands",
-        "specific/numberOfSWIRBands", "specific/widthOfOrthoScene", "product/ortho/resolution",
-        "specific/sunElevationAngle/center", "specific/qualityFlag/cloudCover",
-        "base/temporalCoverage/startTime",
-    )}  # fmt: skip
+    text = {
+        p: root.findtext(p)
+        for p in (
+            "base/level",
+            "metadata/schema/processingLevel",
+            "metadata/name",
+            "processing/productFormat",
+            "processing/correctionType",
+            "specific/backgroundValue",
+            "specific/vnirProductQuality/expectedChannelsList",
+            "product/ortho/projection",
+            "specific/swirProductQuality/expectedChannelsList",
+            "specific/numberOfVNIRBands",
+            "specific/numberOfSWIRBands",
+            "specific/widthOfOrthoScene",
+            "product/ortho/resolution",
+            "specific/sunElevationAngle/center",
+            "specific/qualityFlag/cloudCover",
+            "base/temporalCoverage/startTime",
+        )
+    }
     assert list(text.values()) == [
-        "L2A", "L2A", f"{folder.name}-METADATA.XML", "GeoTIFF+Metadata", "Land_Mode", "0",
-        "1,2,3", "UTM_Zone33_North", "4,5,6", "3", "3", "300", "30", "55.0",
-        str(round(100 * CLOUD.sum() / (H * (W - 20)))), "2022-07-24T10:45:26.000000Z",
-    ]  # fmt: skip
+        "L2A",
+        "L2A",
+        f"{folder.name}-METADATA.XML",
+        "GeoTIFF+Metadata",
+        "Land_Mode",
+        "0",
+        "1,2,3",
+        "UTM_Zone33_North",
+        "4,5,6",
+        "3",
+        "3",
+        "300",
+        "30",
+        "55.0",
+        str(round(100 * CLOUD.sum() / (H * (W - 20)))),
+        "2022-07-24T10:45:26.000000Z",
+    ]
     rows = root.findall("specific/bandCharacterisation/bandID")
     assert [r.get("number") for r in rows] == list("123456")
     assert [float(r.findtext("wavelengthCenterOfBand")) for r in rows] == list(BANDS.centres)
@@ -204,9 +229,13 @@ def test_a_written_scene_of_real_band_positions_reads_back(tmp_path, data_dir):
 
 @pytest.mark.parametrize(
     ("crs", "name"),
-    [("EPSG:32601", "UTM_Zone01_North"), ("EPSG:32760", "UTM_Zone60_South"),
-     ("EPSG:3035", "LAEA-ETRS89"), ("EPSG:4326", "Geographic")],
-)  # fmt: skip
+    [
+        ("EPSG:32601", "UTM_Zone01_North"),
+        ("EPSG:32760", "UTM_Zone60_South"),
+        ("EPSG:3035", "LAEA-ETRS89"),
+        ("EPSG:4326", "Geographic"),
+    ],
+)
 def test_projections(crs, name):
     assert projection_name(crs) == name
 

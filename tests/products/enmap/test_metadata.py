@@ -60,11 +60,14 @@ def test_bands_are_sorted_by_number_and_keep_their_own_values():
 @pytest.mark.parametrize(
     ("text", "crs"),
     [
-        ("UTM_Zone32_North", "EPSG:32632"), ("UTM_Zone09_South", "EPSG:32709"),
-        ("LAEA-ETRS89", "EPSG:3035"), ("Geographic", "EPSG:4326"),
-        ("UTM_Zone61_North", ""), ("Mars", ""),
+        ("UTM_Zone32_North", "EPSG:32632"),
+        ("UTM_Zone09_South", "EPSG:32709"),
+        ("LAEA-ETRS89", "EPSG:3035"),
+        ("Geographic", "EPSG:4326"),
+        ("UTM_Zone61_North", ""),
+        ("Mars", ""),
     ],
-)  # fmt: skip
+)
 def test_projections_by_name(text, crs):
     raw = SMALL.replace(b"UTM_Zone9_South", text.encode())
     assert parse_metadata(raw, "x.xml").crs == crs
@@ -128,12 +131,20 @@ def test_doctype_and_entities_are_refused(prologue):
 @pytest.mark.parametrize(
     "raw",
     [
-        b"", b"   ", b"\x00" * 50, SMALL[:400], SMALL[:-5], b"II*\x00 no xml",
-        SMALL.replace(b"BSQ", b"\xff\xfe\xfd"), SMALL.replace(b"utf-8", b"klingon"),
-        SMALL.replace(b"utf-8", b"utf-16"), SMALL.replace(b"<base>", b"<base><base>"),
-        SMALL.replace(b"BSQ", b"&undefined;"), b"<a>" * 100_000,
+        b"",
+        b"   ",
+        b"\x00" * 50,
+        SMALL[:400],
+        SMALL[:-5],
+        b"II*\x00 no xml",
+        SMALL.replace(b"BSQ", b"\xff\xfe\xfd"),
+        SMALL.replace(b"utf-8", b"klingon"),
+        SMALL.replace(b"utf-8", b"utf-16"),
+        SMALL.replace(b"<base>", b"<base><base>"),
+        SMALL.replace(b"BSQ", b"&undefined;"),
+        b"<a>" * 100_000,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_xml_is_one_line(raw):
     with pytest.raises(ProductError, match=r"^x\.xml: [^\n]+$"):
         parse_metadata(raw, "x.xml")
@@ -222,8 +233,16 @@ def test_the_real_quality_layer_masks_a_made_image(data_dir, tmp_path):
     with rasterio.open(io.BytesIO(members["QL_QUALITY_CLASSES.TIF"])) as dataset:
         classes, profile = dataset.read(1), dataset.profile
     assert classes.shape == (1212, 1128)
-    profile.update(count=218, dtype="int16", nodata=-32768, compress="deflate", tiled=True,
-                   blockxsize=256, blockysize=256, sparse_ok=True)  # fmt: skip
+    profile.update(
+        count=218,
+        dtype="int16",
+        nodata=-32768,
+        compress="deflate",
+        tiled=True,
+        blockxsize=256,
+        blockysize=256,
+        sparse_ok=True,
+    )
     window = ((596, 616), (0, 1128))
     values = np.where(np.isin(classes[596:616], [1, 2]), 1234, -32768).astype(np.int16)
     with rasterio.open(tmp_path / f"{NAME}-SPECTRAL_IMAGE.TIF", "w", **profile) as dataset:

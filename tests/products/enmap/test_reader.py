@@ -199,10 +199,16 @@ def test_a_pixel_missing_in_one_band_is_valid_for_the_others(scenes):
 
 
 FLAGS = {
-    "water": ("CLASSES", 2), "land": ("CLASSES", 1), "background": ("CLASSES", 0),
-    "cloud": ("CLOUD", 1), "cloudshadow": ("CLOUDSHADOW", 1), "haze": ("HAZE", 1),
-    "snow": ("SNOW", 1), "cirrus": ("CIRRUS", 2), "thincirrus": ("CIRRUS", 1),
-}  # fmt: skip
+    "water": ("CLASSES", 2),
+    "land": ("CLASSES", 1),
+    "background": ("CLASSES", 0),
+    "cloud": ("CLOUD", 1),
+    "cloudshadow": ("CLOUDSHADOW", 1),
+    "haze": ("HAZE", 1),
+    "snow": ("SNOW", 1),
+    "cirrus": ("CIRRUS", 2),
+    "thincirrus": ("CIRRUS", 1),
+}
 
 
 @pytest.mark.parametrize("term", sorted(FLAGS))
@@ -227,10 +233,13 @@ def test_the_default_mask_is_the_documented_one(tmp_path):
     }  # fmt: skip
     got = open_enmap(write_enmap(tmp_path, CUBE, layers=layers)).read(bands=["E001", "E020"])
     expected = (
-        np.isin(layers["CLASSES"], [1, 2]) & (layers["CLOUD"] == 0)
-        & (layers["CLOUDSHADOW"] == 0) & (layers["CIRRUS"] < 2)
-        & ((layers["TESTFLAGS"] & 0b11110000) == 0) & CUBE.valid
-    )  # fmt: skip
+        np.isin(layers["CLASSES"], [1, 2])
+        & (layers["CLOUD"] == 0)
+        & (layers["CLOUDSHADOW"] == 0)
+        & (layers["CIRRUS"] < 2)
+        & ((layers["TESTFLAGS"] & 0b11110000) == 0)
+        & CUBE.valid
+    )
     assert 0 < expected.sum() < expected.size
     assert np.array_equal(got.valid, expected)
 
@@ -351,9 +360,15 @@ def test_an_order_with_several_scenes(tmp_path):
     zips = []
     for tile, start in ((2, 21), (1, 20)):
         zips.append(
-            write_enmap(tmp_path, make_cube(tile), tile=tile, nesting="zip", cloud=CLOUD,
-                        start=datetime(2022, 7, 24, 10, 45, start, tzinfo=UTC))
-        )  # fmt: skip
+            write_enmap(
+                tmp_path,
+                make_cube(tile),
+                tile=tile,
+                nesting="zip",
+                cloud=CLOUD,
+                start=datetime(2022, 7, 24, 10, 45, start, tzinfo=UTC),
+            )
+        )
     order = write_enmap_order(tmp_path / "dims_op_oc_oc-en_700_1.tar.gz", zips)
     sources = open_enmap_all(order)
     assert [s.name for s in sources] == sorted(p.stem for p in zips)

@@ -20,13 +20,22 @@ UP = rasterio.Affine(30, 0, 600000, 0, -30, 5800000)
 
 def save(path: Path, data: np.ndarray, *, tags=None, masks=None, **profile) -> Path:
     """A GeoTIFF by plain rasterio, independent of the writer under test."""
-    after = {k: profile.pop(k) for k in ("scales", "offsets", "descriptions", "colorinterp")
-             if k in profile}  # fmt: skip
+    after = {
+        k: profile.pop(k)
+        for k in ("scales", "offsets", "descriptions", "colorinterp")
+        if k in profile
+    }
     profile = {"crs": "EPSG:32633", "transform": UP, **profile}
     with rasterio.open(
-        path, "w", driver="GTiff", count=data.shape[0], height=data.shape[1], width=data.shape[2],
-        dtype=data.dtype, **profile,
-    ) as d:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        count=data.shape[0],
+        height=data.shape[1],
+        width=data.shape[2],
+        dtype=data.dtype,
+        **profile,
+    ) as d:
         d.write(data)
         for key, value in after.items():
             setattr(d, key, value)
@@ -98,8 +107,9 @@ def mosaic(tmp_path_factory):
         at = UP @ rasterio.Affine.translation(col, row)
         data = rng.integers(1, 10000, (2, 32, 32)).astype(np.int16)
         data[:, 3, 5] = -32768
-        paths.append(save(folder / f"t{i}.tif", data, transform=at, nodata=-32768,
-                          scales=(1e-4, 1e-4)))  # fmt: skip
+        paths.append(
+            save(folder / f"t{i}.tif", data, transform=at, nodata=-32768, scales=(1e-4, 1e-4))
+        )
     return open_geotiff(paths)
 
 
@@ -119,8 +129,9 @@ def test_calibration_by_tags_and_by_option(tmp_path, counts):
     path = save(tmp_path / "a.tif", counts, scales=(1e-4, 2e-4, 1.0), offsets=(0.0, 0.5, -1.0))
     data = open_geotiff(path).read().data
     expected = counts * np.array([1e-4, 2e-4, 1])[:, None, None]
-    np.testing.assert_allclose(data, expected + np.array([0, 0.5, -1])[:, None, None], rtol=1e-5,
-                               atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        data, expected + np.array([0, 0.5, -1])[:, None, None], rtol=1e-5, atol=1e-6
+    )
     forced = open_geotiff(path, scale=1e-3, offset=[0, 0, 0])
     np.testing.assert_allclose(forced.read().data, counts * 1e-3, rtol=1e-6)
     assert "as given" in forced.meta["calibration"]["from"]
@@ -138,9 +149,14 @@ def test_integers_without_a_scale_are_taken_as_they_are_and_said_so(tmp_path, co
 
 @pytest.mark.parametrize(
     ("dtype", "nodata", "fill"),
-    [("int16", -32768, -32768), ("uint16", 0, 0), ("float32", np.nan, np.nan),
-     ("float32", -3.4e38, np.float32(-3.4e38)), ("float64", -9999.0, -9999.0)],
-)  # fmt: skip
+    [
+        ("int16", -32768, -32768),
+        ("uint16", 0, 0),
+        ("float32", np.nan, np.nan),
+        ("float32", -3.4e38, np.float32(-3.4e38)),
+        ("float64", -9999.0, -9999.0),
+    ],
+)
 def test_fill_becomes_nan_and_only_empty_pixels_are_invalid(tmp_path, dtype, nodata, fill):
     data = np.full((2, 8, 9), 7, dtype)
     data[:, 0, 0] = fill
@@ -207,8 +223,18 @@ def test_a_dead_band_is_found_though_nothing_marks_it(tmp_path):
     data[:, :64] = -32768  # all values lie in the last rows
     data[100] = -32768
     tags = {i: {"wavelength": str(400 + i)} for i in range(1, 121)}
-    source = open_geotiff(save(tmp_path / "a.tif", data, nodata=-32768, tags=tags, tiled=True,
-                               blockxsize=64, blockysize=64), scale=1e-4)  # fmt: skip
+    source = open_geotiff(
+        save(
+            tmp_path / "a.tif",
+            data,
+            nodata=-32768,
+            tags=tags,
+            tiled=True,
+            blockxsize=64,
+            blockysize=64,
+        ),
+        scale=1e-4,
+    )
     assert [i for i, ok in enumerate(source.meta["usable"]) if not ok] == [100]
     assert source.bands[100].name == "E101" and "detectors" not in source.meta
     assert source.read(Window(66, 0, 2, 2), ["E101", "E001"]).meta["usable"] == [False, True]
@@ -237,8 +263,10 @@ def test_what_lies_on_no_grid(tmp_path, counts):
     loose = open_geotiff(save(tmp_path / "l.tif", counts, crs=None, transform=None))
     assert loose.grid.crs == "" and loose.grid.transform == (1, 0, 0, 0, -1, 0)
     np.testing.assert_array_equal(loose.read().data, counts)
-    points = [rasterio.control.GroundControlPoint(r, c, 10 + c, 50 - r)
-              for r, c in ((0, 0), (0, 30), (20, 0))]  # fmt: skip
+    points = [
+        rasterio.control.GroundControlPoint(r, c, 10 + c, 50 - r)
+        for r, c in ((0, 0), (0, 30), (20, 0))
+    ]
     swath = save(tmp_path / "s.tif", counts, transform=None, gcps=points)
     with pytest.raises(MetadataError, match="control points"):
         open_geotiff(swath)
@@ -251,9 +279,11 @@ def test_tiles_that_do_not_belong_together(tmp_path, counts):
     other = save(tmp_path / "d.tif", counts[:2], transform=UP @ rasterio.Affine.translation(30, 0))
     abroad = save(tmp_path / "e.tif", counts, crs="EPSG:32632")
     for path, kind, text in (
-        (same, GridError, "same ground"), (shifted, GridError, "no whole number"),
-        (other, BandError, "3 bands"), (abroad, GridError, "coordinate systems differ"),
-    ):  # fmt: skip
+        (same, GridError, "same ground"),
+        (shifted, GridError, "no whole number"),
+        (other, BandError, "3 bands"),
+        (abroad, GridError, "coordinate systems differ"),
+    ):
         with pytest.raises(kind, match=text):
             open_geotiff([first, path])
     with pytest.raises(BandError):
@@ -285,8 +315,9 @@ def test_reading_into_an_array_converts_and_flips(tmp_path, south_up):
         rasterio.Affine(30, 0, 0, 0, 30, 0) if south_up else rasterio.Affine(30, 0, 0, 0, -30, 0)
     )
     path = tmp_path / "a.tif"
-    with rasterio.open(path, "w", driver="GTiff", count=2, height=3, width=4, dtype="int16",
-                       transform=place) as d:  # fmt: skip
+    with rasterio.open(
+        path, "w", driver="GTiff", count=2, height=3, width=4, dtype="int16", transform=place
+    ) as d:
         d.write(stored)
     raster, window = Raster(path), Window(0, 1, 2, 3)
     out = np.full((1, 2, 3), np.nan, np.float32)

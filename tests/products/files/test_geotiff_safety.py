@@ -83,9 +83,17 @@ def test_what_is_no_image(tmp_path, name, content, text):
 
 
 @pytest.mark.parametrize(
-    "path", ["/vsicurl/http://localhost/a.tif", "https://localhost/a.tif", "/vsimem/a.tif",
-             "GTIFF_DIR:1:a.tif", "NETCDF:a.nc:b", "missing.tif", "."],
-)  # fmt: skip
+    "path",
+    [
+        "/vsicurl/http://localhost/a.tif",
+        "https://localhost/a.tif",
+        "/vsimem/a.tif",
+        "GTIFF_DIR:1:a.tif",
+        "NETCDF:a.nc:b",
+        "missing.tif",
+        ".",
+    ],
+)
 def test_only_files_on_disk(path):
     with pytest.raises(ProductError) as caught:
         Raster(path)
@@ -105,17 +113,29 @@ def test_zip_members_are_read_in_place_and_cannot_climb(good, tmp_path):
 
 
 def sparse(path: Path, side: int, **profile) -> Path:
-    with rasterio.open(path, "w", driver="GTiff", width=side, height=side, count=1, dtype="uint8",
-                       sparse_ok=True, bigtiff="yes", crs="EPSG:32633",
-                       transform=rasterio.Affine(2, 0, 0, 0, -2, 0), **profile):  # fmt: skip
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=side,
+        height=side,
+        count=1,
+        dtype="uint8",
+        sparse_ok=True,
+        bigtiff="yes",
+        crs="EPSG:32633",
+        transform=rasterio.Affine(2, 0, 0, 0, -2, 0),
+        **profile,
+    ):
         pass
     assert path.stat().st_size < 64 << 20
     return path
 
 
 def test_a_claim_of_any_size_is_not_believed(tmp_path):
-    big = open_geotiff(sparse(tmp_path / "big.tif", 200_000, tiled=True, blockxsize=2048,
-                              blockysize=2048))  # fmt: skip
+    big = open_geotiff(
+        sparse(tmp_path / "big.tif", 200_000, tiled=True, blockxsize=2048, blockysize=2048)
+    )
     with pytest.raises(DataError, match="above the limit of 8 GiB"):
         big.read()
     assert big.read(Window(199_000, 0, 10, 10)).data.shape == (1, 10, 10)

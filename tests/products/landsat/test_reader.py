@@ -85,8 +85,9 @@ def counts(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("packing", ["folder", "tar"])
 @pytest.mark.parametrize("kind", ["xml", "json", "txt"])
 def test_reader_gives_back_what_was_made(tmp_path, packing, kind):
-    path = write_landsat(tmp_path, CUBE, cloud=CLOUD, shadow=SHADOW, packing=packing,
-                         metadata=[kind], satellite=8)  # fmt: skip
+    path = write_landsat(
+        tmp_path, CUBE, cloud=CLOUD, shadow=SHADOW, packing=packing, metadata=[kind], satellite=8
+    )
     assert is_landsat(path) and detect(path)[0] == "landsat"
     with open_cube(path) as source:
         cube = source.read()
@@ -137,8 +138,9 @@ def test_masks(tmp_path):
     for bit in bits:
         flags[bit] = 1 << bit
     flags[8] = (1 << 6) | (1 << 8) | (1 << 14)  # confidences are no flags
-    full = Cube(np.full((7, H, W), 0.2, "f4"), np.ones((H, W), bool), BandSet.of(SR_BANDS),
-                CUBE.grid)  # fmt: skip
+    full = Cube(
+        np.full((7, H, W), 0.2, "f4"), np.ones((H, W), bool), BandSet.of(SR_BANDS), CUBE.grid
+    )
     path = write_landsat(tmp_path, full, qa=flags)
 
     def gone(mask) -> set[int]:
@@ -206,18 +208,26 @@ def test_a_listed_temperature_that_is_not_there_is_noted(folder, caplog):
 @pytest.mark.parametrize(
     ("old", "new", "kind", "match"),
     [
-        ("<LANDSAT_METADATA_FILE>", "<!DOCTYPE a [<!ENTITY b 'c'>]><LANDSAT_METADATA_FILE>",
-         ProductError, "DOCTYPE"),
+        (
+            "<LANDSAT_METADATA_FILE>",
+            "<!DOCTYPE a [<!ENTITY b 'c'>]><LANDSAT_METADATA_FILE>",
+            ProductError,
+            "DOCTYPE",
+        ),
         ("LANDSAT_9", "LANDSAT_7", MetadataError, "LANDSAT_7"),
         ("<PROCESSING_LEVEL>L2SP", "<PROCESSING_LEVEL>L1TP", MetadataError, "L1TP"),
-        ("LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", "OTHER", MetadataError,
-         "no LEVEL2_SURFACE_REFLECTANCE_PARAMETERS/REFLECTANCE_MULT_BAND_1"),
+        (
+            "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS",
+            "OTHER",
+            MetadataError,
+            "no LEVEL2_SURFACE_REFLECTANCE_PARAMETERS/REFLECTANCE_MULT_BAND_1",
+        ),
         ("<REFLECTANCE_ADD_BAND_5>-0.2<", "<REFLECTANCE_ADD_BAND_5>NaN<", MetadataError, "BAND_5"),
         ("<REFLECTANCE_MULT_BAND_2>2.75e-05<", "<REFLECTANCE_MULT_BAND_2>0<", MetadataError, "B2"),
         ("LANDSAT_METADATA_FILE", "other", MetadataError, "no Landsat MTL"),
         ("</LANDSAT_METADATA_FILE>", "", ProductError, "well-formed"),
     ],
-)  # fmt: skip
+)
 def test_metadata_that_calibration_needs(folder, old, new, kind, match):
     path = part(folder, "MTL.xml")
     text = path.read_text()
@@ -287,10 +297,16 @@ def test_tars_that_are_not_to_be_trusted(original, tmp_path):
 def test_a_tar_written_again_is_read_again(tmp_path):
     """In place, and not by what was remembered of a file of the same name."""
     for value in (0.1, 0.7):
-        cube = Cube(np.full((7, H, W), value, "f4"), np.ones((H, W), bool), BandSet.of(SR_BANDS),
-                    CUBE.grid)  # fmt: skip
-        path = write_landsat(tmp_path, cube, packing="tar", overwrite=True,
-                             metadata=["xml"] if value > 0.5 else ["txt", "xml"])  # fmt: skip
+        cube = Cube(
+            np.full((7, H, W), value, "f4"), np.ones((H, W), bool), BandSet.of(SR_BANDS), CUBE.grid
+        )
+        path = write_landsat(
+            tmp_path,
+            cube,
+            packing="tar",
+            overwrite=True,
+            metadata=["xml"] if value > 0.5 else ["txt", "xml"],
+        )
         read = open_landsat(path).read().data
         assert np.abs(read - value).max() < 2e-5
 
@@ -378,6 +394,8 @@ def test_the_real_scene_against_rasterio(data_dir):
         np.testing.assert_allclose(plane, expected, atol=3e-7)
         seen &= stored != 0
     assert (cube.valid == (seen & (flags & 0b11111 == 0))).all()
-    said = {parse_mtl(part(folder, f"MTL.{k}").read_bytes(), k).scale["B4"]
-            for k in ("xml", "json", "txt")}  # fmt: skip
+    said = {
+        parse_mtl(part(folder, f"MTL.{k}").read_bytes(), k).scale["B4"]
+        for k in ("xml", "json", "txt")
+    }
     assert said == {2.75e-5}

@@ -21,9 +21,11 @@ from trifuse.srf_data import S2_L2A
 H, W = 36, 30
 RNG = np.random.default_rng(2)
 CUBE = Cube(
-    RNG.uniform(0.01, 0.6, (12, H, W)).astype(np.float32), np.ones((H, W), bool),
-    BandSet.of(S2_L2A), Grid.from_origin("EPSG:32633", 3e5, 58e5, 10, H, W),
-)  # fmt: skip
+    RNG.uniform(0.01, 0.6, (12, H, W)).astype(np.float32),
+    np.ones((H, W), bool),
+    BandSet.of(S2_L2A),
+    Grid.from_origin("EPSG:32633", 3e5, 58e5, 10, H, W),
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +58,13 @@ def one_line(path: Path, kind=TrifuseError, match: str | None = None, **options)
 
 
 def test_all_that_is_missing_is_named_at_once(safe):
-    for pattern in ("*_B03_10m.jp2", "*_B12_20m.jp2", "*_SCL_20m.jp2", "*_SCL_60m.jp2",
-                    "MTD_MSIL2A.xml"):  # fmt: skip
+    for pattern in (
+        "*_B03_10m.jp2",
+        "*_B12_20m.jp2",
+        "*_SCL_20m.jp2",
+        "*_SCL_60m.jp2",
+        "MTD_MSIL2A.xml",
+    ):
         part(safe, pattern).unlink()
     text = one_line(safe, ProductError, "lacks")
     assert all(w in text for w in ("B3 (10 m)", "B12 (20 m)", "SCL", "MTD_MSIL2A.xml"))
@@ -103,8 +110,12 @@ def edit(path: Path, pattern: str, new: str) -> None:
         (r".*", "", ProductError, "is empty"),
         (r"10000</BOA_Q", "0</BOA_Q", MetadataError, "BOA_QUANTIFICATION_VALUE"),
         (r"10000</BOA_Q", "NaN</BOA_Q", MetadataError, "BOA_QUANTIFICATION_VALUE"),
-        (r"<BOA_ADD_OFFSET_V.*</BOA_ADD_OFFSET_V[A-Z_]*>", "", MetadataError,
-         "baseline 05.10 must have"),
+        (
+            r"<BOA_ADD_OFFSET_V.*</BOA_ADD_OFFSET_V[A-Z_]*>",
+            "",
+            MetadataError,
+            "baseline 05.10 must have",
+        ),
         (r'<BOA_ADD_OFFSET band_id="4">.*?>', "", MetadataError, "no offset for B5"),
         (r'band_id="4">-1000', 'band_id="4">x', MetadataError, "no offset for B5"),
         (r'band_id="4">-1000', 'band_id="4">-99999', MetadataError, "BOA_ADD_OFFSET of B5"),
@@ -116,7 +127,7 @@ def edit(path: Path, pattern: str, new: str) -> None:
         (r"Level-2A<", "Level-1C<", MetadataError, "Level-1C"),
         (r"65535", "many", MetadataError, "SATURATED"),
     ],
-)  # fmt: skip
+)
 def test_metadata_that_calibration_needs(safe, pattern, new, kind, match):
     edit(safe / "MTD_MSIL2A.xml", pattern, new)
     assert "MTD_MSIL2A.xml" in one_line(safe, kind, match)
@@ -146,9 +157,15 @@ def test_two_granules_are_not_one(safe):
 
 
 def image(path: Path, values: np.ndarray, west: float = 3e5, size: float = 20) -> None:
-    profile = {"driver": "GTiff", "count": 1, "height": values.shape[0], "width": values.shape[1],
-               "dtype": values.dtype, "crs": "EPSG:32633",
-               "transform": rasterio.Affine(size, 0, west, 0, -size, 58e5)}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "count": 1,
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "dtype": values.dtype,
+        "crs": "EPSG:32633",
+        "transform": rasterio.Affine(size, 0, west, 0, -size, 58e5),
+    }
     with rasterio.open(path, "w", **profile) as d:
         d.write(values, 1)
 
@@ -181,14 +198,16 @@ def test_zip_slip_and_links_out_are_refused(original, tmp_path):
     [
         (lambda i: i.pop("assets"), "lacks MTD_MSIL2A.xml"),
         (lambda i: i.update(properties=[1], id="x"), "platform"),
-        (lambda i: i["properties"].update(platform="landsat-8", **{"s2:product_uri": "x"}),
-         "platform 'landsat-8'"),
+        (
+            lambda i: i["properties"].update(platform="landsat-8", **{"s2:product_uri": "x"}),
+            "platform 'landsat-8'",
+        ),
         (lambda i: i["properties"].update({"earthsearch:boa_offset_applied": "yes"}), "'yes'"),
         (lambda i: i["assets"]["b4"]["raster:bands"][0].update(offset="NaN"), "offset of NaN"),
         (lambda i: i["assets"]["b4"]["raster:bands"][0].update(scale=1e4), "scale of 10000"),
         (lambda i: i["assets"]["b4"]["raster:bands"][0].update(offset=-1000), "offset of -1000"),
     ],
-)  # fmt: skip
+)
 def test_items_that_do_not_tell(cogs, tmp_path, change, match):
     folder = Path(shutil.copytree(cogs, tmp_path / "c"))
     file = part(folder, "*.json")
@@ -214,9 +233,16 @@ def test_an_offset_that_cannot_be_told_is_not_guessed(cogs, tmp_path):
     one_line(folder, ProductError, "holds the items")
 
 
-BRANCHES = ("Product_Info", "Datatake", "Special_Values", "QUANTIFICATION_VALUES_LIST",
-            "BOA_ADD_OFFSET_VALUES_LIST", "Spectral_Information_List", "n1:General_Info",
-            "Product_Image_Characteristics")  # fmt: skip
+BRANCHES = (
+    "Product_Info",
+    "Datatake",
+    "Special_Values",
+    "QUANTIFICATION_VALUES_LIST",
+    "BOA_ADD_OFFSET_VALUES_LIST",
+    "Spectral_Information_List",
+    "n1:General_Info",
+    "Product_Image_Characteristics",
+)
 VALUES = (b"NaN", b"inf", b"-1", b"", b"1e999", b"0", b"\xff\xfe", b"9" * 5000, b"\x00", b"20000")
 
 
@@ -263,8 +289,9 @@ def by_hand(original: Path, source, band: str) -> np.ndarray:
         stored = d.read(1).astype(np.float64)
     used = source.meta["calibration"]
     scale, offset = (np.broadcast_to(used[k], 12)[S2_L2A.index(band)] for k in ("scale", "offset"))
-    values = np.where(np.isin(stored, (used["nodata"], used["saturated"])), np.nan,
-                      stored * scale + offset)  # fmt: skip
+    values = np.where(
+        np.isin(stored, (used["nodata"], used["saturated"])), np.nan, stored * scale + offset
+    )
     k = NATIVE[band] // 10
     return np.kron(values, np.ones((k, k)))
 
@@ -280,8 +307,11 @@ def check_mutated(original: Path, safe: Path) -> bool:
         refused = True
     else:
         refused = False
-        changed = {p.name for p in safe.rglob("*") if p.is_file()
-                   and p.read_bytes() != (original / p.relative_to(safe)).read_bytes()}  # fmt: skip
+        changed = {
+            p.name
+            for p in safe.rglob("*")
+            if p.is_file() and p.read_bytes() != (original / p.relative_to(safe)).read_bytes()
+        }
         for band, plane in zip(S2_L2A, cube.data, strict=True):
             name = band if band == "B8A" else f"B{int(band[1:]):02d}"
             if not any(f"_{name}_" in c for c in changed):

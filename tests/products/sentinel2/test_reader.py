@@ -155,8 +155,12 @@ def test_windows_equal_the_whole_also_beside_gaps(tmp_path, upsampling, resoluti
     height, width = source.grid.shape
     for _ in range(12):
         r0, c0 = rng.integers(0, height - 1), rng.integers(0, width - 1)
-        window = Window(int(r0), int(c0), int(rng.integers(1, height - r0 + 1)),
-                        int(rng.integers(1, width - c0 + 1)))  # fmt: skip
+        window = Window(
+            int(r0),
+            int(c0),
+            int(rng.integers(1, height - r0 + 1)),
+            int(rng.integers(1, width - c0 + 1)),
+        )
         piece = source.read(window)
         expected = whole.crop(window)
         assert piece.grid == expected.grid and (piece.valid == expected.valid).all()
@@ -212,7 +216,7 @@ def test_early_products_name_their_elements_otherwise(damaged):
         ("Product_Info>", "L2A_Product_Info>"),
         ("<BOA_QUANTIFICATION_VALUE", "<L2A_BOA_QUANTIFICATION_VALUE"),
         ("</BOA_QUANTIFICATION_VALUE", "</L2A_BOA_QUANTIFICATION_VALUE"),
-    ):  # fmt: skip
+    ):
         assert old in text
         text = text.replace(old, new)
     (damaged / "MTD_MSIL2A.xml").write_text(text)
@@ -365,8 +369,9 @@ def test_sources_pickle_and_check_what_is_asked(safe):
     source = pickle.loads(pickle.dumps(open_sentinel2(safe)))
     part_of = source.read(Window(3, 4, 5, 6), ["B8A", "b02"])
     assert part_of.bands.names == ("B8A", "B2") and part_of.meta["native_gsd"] == {
-        "B8A": 20.0, "B2": 10.0,
-    }  # fmt: skip
+        "B8A": 20.0,
+        "B2": 10.0,
+    }
     with pytest.raises(BandError, match="B10"):
         open_sentinel2(safe, bands=["B2", "B10"])
     with pytest.raises(BandError):

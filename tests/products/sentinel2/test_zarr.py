@@ -124,11 +124,15 @@ def edit(path: Path, **changes) -> None:
         (f"{B04}/.zattrs", {"scale_factor": 1e9}, MetadataError, "scale and offset"),
         (f"{B04}/.zattrs", {"add_offset": "-0.1"}, MetadataError, "a number is needed"),
         (f"{B04}/.zattrs", {"_FillValue": 7}, MetadataError, "several fill values"),
-        (".zattrs", {"stac_discovery": 1, "other_metadata": []}, MetadataError,
-         "coordinate system"),
+        (
+            ".zattrs",
+            {"stac_discovery": 1, "other_metadata": []},
+            MetadataError,
+            "coordinate system",
+        ),
         (".zattrs", {"stac_discovery": {"id": "x"}}, MetadataError, "platform"),
     ],
-)  # fmt: skip
+)
 def test_stores_that_are_not_to_be_trusted_or_do_not_tell(store, file, changes, kind, match):
     edit(store / file, **changes)
     one_line(store, kind, match)

@@ -101,8 +101,13 @@ def test_values_in_other_files_are_not_read(scene, tmp_path):
     secret.write_bytes(bytes(range(256)) * 400)
     with h5py.File(scene / BAND) as f:
         shape = f["SDR_Oa08"].shape
-    replace(scene / BAND, "SDR_Oa08", shape=shape, dtype="i2",
-            external=[(str(secret), 0, h5py.h5f.UNLIMITED)])  # fmt: skip
+    replace(
+        scene / BAND,
+        "SDR_Oa08",
+        shape=shape,
+        dtype="i2",
+        external=[(str(secret), 0, h5py.h5f.UNLIMITED)],
+    )
     one_line(scene, match="in another file")
     layout = h5py.VirtualLayout(shape, "i2")
     layout[:] = h5py.VirtualSource(str(tmp_path / "x.nc"), "a", shape)
@@ -216,9 +221,12 @@ def test_manifests_are_parsed_without_trust(scene):
     for text in (
         b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "cc">]>' + body,
         b'<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/hostname">' + body,
-        good[: len(good) // 2], b"", b"\xff\xfe\x00bad", good.replace(b"<", b"\xe9<", 9),
+        good[: len(good) // 2],
+        b"",
+        b"\xff\xfe\x00bad",
+        good.replace(b"<", b"\xe9<", 9),
         b"<a>" * 100 + b"</a>" * 100,
-    ):  # fmt: skip
+    ):
         manifest.write_bytes(text)
         assert "xfdumanifest.xml" in one_line(scene, TrifuseError)
     manifest.write_bytes(

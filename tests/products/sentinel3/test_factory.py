@@ -39,10 +39,17 @@ def test_names_variables_types_and_attributes(tmp_path):
     path = write_syn(tmp_path, make_cube())
     match = NAME.fullmatch(path.stem)
     assert match and match["kind"] == "SY_2_SYN___" and path.suffix == ".SEN3"
-    assert sorted(files(path)) == sorted((
-        "Syn_Oa08_reflectance.nc", "Syn_S3N_reflectance.nc", "Syn_S3O_reflectance.nc",
-        "geolocation.nc", "tiepoints_olci.nc", "flags.nc", "xfdumanifest.xml",
-    ))  # fmt: skip
+    assert sorted(files(path)) == sorted(
+        (
+            "Syn_Oa08_reflectance.nc",
+            "Syn_S3N_reflectance.nc",
+            "Syn_S3O_reflectance.nc",
+            "geolocation.nc",
+            "tiepoints_olci.nc",
+            "flags.nc",
+            "xfdumanifest.xml",
+        )
+    )
     with h5py.File(path / "Syn_S3N_reflectance.nc") as f:
         for name in ("SDR_S3N", "SDR_S3N_err"):
             assert f[name].dtype == np.int16 and f[name].attrs["_FillValue"] == -10000
@@ -70,8 +77,9 @@ def test_other_libraries_read_it(tmp_path):
         assert d["SDR_Oa08"].dimensions == ("rows", "columns") and values.mask.any()
         with h5py.File(path / "Syn_Oa08_reflectance.nc") as f:
             raw = f["SDR_Oa08"][()]
-        np.testing.assert_allclose(values.filled(-1), np.where(raw == -10000, -1, raw * 1e-4),
-                                   atol=1e-7)  # fmt: skip
+        np.testing.assert_allclose(
+            values.filled(-1), np.where(raw == -10000, -1, raw * 1e-4), atol=1e-7
+        )
 
 
 def test_the_manifest_lists_and_measures_the_files(tmp_path):
@@ -113,9 +121,11 @@ def test_what_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(GridError, match="not in metres"):
         write_syn(tmp_path, Cube(cube.data, cube.valid, cube.bands, degrees))
     for options in (
-        {"shape": (1, 9)}, {"cloud": np.zeros((2, 2), bool)}, {"leave_out": ("x.nc",)},
+        {"shape": (1, 9)},
+        {"cloud": np.zeros((2, 2), bool)},
+        {"leave_out": ("x.nc",)},
         {"flag_masks": {"NOT_A_FLAG": np.zeros(GRID.shape, bool)}},
-    ):  # fmt: skip
+    ):
         with pytest.raises(ConfigError):
             write_syn(tmp_path, cube, **options)
     assert not list(tmp_path.iterdir())

@@ -41,8 +41,12 @@ def delivery(tmp_path, lon, lat, dtype="f8", **attributes):
 
 
 @settings(max_examples=25, deadline=None)
-@given(rows=st.integers(3, 60), cols=st.integers(2, 9), lon0=st.floats(-180, 180),
-       lat0=st.floats(-75, 75))  # fmt: skip
+@given(
+    rows=st.integers(3, 60),
+    cols=st.integers(2, 9),
+    lon0=st.floats(-180, 180),
+    lat0=st.floats(-75, 75),
+)
 def test_the_order_of_a_list_is_told_from_the_places(rows, cols, lon0, lat0):
     lon, lat = swath(rows, cols, lon0, lat0)
     assert runs_down(lon.T.ravel(), lat.T.ravel(), cols=cols)
@@ -71,8 +75,9 @@ def test_tie_points_give_the_places_between_them(tmp_path, down, lon0):
 
 def test_steps_are_those_of_the_file_or_follow_from_the_number(tmp_path):
     lon, lat = swath(11, 6)
-    made, variables = delivery(tmp_path, lon, lat, ac_subsampling_factor=20,
-                               al_subsampling_factor=2)  # fmt: skip
+    made, variables = delivery(
+        tmp_path, lon, lat, ac_subsampling_factor=20, al_subsampling_factor=2
+    )
     assert tie_points(made, variables, (21, 101)).step == (2, 20)
     for columns, step in ((321, 64), (300, 64), (101, 20), (6, 1)):
         made, variables = delivery(tmp_path, lon, lat)
@@ -89,8 +94,13 @@ def test_steps_are_those_of_the_file_or_follow_from_the_number(tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(rows=st.integers(2, 6), cols=st.integers(2, 6), step_row=st.integers(1, 5),
-       step_col=st.integers(1, 70), slope=st.tuples(*[st.floats(-3, 3)] * 3))  # fmt: skip
+@given(
+    rows=st.integers(2, 6),
+    cols=st.integers(2, 6),
+    step_row=st.integers(1, 5),
+    step_col=st.integers(1, 70),
+    slope=st.tuples(*[st.floats(-3, 3)] * 3),
+)
 def test_interpolation_keeps_planes_and_nodes(rows, cols, step_row, step_col, slope):
     i, j = np.mgrid[:rows, :cols]
     field = slope[0] + slope[1] * i * step_row + slope[2] * j * step_col

@@ -95,14 +95,19 @@ def test_surface_reflectance_is_not_taken_for_it(tmp_path):
         open_olci(path)
 
 
-@pytest.mark.parametrize(("flags", "saturated"), [(FLAGS, "saturated_Oa08"),
-                                                  (FLAGS_2023, "saturated")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("flags", "saturated"), [(FLAGS, "saturated_Oa08"), (FLAGS_2023, "saturated")]
+)
 def test_flags_by_their_meaning(tmp_path, flags, saturated):
     corner, middle = (np.zeros(GRID.shape, bool) for _ in range(2))
     corner[4:10, 4:10] = True
     middle[20:26, 20:26] = True
-    path = write_olci_l1(tmp_path, make_cube(("Oa08", "Oa17")), flags=flags,
-                         flag_masks={"invalid": corner, saturated: middle})  # fmt: skip
+    path = write_olci_l1(
+        tmp_path,
+        make_cube(("Oa08", "Oa17")),
+        flags=flags,
+        flag_masks={"invalid": corner, saturated: middle},
+    )
     for bands, alone in (["Oa08"], True), (["Oa17"], flags is FLAGS_2023):
         valid = open_olci(path, grid=GRID, bands=bands).read().valid
         assert not valid[6:8, 6:8].any() and valid[30, 30]
@@ -132,8 +137,9 @@ def test_what_is_missing_is_said_at_once(product, tmp_path):
     assert all(name in str(caught.value) for name in (*gone, "Oa01_radiance.nc"))
     slow = write_olci_l1(tmp_path / "b", cube, leave_out=("tie_geo_coordinates.nc",))
     fast = write_olci_l1(tmp_path / "c", cube)
-    np.testing.assert_array_equal(*(open_olci(p, grid=GRID, bands=["Oa08"]).read().data
-                                    for p in (slow, fast)))  # fmt: skip
+    np.testing.assert_array_equal(
+        *(open_olci(p, grid=GRID, bands=["Oa08"]).read().data for p in (slow, fast))
+    )
     with h5py.File(fast / "instrument_data.nc", "r+") as f:
         del f["solar_flux"]
         f["solar_flux"] = np.ones((3, 5), np.float32)
@@ -179,15 +185,25 @@ def real(data_dir, tmp_path_factory):
 
         for band in BANDS:
             name = f"{band}_radiance"
-            image(name, 65535, np.uint16, f"{name}.nc",
-                  scale_factor=float(crop[name].attrs["scale_factor"][0]))  # fmt: skip
+            image(
+                name,
+                65535,
+                np.uint16,
+                f"{name}.nc",
+                scale_factor=float(crop[name].attrs["scale_factor"][0]),
+            )
         for name in ("latitude", "longitude"):
             image(name, -(2**31), np.int32, "geo_coordinates.nc", scale_factor=1e-6)
         image("detector_index", -1, np.int16, "instrument_data.nc")
         flags = crop["quality_flags"].attrs
-        image("quality_flags", 0, np.uint32, "qualityFlags.nc",
-              flag_masks=flags["flag_masks"].view(np.uint32),
-              flag_meanings=flags["flag_meanings"])  # fmt: skip
+        image(
+            "quality_flags",
+            0,
+            np.uint32,
+            "qualityFlags.nc",
+            flag_masks=flags["flag_masks"].view(np.uint32),
+            flag_meanings=flags["flag_meanings"],
+        )
         flux = np.full((21, 3700), -1, np.float32)
         for number in range(21):
             flux[number, crop["detector_index"][()]] = crop[f"solar_flux_band_{number + 1}"][()]

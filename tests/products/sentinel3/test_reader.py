@@ -97,8 +97,10 @@ def shift_of(image, number, grid, there):
     """Displacement in metres that explains the difference from the truth, and the scale."""
     x, y = centres_of(grid)
     truth = field(x, y, number)
-    slopes = [field(x + 1, y, number) - field(x - 1, y, number),
-              field(x, y + 1, number) - field(x, y - 1, number)]  # fmt: skip
+    slopes = [
+        field(x + 1, y, number) - field(x - 1, y, number),
+        field(x, y + 1, number) - field(x, y - 1, number),
+    ]
     columns = [truth - 0.3, slopes[0] / 2, slopes[1] / 2]
     design = np.stack([c[there] for c in columns], axis=1)
     (gain, *moved), *_ = np.linalg.lstsq(design, (image - 0.3)[there], rcond=None)
@@ -191,8 +193,9 @@ def test_nested_in_a_sharp_grid_for_fusion(product):
     assert sharp.nested_ratio(source.grid) == 30
     cube = source.read(bands=["Oa04"])
     assert cube.valid.all()
-    fine = Cube(np.zeros((1, *sharp.shape), np.float32), np.ones(sharp.shape, bool),
-                cube.bands, sharp)  # fmt: skip
+    fine = Cube(
+        np.zeros((1, *sharp.shape), np.float32), np.ones(sharp.shape, bool), cube.bands, sharp
+    )
     assert pair(fine, source).overlap == pytest.approx(600 * 690 / (600 * 700))
 
 
@@ -249,8 +252,9 @@ def test_flags_are_found_by_their_meaning_not_by_their_bit(tmp_path, caplog):
     }
     doubt = np.zeros(GRID.shape, bool)
     doubt[25:32, 5:15] = True
-    path = write_syn(tmp_path / "turned", cube, cloud=CLOUD, flags=turned,
-                     flag_masks={"SYN_too_low": doubt})  # fmt: skip
+    path = write_syn(
+        tmp_path / "turned", cube, cloud=CLOUD, flags=turned, flag_masks={"SYN_too_low": doubt}
+    )
     valid = open_sentinel3(path, grid=GRID, mask="cloud,toolow", bands=["Oa08"]).read().valid
     assert not valid[inner].any() and not valid[26:31, 6:14].any() and valid[20, 20]
     # the prefix comes and goes
@@ -261,14 +265,16 @@ def test_flags_are_found_by_their_meaning_not_by_their_bit(tmp_path, caplog):
     source = open_sentinel3(path, grid=GRID, mask="land", bands=["Oa08"])
     assert source.read().valid[20, 20] and source.meta["mask_flags"]["water"] == "SYN_flags.land"
     # without flags of clouds SYN_cloud serves, and what no flag knows is said
-    path = write_syn(tmp_path / "old", cube, cloud=CLOUD,
-                     flags={"SYN_flags": FLAGS_2016["SYN_flags"]})  # fmt: skip
+    path = write_syn(
+        tmp_path / "old", cube, cloud=CLOUD, flags={"SYN_flags": FLAGS_2016["SYN_flags"]}
+    )
     with caplog.at_level(logging.WARNING):
         source = open_sentinel3(path, grid=GRID, bands=["Oa08"])
     assert not source.read().valid[inner].any()
     assert source.meta["mask_flags"] == {
-        "cloud": "SYN_flags.cloud", "ambiguous": "SYN_flags.partly_cloudy"
-    }  # fmt: skip
+        "cloud": "SYN_flags.cloud",
+        "ambiguous": "SYN_flags.partly_cloudy",
+    }
     assert "know no margin" in source.meta["notes"][0] and "know no margin" in caplog.text
 
 
@@ -318,8 +324,12 @@ def test_facts_of_the_product(tmp_path, small, caplog):
         meta = open_sentinel3(path, bands=["Oa08"]).meta
     assert meta["start_time"] == "2021-03-25T00:54:18+00:00" and meta["timeliness"] == "NT"
     assert meta["baseline"] == "009" and "baseline 009" in caplog.text
-    assert meta["calibration"] == {"scale": 1e-4, "offset": 0.0, "fill": -10000.0,
-                                   "from": "the files"}  # fmt: skip
+    assert meta["calibration"] == {
+        "scale": 1e-4,
+        "offset": 0.0,
+        "fill": -10000.0,
+        "from": "the files",
+    }
     assert meta["resampling"]["sigma_m"] == 150.0
     assert open_sentinel3(small, bands=["S3"]).meta["notes"] == []
     bare = tmp_path / small.name
@@ -339,8 +349,9 @@ def test_a_satellite_without_tables_is_refused(tmp_path):
 @pytest.mark.parametrize("row_major", [False, True])
 def test_tie_points_serve_where_places_are_missing(small, tmp_path, caplog, row_major):
     cube = make_cube(names=("Oa08", "S3"))
-    path = write_syn(tmp_path, cube, shape=(60, 140), leave_out=("geolocation.nc",),
-                     row_major_ties=row_major)  # fmt: skip
+    path = write_syn(
+        tmp_path, cube, shape=(60, 140), leave_out=("geolocation.nc",), row_major_ties=row_major
+    )
     assert stored(path, "tiepoints_olci.nc", "OLC_TP_lat").shape == (60 * 4,)
     with caplog.at_level(logging.WARNING):
         swath = open_syn_swath(path, bands=["Oa08", "S3"])
@@ -360,8 +371,13 @@ def test_tie_points_serve_where_places_are_missing(small, tmp_path, caplog, row_
 def test_all_that_is_missing_is_said_at_once(product, tmp_path):
     path = tmp_path / product.name
     shutil.copytree(product, path)
-    gone = ["Syn_Oa05_reflectance.nc", "Syn_S2N_reflectance.nc", "geolocation.nc",
-            "tiepoints_olci.nc", "flags.nc"]  # fmt: skip
+    gone = [
+        "Syn_Oa05_reflectance.nc",
+        "Syn_S2N_reflectance.nc",
+        "geolocation.nc",
+        "tiepoints_olci.nc",
+        "flags.nc",
+    ]
     for name in gone:
         (path / name).unlink()
     whole = (path / "Syn_Oa09_reflectance.nc").read_bytes()
@@ -415,9 +431,12 @@ def test_zips_are_read_like_folders_and_leave_nothing(small, tmp_path, monkeypat
     np.testing.assert_array_equal(source.read().data, whole.data)
     (folder,) = leftovers() - before
     assert {p.name for p in folder.iterdir()} == {
-        "syn_oa08_reflectance.nc", "syn_s3n_reflectance.nc", "geolocation.nc",
-        "tiepoints_olci.nc", "flags.nc",
-    }  # fmt: skip
+        "syn_oa08_reflectance.nc",
+        "syn_s3n_reflectance.nc",
+        "geolocation.nc",
+        "tiepoints_olci.nc",
+        "flags.nc",
+    }
     source.close()
     assert leftovers() == before
     np.testing.assert_array_equal(source.read(bands=["S3"]).data, whole.data[1:])
@@ -478,8 +497,9 @@ def test_swaths_cross_the_antimeridian(tmp_path):
         path = write_syn(tmp_path / str(len(left_out)), cube, leave_out=left_out)
         out = open_sentinel3(path, grid=middle, bands=["Oa08"]).read()
         assert out.valid[2:-2, 2:-2].all()
-        moved, _ = shift_of(out.data[0], S3_SYN.index("Oa08"), middle,
-                            np.pad(np.ones((34, 54), bool), 3))  # fmt: skip
+        moved, _ = shift_of(
+            out.data[0], S3_SYN.index("Oa08"), middle, np.pad(np.ones((34, 54), bool), 3)
+        )
         assert np.abs(moved).max() < 15
         default = open_sentinel3(path, bands=["Oa08"])
         assert default.grid.crs in ("EPSG:32601", "EPSG:32660") and default.grid.width < 120
@@ -506,8 +526,12 @@ def test_grids_that_do_not_work_are_named(small):
     with pytest.raises(GridError):
         open_sentinel3(small, bands=["S3"], gsd=0.01)
     for options in (
-        {"grid": GRID, "crs": "EPSG:32633"}, {"gsd": -1.0}, {"bbox": (1, 2, 3)},
-        {"bbox": (0, 10, 20, 5)}, {"sigma": 0.0}, {"radius": 1e6},
-    ):  # fmt: skip
+        {"grid": GRID, "crs": "EPSG:32633"},
+        {"gsd": -1.0},
+        {"bbox": (1, 2, 3)},
+        {"bbox": (0, 10, 20, 5)},
+        {"sigma": 0.0},
+        {"radius": 1e6},
+    ):
         with pytest.raises(ConfigError):
             open_sentinel3(small, bands=["S3"], **options)

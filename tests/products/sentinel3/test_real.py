@@ -62,8 +62,9 @@ def test_pixels_are_those_of_the_file(product, crop):
         np.testing.assert_allclose(plane, expected, atol=1e-7)
         assert np.isnan(plane).mean() == pytest.approx(0.78278619, abs=1e-8)
     # the brightest pixels of these bands, looked up by hand: 3391, 4206, 4010 and 6692 counts
-    np.testing.assert_allclose(np.nanmax(data, axis=(1, 2)), [0.3391, 0.4206, 0.4010, 0.6692],
-                               atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        np.nanmax(data, axis=(1, 2)), [0.3391, 0.4206, 0.4010, 0.6692], atol=1e-6
+    )
 
 
 def test_gridded_pixels_lie_where_they_are(product, crop):
@@ -103,10 +104,14 @@ def test_the_resampler_agrees_with_an_independent_library(crop):
     ours, there = resample_swath(x, y, values[None], np.ones(x.shape, bool), grid)
     seen = np.isfinite(values)
     theirs = kd_tree.resample_gauss(
-        geometry.SwathDefinition(lon[seen], lat[seen]), values[seen],
-        geometry.GridDefinition(glon, glat), radius_of_influence=600,
-        sigmas=150 * np.sqrt(2), neighbours=24, fill_value=None,
-    )  # fmt: skip
+        geometry.SwathDefinition(lon[seen], lat[seen]),
+        values[seen],
+        geometry.GridDefinition(glon, glat),
+        radius_of_influence=600,
+        sigmas=150 * np.sqrt(2),
+        neighbours=24,
+        fill_value=None,
+    )
     theirs = np.ma.filled(theirs.astype(float), np.nan)
     assert there.mean() > 0.15
     error = (ours[0] - theirs)[there]
@@ -130,8 +135,14 @@ def test_toa_crop_of_the_baltic_is_gridded_without_a_shift(data_dir):
     crs = "EPSG:32633"
     x, y = project(lon, lat, crs, (18.3, 59.5))
     middle = np.s_[150:362, 150:362]
-    grid = Grid.from_origin(crs, 300 * round(x[middle].min() / 300 + 60),
-                            300 * round(y[middle].max() / 300 - 60), 300, 60, 60)  # fmt: skip
+    grid = Grid.from_origin(
+        crs,
+        300 * round(x[middle].min() / 300 + 60),
+        300 * round(y[middle].max() / 300 - 60),
+        300,
+        60,
+        60,
+    )
     out, there = resample_swath(x, y, values[None], np.ones(x.shape, bool), grid)
     assert there.all()
     # back to the pixels: moved by nothing, the two agree best

@@ -131,9 +131,13 @@ def test_a_box_and_dates_choose(deliveries, tmp_path):
     box = (399990 + 100, 5799500, 399990 + 300, 5799700)
     degrees = rasterio.warp.transform_bounds("EPSG:32633", "EPSG:4326", *box)
     done = build_series(
-        tmp_path / "a", sentinel2=deliveries / "s2", landsat=deliveries / "landsat",
-        bbox=degrees, last=date(2022, 6, 5), dry_run=True,
-    )  # fmt: skip
+        tmp_path / "a",
+        sentinel2=deliveries / "s2",
+        landsat=deliveries / "landsat",
+        bbox=degrees,
+        last=date(2022, 6, 5),
+        dry_run=True,
+    )
     assert not (tmp_path / "a").exists()
     grid = done.sensors["landsat"].grid
     west, south, east, north = grid.bounds
@@ -179,10 +183,16 @@ def test_products_of_one_date_are_merged_clear_first(tmp_path):
 
 def test_another_zone_is_warped():
     grid = Grid.from_origin("EPSG:32632", 810000, 5805000, 30, 60, 60)
-    source = MemorySource(Cube(
-        np.stack([plane(grid, 0, 0), np.tile(np.arange(60) * 0.01, (60, 1))]).astype(np.float32),
-        np.ones(grid.shape, bool), BandSet.of(["B1", "B2"]), grid,
-    ))  # fmt: skip
+    source = MemorySource(
+        Cube(
+            np.stack([plane(grid, 0, 0), np.tile(np.arange(60) * 0.01, (60, 1))]).astype(
+                np.float32
+            ),
+            np.ones(grid.shape, bool),
+            BandSet.of(["B1", "B2"]),
+            grid,
+        )
+    )
     box = rasterio.warp.transform_bounds("EPSG:32632", "EPSG:32633", *grid.bounds)
     target = Grid.from_origin("EPSG:32633", box[0] + 600, box[3] - 600, 30, 20, 20)
     data, valid = read_on(source, target, ["B2", "B9"])
@@ -267,8 +277,9 @@ def swaths(tmp_path_factory):
 
 class TestSentinel3:
     def test_a_third_sensor_in_cells_of_300_m(self, deliveries, swaths, tmp_path):
-        done = build_series(tmp_path, sentinel2=deliveries / "s2", landsat=deliveries / "landsat",
-                            sentinel3=swaths)  # fmt: skip
+        done = build_series(
+            tmp_path, sentinel2=deliveries / "s2", landsat=deliveries / "landsat", sentinel3=swaths
+        )
         series = open_sensors(tmp_path)
         fine, coarse = series["sentinel2"].grid, series["sentinel3"].grid
         assert fine.zoom_out(30) == coarse and series["landsat"].grid == fine.zoom_out(3)

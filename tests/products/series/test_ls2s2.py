@@ -18,10 +18,14 @@ HEADER = "product_id\tacquisition_date\tclear_pixel_rate\tsnow_pixel_rate\tvalid
 def write(path: Path, planes: np.ndarray, gsd: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     profile = {
-        "driver": "GTiff", "count": len(planes), "height": planes.shape[1],
-        "width": planes.shape[2], "dtype": planes.dtype, "crs": "EPSG:32631",
+        "driver": "GTiff",
+        "count": len(planes),
+        "height": planes.shape[1],
+        "width": planes.shape[2],
+        "dtype": planes.dtype,
+        "crs": "EPSG:32631",
         "transform": rasterio.Affine(gsd, 0, 600000, 0, -gsd, 4900020),
-    }  # fmt: skip
+    }
     with rasterio.open(path, "w", **profile) as d:
         d.write(planes)
 
@@ -121,10 +125,13 @@ def test_no_area(tmp_path):
         (lambda t: t.replace("20220104/", "../20220104/"), MetadataError, "outside"),
         (lambda t: t.replace("True", "False"), ProductError, "no valid image"),
         (lambda t: t.replace("bands_20220109", "gone"), ProductError, "does not exist"),
-        (lambda t: t.replace("True\t20220104/sentinel2_bands", "True\t20220104/sentinel2_mask"),
-         BandError, "holds 1 bands"),
+        (
+            lambda t: t.replace("True\t20220104/sentinel2_bands", "True\t20220104/sentinel2_mask"),
+            BandError,
+            "holds 1 bands",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_index_is_told(area, change, kind, text):
     index = area / "sentinel2" / "index.csv"
     index.write_text(change(index.read_text()))

@@ -16,12 +16,13 @@ from trifuse.products import footprint, open_cube, write_cube, write_stac_item
 
 BANDS = BandSet.of(["Oa08", "S5", "other"], [665.3, 1612.0, math.nan], [10.0, 66.7, math.nan])
 RECORD = {
-    "kind": "fused", "method": "regression",
+    "kind": "fused",
+    "method": "regression",
     "inputs": {
         "s2": {"product": "S2A_x", "start_time": "2024-06-21T10:20:31+00:00"},
         "s3": {"product": "S3A_y", "start_time": "2024-06-21T10:17:02Z"},
     },
-}  # fmt: skip
+}
 
 
 def product(folder, crs="EPSG:32633", dtype="int16", **meta):

@@ -164,10 +164,16 @@ def test_three_sensors():
 
 @pytest.mark.parametrize(
     ("size", "seed", "options"),
-    [(32, 0, {}), (9, 0, {}), (30, -1, {}), (30, 0, {"sensors": ("modis",)}),
-     (30, 0, {"sensors": ()}), (33, 0, {"sensors": ("sentinel2", "sentinel3")}),
-     (30, 0, {"careless": 2.0})],
-)  # fmt: skip
+    [
+        (32, 0, {}),
+        (9, 0, {}),
+        (30, -1, {}),
+        (30, 0, {"sensors": ("modis",)}),
+        (30, 0, {"sensors": ()}),
+        (33, 0, {"sensors": ("sentinel2", "sentinel3")}),
+        (30, 0, {"careless": 2.0}),
+    ],
+)
 def test_bad_requests(size, seed, options):
     with pytest.raises(ConfigError) as e:
         procedural_series(size, seed, **options)
