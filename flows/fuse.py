@@ -42,7 +42,6 @@ from trifuse.flows.match import Box, match
 from trifuse.fusion import Method, SelfCheck, Sharpening, fuse_cube, fuse_target, get_method
 from trifuse.fusion import fuse as fuse_stream
 from trifuse.fusion.ranks import on_ranks
-from trifuse.fusion.scene import SelectedBands
 from trifuse.products import cube_writer, open_cube, write_quicklook, write_sidecar, write_stac_item
 
 STRANGE = "strange"
@@ -217,7 +216,7 @@ def fuse(
         sharp, coarse = matched.s2, matched.s3
         _require_reflectance(sharp, coarse)
         if bands is not None:
-            coarse = SelectedBands(coarse, bands)
+            coarse = coarse.select(bands)
         grid, made, ratio = fuse_target(sharp, coarse, method=how)
         psf = matched.psf(mtf)
         pairing = pairing_record(matched, how)
@@ -292,7 +291,7 @@ def fuse(
                     ).write
             if path is None:
                 cube, result = fuse_cube(sharp, coarse, **options)
-                cube = replace(cube, meta={**cube.meta, **meta})
+                cube = cube.with_meta(meta)
             else:
                 writer = stack.enter_context(
                     cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite)

@@ -7,35 +7,14 @@ the scene alone and never on the tile, and is nodata again in the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from trifuse.align import coarse_view, missing_pixels, pair
-from trifuse.core import PSF, BandSet, Cube, CubeSource, DataError, Window, fill_nearest, upsample
+from trifuse.core import PSF, CubeSource, DataError, Window, fill_nearest, upsample
 from trifuse.core.resample import NO_SHIFT
-
-
-class SelectedBands(CubeSource):
-    """Some bands of a source, in an order of their own.
-
-    Attributes:
-        source: all of them.
-    """
-
-    def __init__(self, source: CubeSource, names: Sequence[str]) -> None:
-        self.source = source
-        self.name, self.grid, self.meta = source.name, source.grid, source.meta
-        self.bands: BandSet = source.bands.select(source.bands.indices(names))
-
-    def __reduce__(self) -> tuple:
-        """Plain pieces: meta may be a proxy, which does not pickle."""
-        return SelectedBands, (self.source, self.bands.names)
-
-    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
-        """See :meth:`CubeSource.read`."""
-        return self.source.read(window, self.bands.names if bands is None else bands)
 
 
 class Scene:
@@ -75,8 +54,8 @@ class Scene:
     ) -> None:
         self.pair = pair(s2, s3, shift=shift)
         self.psf, self.ratio, self.grid = psf, self.pair.ratio, self.pair.grid
-        self.s2 = SelectedBands(s2, hr_names)
-        coarse = SelectedBands(s3, lr_names).read(self.pair.s3_window)
+        self.s2 = s2.select(hr_names)
+        coarse = s3.select(lr_names).read(self.pair.s3_window)
         self.sensors: tuple[str | None, str | None] = (s2.meta.get("sensor"), s3.meta.get("sensor"))
         self.bands = coarse.bands
         self.lrhsi = coarse.masked()
