@@ -10,7 +10,7 @@ from typing import Any
 from trifuse.align import register
 from trifuse.core import PSF, ConfigError, CubeSource
 from trifuse.core.resample import NO_SHIFT
-from trifuse.fusion import Method, Sharpening, placed
+from trifuse.fusion import Method
 
 MAX_GIVEN = 5
 """Sentinel-3 cells that a shift given by hand may have."""
@@ -70,9 +70,7 @@ def coregister(
         raise ConfigError(f"coregister {mode!r}", fix="give auto, off or east,north metres")
     hr, lr = how.bands(s2.bands, s3.bands)
     found = register(s2.select(hr), s3.select(lr), psf=psf)
-    shift, width = found.applied, psf
-    if isinstance(how, Sharpening):
-        shift, width = placed(found, psf)
+    shift, width = how.place(found, psf)
     said = found.to_json()
     return Place(
         shift,

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from trifuse.core import DataError, Window
 from trifuse.core.runtime import Runtime
+from trifuse.fusion.method import Batched, Run
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral.base import TileRun
 
 _log = logging.getLogger(__name__)
 
 
-class NetworkRun:
+class NetworkRun(Run):
     """A network, prepared for a scene.
 
     On a GPU the upload of a batch, the network on the one before and the download of the one
@@ -36,8 +37,13 @@ class NetworkRun:
         self.model, self.skip, self.scene, self.runtime = model, skip, scene, runtime
         self._ready: _Ready | None = None
 
+    @property
+    def batched(self) -> Batched:
+        """Itself."""
+        return self
+
     def batch(self, pixels: int) -> int:
-        """See :class:`BatchedRun`."""
+        """See :class:`trifuse.fusion.method.Batched`."""
         return self.runtime.batch(pixels)
 
     def look(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
@@ -47,7 +53,7 @@ class NetworkRun:
     def submit(
         self, windows: Sequence[Window], images: Sequence[np.ndarray], looks: Sequence[np.ndarray]
     ) -> Callable[[], list[np.ndarray]]:
-        """See :class:`BatchedRun`."""
+        """See :class:`trifuse.fusion.method.Batched`."""
         if self._ready is None:
             self._ready = _Ready(self.model, self.runtime)
         try:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from trifuse.core.resample import blur_matrix
-from trifuse.restore.kinds import LEAST, Kinds, average_by_kind
 from trifuse.restore.planar import invert_, products
+from trifuse.restore.scene_statistics import Kinds
 
 AROUND_COVARIANCE, AROUND_ENERGY = 4.0, 1.6
 """Standard deviations in pixels of the windows that statistics are taken over."""
@@ -27,6 +27,9 @@ LEAST_ENERGY = 0.02
 
 LEAST_SHARE = 1e-4
 """Variance added to every band, of the mean variance of the sharpest bands."""
+
+LEAST_OF_KIND = 1e-3
+"""Share of a window that a kind of ground must have to say something."""
 
 STEPS = (3, 2, 1)
 """Pixels that the covariance's window is moved by; the first that divides a block."""
@@ -73,7 +76,7 @@ class Covariances:
         if kinds is None:
             return image.new_ones(1, *(n // self._cell for n in image.shape[1:]))
         shares = pooled(kinds.shares(image), self._cell)
-        return shares[shares.amax(dim=(1, 2)) > LEAST]
+        return shares[shares.amax(dim=(1, 2)) > LEAST_OF_KIND]
 
     def __call__(self, detail: Tensor, shares: Tensor) -> Tensor:
         """Learn them.
@@ -146,3 +149,25 @@ def _between(n: int, cell: int, step: int) -> np.ndarray:
     windows, cells = ((np.arange(n // k) + 0.5) * k for k in (step, cell))
     one = np.eye(len(windows))
     return np.stack([np.interp(cells, windows, row) for row in one], axis=1)
+
+
+def average_by_kind(
+    planes: Tensor, shares: Tensor, onto: tuple[Tensor, Tensor], back: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Averages over a window around each pixel, of pixels of its kinds alone.
+
+    Args:
+        planes: (n, y, x).
+        shares: (k, y, x), see :meth:`Kinds.shares`.
+        onto: (v, y) and (w, x), the window's weights around points that lie less densely.
+        back: (y, v) and (x, w), from the points to the pixels.
+
+    Returns:
+        (n, y, x).
+    """
+    out = torch.zeros_like(planes)
+    for share in shares:
+        there = onto[0] @ share @ onto[1].T + LEAST_OF_KIND
+        mean = (onto[0] @ (planes * share) @ onto[1].T) / there
+        out += (back[0] @ mean @ back[1].T).mul_(share)
+    return out

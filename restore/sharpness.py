@@ -1,4 +1,4 @@
-"""How sharp and how noisy each band of an image is, as its metadata tell."""
+"""How sharp and how noisy each band of an image is told to be, by its source or by who asks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import PSF, ConfigError, CubeSource, GridError, MetadataError
+from trifuse.core import (
+    PSF,
+    BandSet,
+    ConfigError,
+    CubeSource,
+    GridError,
+    MetadataError,
+    canonical_name,
+)
 
 Upsampling = Literal["bicubic", "nearest"]
 
@@ -23,6 +31,13 @@ LEAST_NOISE = 1e-4
 
 _WHOLE = 0.02
 """A native sampling may be so far from a whole number of pixels."""
+
+_NATIVE = {
+    **dict.fromkeys(("B2", "B3", "B4", "B8"), 0),
+    **dict.fromkeys(("B5", "B6", "B7", "B8A", "B11", "B12"), 1),
+    **dict.fromkeys(("B1", "B9", "B10"), 2),
+}
+"""Sentinel-2's bands by native sampling: 10 m, 20 m, 60 m."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,11 @@ class Sharpness:
             noise=tuple(self.noise[i] for i in n),
         )
 
+    def to_json(self, names: Sequence[str]) -> dict[str, Any]:
+        """Plain values by the names of the bands."""
+        facts = zip(names, self.ratio, self.mtf, self.noise, strict=True)
+        return {n: {"ratio": r, "mtf": m, "noise": e} for n, r, m, e in facts}
+
     def sharp(self, numbers: Iterable[int]) -> Sharpness:
         """The same with some bands declared sharp."""
         declared = set(numbers)
@@ -113,94 +133,106 @@ class Sharpness:
 
 def sharpness_of(
     source: CubeSource,
+    how: str = "auto",
     *,
     mtf: float | None = None,
     noise: float | None = None,
     native: Mapping[str, float] | None = None,
 ) -> Sharpness | None:
-    """What a source's metadata say of its sharpness.
-
-    ``meta["native_gsd"]`` (name → metres, or one value per band) tells the native sampling,
-    ``native_mtf`` and ``noise`` (alike) the rest; ``upsampling`` says how bands came onto the
-    pixels, ``native_origin`` (row, column) where native pixels start, if not at the image's origin.
+    """What is told of an image's sharpness.
 
     Args:
-        source: any image.
-        mtf: of all bands that are not sharp, in place of the metadata's or of 0.3.
-        noise: standard deviation in all bands, in place of the metadata's or of 0.003.
-        native: native sampling by band in map units, in place of the metadata's.
+        source: any image; its ``sampling`` tells, as far as nothing else is given here.
+        how: ``auto`` goes by that; ``sharp`` takes all bands as sharp; ``1:2:6`` are pixels per
+            native pixel of Sentinel-2's 10 m, 20 m and 60 m bands.
+        mtf: of all bands that are not sharp, in place of the source's or of 0.3.
+        noise: standard deviation in all bands, in place of the source's or of 0.003.
+        native: native sampling by band in map units, in place of the source's.
 
     Returns:
         None where nothing is told of the native sampling, or all bands are sharp: such an image
         is taken as it is.
 
     Raises:
-        MetadataError: if the metadata make no sense.
+        MetadataError: if what metadata tell makes no sense.
         GridError: if a native pixel is no whole number of pixels.
-        ConfigError: if ``mtf`` or ``noise`` is out of range.
+        ConfigError: if ``how``, ``mtf`` or ``noise`` is out of range, or bands that are no
+            Sentinel-2 bands are given ratios.
     """
-    names = source.bands.names
-    told = source.meta.get("native_gsd") if native is None else native
-    samplings = by_band(told, names, "native_gsd", source.name)
-    if samplings is None:
+    if how == "sharp":
         return None
-    pixel = source.grid.gsd[1]
+    if how != "auto":
+        native = _native_of(source.bands, how, source.grid.gsd[1])
+    ratios = _ratios(source, native)
+    if ratios is None or max(ratios) == 1:
+        return None
+    mtfs, sigmas = _known(source, "mtf", mtf, MTF), _known(source, "noise", noise, NOISE)
+    source.sampling.require_clear("origin", source.name)
+    coarsest = source.sampling.bands[ratios.index(max(ratios))]
+    row, col = coarsest.origin or (0, 0)
+    upsampling: Upsampling = "nearest" if coarsest.kernel == "nearest" else "bicubic"
+    return Sharpness(ratios, mtfs, sigmas, upsampling, (int(row), int(col)))
+
+
+def parse_ratios(text: str) -> tuple[int, int, int]:
+    """``1:2:6`` as numbers.
+
+    Raises:
+        ConfigError: if it is nothing like it.
+    """
+    try:
+        first, second, third = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(f"sharpness {text!r}", fix="give auto, sharp, or such as 1:2:6") from None
+    if not 1 <= first <= second <= third <= 60:
+        raise ConfigError(f"sharpness {text!r}", fix="give rising numbers from 1 to 60")
+    return first, second, third
+
+
+def _known(
+    source: CubeSource, fact: Literal["mtf", "noise"], given: float | None, usual: float
+) -> tuple[float, ...]:
+    """One value per band: the one given, else the source's, else the usual one."""
+    if given is not None:
+        return (given,) * len(source.bands)
+    source.sampling.require_clear(fact, source.name)
+    return tuple(usual if v is None else float(v) for v in source.sampling.values(fact))
+
+
+def _native_of(bands: BandSet, how: str, pixel: float) -> dict[str, float]:
+    """Native sampling in map units by the bands' names and ratios such as ``1:2:6``."""
+    ratios = parse_ratios(how)
+    names = {n: canonical_name(n) for n in bands.names}
+    if unknown := [n for n, known in names.items() if known not in _NATIVE]:
+        raise ConfigError(
+            f"sharpness {how} for bands {', '.join(unknown)}",
+            fix="name bands as Sentinel-2's, or give native_gsd in the metadata",
+        )
+    return {n: pixel * ratios[_NATIVE[known]] for n, known in names.items()}
+
+
+def _ratios(source: CubeSource, native: Mapping[str, float] | None) -> tuple[int, ...] | None:
+    """Pixels per native pixel of each band; None where nothing is told."""
+    names, pixel = source.bands.names, source.grid.gsd[1]
+    if native is None:
+        source.sampling.require_clear("gsd", source.name)
+        told = dict(zip(names, source.sampling.values("gsd"), strict=True))
+        native = {n: gsd for n, gsd in told.items() if gsd is not None}
+    if not native:
+        return None
+    if missing := [n for n in names if n not in native]:
+        raise MetadataError(f"native_gsd lacks band {missing[0]}", where=source.name)
     ratios = []
-    for name, gsd in zip(names, samplings, strict=True):
-        share = max(gsd / pixel, 1.0)
+    for name in names:
+        share = max(native[name] / pixel, 1.0)
         if not math.isfinite(share) or abs(share - round(share)) > _WHOLE * share:
             raise GridError(
-                f"{name} is sampled at {gsd:g} m, no whole number of pixels of {pixel:g} m",
+                f"{name} is sampled at {native[name]:g} m, no whole number of pixels of "
+                f"{pixel:g} m",
                 where=source.name,
             )
         ratios.append(round(share))
-    if max(ratios) == 1:
-        return None
-    mtfs = by_band(
-        source.meta.get("native_mtf") if mtf is None else mtf, names, "native_mtf", source.name
-    )
-    sigmas = by_band(
-        source.meta.get("noise") if noise is None else noise, names, "noise", source.name
-    )
-    how = source.meta.get("upsampling", "bicubic")
-    return Sharpness(
-        tuple(ratios),
-        tuple(mtfs or (MTF,) * len(names)),
-        tuple(sigmas or (NOISE,) * len(names)),
-        "nearest" if how == "nearest" else "bicubic",
-        _origin(source.meta.get("native_origin", (0, 0)), source.name),
-    )
-
-
-def _origin(value: Any, where: str) -> tuple[int, int]:
-    try:
-        row, col = (int(v) for v in value)
-    except (TypeError, ValueError):
-        raise MetadataError(f"native_origin is {value!r}", where=where) from None
-    return row, col
-
-
-def by_band(value: Any, names: Sequence[str], what: str, where: str) -> list[float] | None:
-    """One number per band out of a mapping by name, a list, or one number for all.
-
-    Raises:
-        MetadataError: if a band has none.
-    """
-    if value is None:
-        return None
-    try:
-        if isinstance(value, Mapping):
-            return [float(value[n]) for n in names]
-        if isinstance(value, int | float):
-            return [float(value)] * len(names)
-        values = [float(v) for v in value]
-    except KeyError as e:
-        raise MetadataError(f"{what} lacks band {e.args[0]}", where=where) from None
-    except (TypeError, ValueError):
-        raise MetadataError(f"{what} is {value!r}", where=where) from None
-    if len(values) != len(names):
-        raise MetadataError(f"{what} has {len(values)} values for {len(names)} bands", where=where)
-    return values
+    return tuple(ratios)
 
 
 def pixel_noise(sharpness: Sharpness, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

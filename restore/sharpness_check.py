@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import CubeSource
-from trifuse.restore.mtf_search import found_mtf, search_blocks
-from trifuse.restore.pixel_evidence import Evidence, pixel_evidence
+from trifuse.restore.mtf_search import found_mtf
+from trifuse.restore.pixel_evidence import Evidence, pixel_evidence, search_blocks
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
 from trifuse.restore.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness
 

@@ -11,7 +11,8 @@ import pytest
 from trifuse.core import MemorySource
 from trifuse.core.resample import upsample_matrix
 from trifuse.restore import Sharpness, learn, sharpness_of
-from trifuse.restore.mtf_search import found_mtf, search_blocks
+from trifuse.restore.mtf_search import found_mtf
+from trifuse.restore.pixel_evidence import search_blocks
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, Observed, observe
 
