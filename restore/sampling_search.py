@@ -1,0 +1,376 @@
+"""How each band came onto the pixels of an image, found in the pixels alone.
+
+A band that was interpolated from coarser samples lies in the range of that interpolation, but for
+noise that was added later. So of all samplings (ratio, where the lattice starts, kernel) the true
+one leaves least outside its range, nothing but noise, while the same samples laid one pixel further
+leave more: an image that was never interpolated has no such preferred place. Rows and columns are
+looked at apart, each as vectors that lie in the range of one axis or do not.
+
+What is left outside tells the two ways in which this can go wrong from each other. A sharp band
+leaves detail, which the other bands' detail explains (a tenth to all of it), whereas noise is not
+explained. And where noise covers all, no place of the lattice is better than another: then nothing
+is found, and any place is as good.
+
+Sources: Gallagher 2005, doi:10.1109/CRV.2005.33, and Mahdian and Saic 2008,
+doi:10.1109/TIFS.2004.924603 (interpolation shows as periodic variance); the range test is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from trifuse.core import fill_nearest
+from trifuse.core.kernels import KERNELS, kernel_matrix
+
+RATIOS = (2, 3, 6)
+"""Pixels per sample that are looked for beside those that names or metadata tell."""
+
+EDGE = 120
+"""Pixels of an axis that are looked at, at most; the other side of a block may be longer."""
+
+FLOOR = 3e-5
+"""Standard deviation of what rounding to counts of 1e-4 leaves: less says nothing more."""
+
+EXPLAINED = 0.05
+"""Share of what is outside the range that other bands may explain; more, and it is detail."""
+
+CLOSE = 0.03
+"""Samplings whose logarithms of variance outside differ by less leave the same."""
+
+SIGMAS = 5.0
+"""Standard errors by which the best place of the lattice must be better than the others."""
+
+BLUR_GAIN, BLUR_SIGMA = 0.1, 0.3
+"""What :func:`relative_blur` finds of bands that are blurred, at least: of sharp ones on 12 images
+the gain was 0.02 at most, of blurred ones 0.9 at least, warped to other grids and noisy too. The
+blur in samples."""
+
+DETAIL = 2.0
+"""Detail is what a Gaussian of so many samples takes away, for :func:`relative_blur`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSampling:
+    """What the pixels tell of some bands that were sampled alike.
+
+    Attributes:
+        bands: numbers of the bands.
+        ratio: pixels per sample; 1 is sharp.
+        origin: (row, column) of a pixel of the image where a sample starts.
+        kernel: that brought the samples onto the pixels.
+        contrast: variance outside the range over that of the same samples laid elsewhere (0–1).
+        explained: share of what is outside that other bands explain (0–1).
+        outside: standard deviation outside the range (reflectance).
+        sure: whether the lattice is better than others beyond doubt.
+        alike: kernels that leave as little.
+    """
+
+    bands: tuple[int, ...]
+    ratio: int
+    origin: tuple[int, int]
+    kernel: str
+    contrast: float
+    explained: float
+    outside: float
+    sure: bool
+    alike: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looks:
+    """Sums over blocks of what is outside the range of one sampling along one axis.
+
+    Attributes:
+        products: (l, l) of the bands' parts outside the range.
+        dof: numbers behind them, of each band.
+    """
+
+    products: np.ndarray
+    dof: int
+
+    def __add__(self, other: _Looks) -> _Looks:
+        return _Looks(self.products + other.products, self.dof + other.dof)
+
+    @property
+    def level(self) -> np.ndarray:
+        """(l,) logarithm of the variance outside, not below that of rounding."""
+        variance = self.products.diagonal() / max(self.dof, 1)
+        return np.asarray(np.log(np.maximum(variance, FLOOR**2)))
+
+    def explained(self, band: int) -> float:
+        """Share of a band's part that the other bands' explain, chance taken off."""
+        others = [i for i in range(len(self.products)) if i != band]
+        own = self.products[band, band]
+        if not others or own <= 0:
+            return 0.0
+        among, cross = self.products[np.ix_(others, others)], self.products[others, band]
+        size = max(float(np.trace(among)) / len(others), 1e-30)
+        solved = np.linalg.solve(among + 1e-9 * size * np.eye(len(others)), cross)
+        chance = len(others) / max(self.dof, 1)
+        return float(np.clip((cross @ solved / own - chance) / max(1 - chance, 1e-9), 0, 1))
+
+
+_Key = tuple[int, str, int, int]
+"""Ratio, kernel, axis (0 for rows), and where a sample starts along it."""
+
+
+@lru_cache(maxsize=512)
+def _outside(n: int, ratio: int, kernel: str, origin: int) -> np.ndarray:
+    """An orthonormal basis of what the range of an axis leaves out: (n - samples, n)."""
+    left, values, _ = np.linalg.svd(kernel_matrix(n, ratio, kernel, origin), full_matrices=True)
+    rank = int((values > 1e-6 * values[0]).sum())
+    return np.ascontiguousarray(left[:, rank:].T)
+
+
+def _pieces(block: np.ndarray) -> Iterator[tuple[int, np.ndarray, int]]:
+    """(axis, (l, n, m) lines along it without a gap, where the first one's first pixel lies)."""
+    whole = np.isfinite(block).all(axis=0)
+    for axis in (0, 1):
+        data, there = (block, whole) if axis == 0 else (block.swapaxes(1, 2), whole.T)
+        for start in range(0, max(len(there) - EDGE // 2, 1), EDGE):
+            part = slice(start, start + EDGE)
+            lines = np.flatnonzero(there[part].all(axis=0))
+            if len(lines) and len(there[part]) >= 12:
+                yield axis, data[:, part][:, :, lines].astype(np.float64), start
+
+
+def _look(
+    blocks: Iterable[tuple[np.ndarray, tuple[int, int]]], ratios: Sequence[int]
+) -> dict[_Key, _Looks]:
+    """All samplings, over all blocks; origins are those of the image."""
+    found: dict[_Key, _Looks] = {}
+    for block, corner in blocks:
+        for axis, lines, start in _pieces(block):
+            count, n, _ = lines.shape
+            lines = lines - lines.mean(axis=(1, 2), keepdims=True)
+            for ratio in (r for r in ratios if n >= 3 * r):
+                for kernel in KERNELS:
+                    for place in range(ratio):
+                        basis = _outside(n, ratio, kernel, (place - corner[axis] - start) % ratio)
+                        if len(basis) < 4:
+                            continue
+                        parts = (basis @ lines).reshape(count, -1)
+                        key = ratio, kernel, axis, place
+                        looks = _Looks(parts @ parts.T, parts.shape[1])
+                        found[key] = found[key] + looks if key in found else looks
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A sampling of a group at the best place of its lattice."""
+
+    level: float
+    ratio: int
+    kernel: str
+    origin: tuple[int, int]
+    contrast: float
+    explained: float
+    error: float
+
+    @property
+    def sure(self) -> bool:
+        return math.log(max(self.contrast, 1e-12)) < -SIGMAS * self.error
+
+    @property
+    def detail(self) -> bool:
+        return self.explained > EXPLAINED
+
+
+def _candidate(
+    looks: Mapping[_Key, _Looks], bands: Sequence[int], ratio: int, kernel: str, nested: _Nested
+) -> _Candidate | None:
+    at = list(bands)
+    origin, levels, gains, explained, dof = [], [], [], [], 0
+    for axis in (0, 1):
+        places = [p for p in range(ratio) if (ratio, kernel, axis, p) in looks]
+        if len(places) < ratio:
+            return None
+        level = {p: float(looks[ratio, kernel, axis, p].level[at].mean()) for p in places}
+        fit = [p for p in places if nested.allows(axis, p)]
+        best = min(fit or places, key=level.__getitem__)
+        rest = [v for p, v in level.items() if p != best]
+        origin.append(best)
+        levels.append(level[best])
+        gains.append(level[best] - float(np.median(rest)))
+        here = looks[ratio, kernel, axis, best]
+        explained.append(float(np.mean([here.explained(b) for b in at])))
+        dof += here.dof * len(at)
+    return _Candidate(
+        float(np.mean(levels)),
+        ratio,
+        kernel,
+        (origin[0], origin[1]),
+        float(np.exp(np.mean(gains))),
+        float(np.mean(explained)),
+        math.sqrt(2 / max(dof, 1)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Nested:
+    """Where finer samples start; those of coarser bands start where some of them do."""
+
+    ratio: int = 1
+    origin: tuple[int, int] = (0, 0)
+
+    def allows(self, axis: int, place: int) -> bool:
+        return (place - self.origin[axis]) % self.ratio == 0
+
+
+def find_sampling(
+    blocks: Sequence[tuple[np.ndarray, tuple[int, int]]],
+    groups: Sequence[tuple[Sequence[int], int | None]],
+) -> list[FoundSampling]:
+    """How groups of bands were sampled before they came onto the pixels.
+
+    Args:
+        blocks: each (l, y, x) reflectance, NaN where missing, and (row, column) of its first
+            pixel in the image.
+        groups: numbers of bands that were sampled alike, and the pixels per sample that names or
+            metadata tell of them (None where nothing is told): a prior, which decides only what
+            the pixels leave open. From the finest sampling on.
+
+    Returns:
+        One for each group, in their order.
+    """
+    told = {r for _, r in groups if r is not None and r > 1}
+    looks = _look(blocks, sorted({*RATIOS, *told}))
+    found: list[FoundSampling] = []
+    finest = tuple(groups[0][0]) if groups else ()
+    for bands, expected in groups:
+        own = tuple(bands)
+        one = _by_lattice(looks, own)
+        if one.ratio == 1 and expected is not None and expected > 1 and own != finest:
+            gain, sigma = relative_blur([b for b, _ in blocks], own, finest, expected)
+            if gain > BLUR_GAIN and sigma >= BLUR_SIGMA * expected:
+                one = _as_told(looks, own, expected, found) or one
+        found.append(one)
+    return found
+
+
+def relative_blur(
+    blocks: Sequence[np.ndarray], bands: Sequence[int], sharp: Sequence[int], ratio: int
+) -> tuple[float, float]:
+    """How much better blurred bands are explained by sharp ones once these are blurred, too.
+
+    A blur takes noise off what explains, which alone explains better; but then the sharp bands
+    are as much better explained by the others blurred, and so much is taken off.
+
+    Args:
+        blocks: each (l, y, x), NaN where missing.
+        bands: that may be blurred.
+        sharp: those that are not.
+        ratio: pixels per sample of what is looked for; blurs up to 0.8 samples are tried.
+
+    Returns:
+        By how much the logarithm of the variance that is left falls, mean over the bands, and the
+        standard deviation in pixels of the blur that leaves least. Of bands as sharp as the
+        others about 0 and 0.
+    """
+    sigmas = np.arange(0, 0.81, 0.1) * ratio
+    first, width = len(sharp), len(sharp) + len(bands)
+    # Sums with the sharp bands blurred, and with the others.
+    products, count = np.zeros((2, len(sigmas), width, width)), 0
+    margin = 2 * ratio
+    for block in blocks:
+        planes = block[[*sharp, *bands]]
+        hole = ~np.isfinite(planes).all(axis=0)
+        keep = ~binary_dilation(hole, np.ones((3, 3)), iterations=margin) if hole.any() else ~hole
+        for view in (keep, keep.T):
+            view[:margin] = view[len(view) - margin :] = False
+        if not keep.any():
+            continue
+        planes = (fill_nearest(planes) if hole.any() else planes).astype(np.float64)
+        detail = planes - gaussian_filter(planes, (0, DETAIL * ratio, DETAIL * ratio))
+        plain = detail[:, keep]
+        for k, sigma in enumerate(sigmas):
+            seen = gaussian_filter(detail, (0, sigma, sigma))[:, keep] if sigma else plain
+            for total, rows in zip(
+                products[:, k],
+                (np.r_[seen[:first], plain[first:]], np.r_[plain[:first], seen[first:]]),
+                strict=True,
+            ):
+                total += rows @ rows.T
+        count += int(keep.sum())
+    if count < 10 * width:
+        return 0.0, 0.0
+    turned = np.r_[first:width, :first]
+    left = np.array([_left(p / count, first) for p in products[0]])
+    back = np.array([_left(p[np.ix_(turned, turned)] / count, width - first) for p in products[1]])
+    best = int(left.argmin())
+    return float(left[0] - left[best] - (back[0] - back.min())), float(sigmas[best])
+
+
+def _left(covariance: np.ndarray, known: int) -> float:
+    """Mean logarithm of what the first ``known`` leave of the others' variance."""
+    among, cross = covariance[:known, :known], covariance[:known, known:]
+    ridge = 1e-9 * max(float(np.trace(among)) / known, 1e-30) * np.eye(known)
+    explained = (cross * np.linalg.solve(among + ridge, cross)).sum(axis=0)
+    rest = np.maximum(covariance.diagonal()[known:] - explained, FLOOR**2)
+    return float(np.log(rest).mean())
+
+
+def _candidates(
+    looks: Mapping[_Key, _Looks], bands: Sequence[int], ratios: Iterable[int], nested: _Nested
+) -> list[_Candidate]:
+    made = (_candidate(looks, bands, r, kernel, nested) for r in ratios for kernel in KERNELS)
+    return [c for c in made if c is not None]
+
+
+def _by_lattice(looks: Mapping[_Key, _Looks], bands: tuple[int, ...]) -> FoundSampling:
+    """The sampling whose lattice shows; ratio 1 if none does."""
+    free = _candidates(looks, bands, sorted({key[0] for key in looks}), _Nested())
+    if not free:
+        return FoundSampling(bands, 1, (0, 0), "nearest", 1.0, 0.0, 0.0, False)
+    least = min(free, key=lambda c: c.level)
+    close = [c for c in free if c.level <= least.level + max(CLOSE, 3 * c.error)]
+    lattice = [c for c in close if c.sure and not c.detail]
+    if not lattice:
+        return replace(_found(bands, least, least.detail, []), ratio=1, origin=(0, 0))
+    # Samples of 6 pixels by the nearest are samples of 2 and of 3, too: the coarsest that leaves
+    # nothing is meant.
+    ratio = max(c.ratio for c in lattice)
+    surest = min((c for c in lattice if c.ratio == ratio), key=lambda c: c.contrast)
+    same = [c for c in close if c.ratio == ratio and c.origin == surest.origin]
+    return _found(bands, min(same, key=lambda c: c.level), True, same)
+
+
+def _as_told(
+    looks: Mapping[_Key, _Looks], bands: tuple[int, ...], ratio: int, finer: Sequence[FoundSampling]
+) -> FoundSampling | None:
+    """Samples that are blurred, but do not show where they lie: laid as finer ones are."""
+    sure = [f for f in finer if f.sure and 1 < f.ratio and ratio % f.ratio == 0]
+    nested = _Nested(sure[-1].ratio, sure[-1].origin) if sure else _Nested()
+    fits = _candidates(looks, bands, [ratio], nested)
+    if not fits:
+        return None
+    least = min(fits, key=lambda c: c.level)
+    return _found(bands, least, False, fits)
+
+
+def _found(
+    bands: tuple[int, ...], best: _Candidate, sure: bool, others: Sequence[_Candidate]
+) -> FoundSampling:
+    alike = tuple(
+        c.kernel
+        for c in others
+        if c is not best and c.level <= best.level + max(CLOSE, 3 * c.error)
+    )
+    return FoundSampling(
+        bands,
+        best.ratio,
+        best.origin,
+        best.kernel,
+        best.contrast,
+        best.explained,
+        math.exp(best.level / 2),
+        sure,
+        alike,
+    )
