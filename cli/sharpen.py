@@ -22,6 +22,12 @@ from trifuse.cli.options import PATH, Result, box, command, geotiff, names, outp
     show_default=True,
     help="How.",
 )
+@click.option(
+    "--sharpness",
+    default="auto",
+    show_default=True,
+    help="How bands were sampled: auto, or such as 1:2:6 or 1:2:6@3,0:nearest.",
+)
 @click.option("--bands", callback=names, help="Bands to write, e.g. B5,B11; default: all.")
 @click.option("--bbox", callback=box, help="Area to write: west,south,east,north in degrees.")
 @click.option(

@@ -35,7 +35,8 @@ def restoration_text(about: Mapping[str, Any] | None) -> list[str]:
         done = f"restored to the pixels: {', '.join(coarse)}; MTF {mtf}"
     else:
         done = "Sentinel-2 as it is, not restored"
-    return [done, *(f"warning: {w}" for w in about.get("warnings", ()))]
+    lines = about.get("sampling", {}).get("lines", ())
+    return [done, *lines, *(f"warning: {w}" for w in about.get("warnings", ()))]
 
 
 def selfcheck_text(check: SelfCheck) -> str:

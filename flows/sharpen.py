@@ -11,22 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import (
-    Cube,
-    CubeSource,
-    DataError,
-    MetadataError,
-    TilePlan,
-    Window,
-    progress,
-    refuse_existing,
-)
+from trifuse.core import Cube, CubeSource, DataError, TilePlan, Window, progress, refuse_existing
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import Box, window_of
 from trifuse.products import cube_writer
-from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.write.companions import write_companions
-from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn, sharpness_of
+from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn
+from trifuse.restore.scene_sampling import SceneSampling, scene_sampling
 
 TILE = 512
 
@@ -73,6 +64,7 @@ def sharpen(
     out: Path | str | None = None,
     *,
     method: str = "restore",
+    sharpness: str = "auto",
     bands: Sequence[str] | None = None,
     bbox: Box | None = None,
     noise: float | None = None,
@@ -95,6 +87,9 @@ def sharpen(
         method: ``restore`` (multi-band restoration), ``injection`` (of the sharp bands' detail),
             ``bicubic`` (interpolation alone), or another of
             :data:`trifuse.restore.SHARPENERS`.
+        sharpness: how its bands were sampled: ``auto`` goes by what its reader tells, and looks
+            for it in the pixels where nothing is told; ``1:2:6@3,0:nearest`` gives it, see
+            :func:`trifuse.restore.scene_sampling.parse_sampling`.
         bands: to write (default: all); the others help all the same.
         bbox: area to write, (west, south, east, north) in degrees; what is learned is learned
             from the whole image.
@@ -130,7 +125,8 @@ def sharpen(
     start = time.perf_counter()
     with ExitStack() as opened:
         source = opened.enter_context(as_source(image))
-        told = _told(source, mtf, noise)
+        sampled = scene_sampling(source, sharpness, mtf=mtf, noise=noise)
+        told = _require_sampling(source, sampled)
         names = source.bands.select(source.bands.indices(bands or source.bands.names)).names
         window = source.grid.whole if bbox is None else window_of(source, bbox)
         grid, made = source.grid.window(window), source.bands.select(names)
@@ -143,24 +139,30 @@ def sharpen(
             "bands": made.to_json(),
             "warnings": [],
             "sharpness": told.to_json(source.bands.names),
+            "sampling": sampled.to_json(source.bands.names),
             "input": provenance(image, content=not dry_run),
         }
         if dry_run:
             return Sharpened(path, None, record)
-        sharpness, statistics, check = learn(
-            source, told, force=force, find_mtf=mtf is None, find_noise=noise is None
+        believed, statistics, check = learn(
+            source,
+            told,
+            force=force,
+            checked=sampled.checked,
+            find_mtf=mtf is None,
+            find_noise=noise is None,
         )
-        _require_blurred(sharpness, source.name)
-        view = sharpener(source, sharpness, statistics, device=device)
+        _require_blurred(believed, source.name)
+        view = sharpener(source, believed, statistics, device=device)
         record["check"], record["warnings"] = check.to_json(), check.warnings()
-        record["sharpness"] = sharpness.to_json(source.bands.names)
+        record["sharpness"] = believed.to_json(source.bands.names)
         if view.deviation is not None:
             blurred = {n for n, s in record["sharpness"].items() if s["ratio"] > 1}
             record["expected_error"] = {
                 n: round(view.deviation[n], 5) for n in names if n in blurred or denoise
             }
         learned = time.perf_counter() - start
-        keep = [n for n in names if sharpness.ratio[source.bands.index(n)] == 1 and not denoise]
+        keep = [n for n in names if believed.ratio[source.bands.index(n)] == 1 and not denoise]
         meta = {**_plain(source), **{k: record[k] for k in ("method", "sharpness")}}
         tiles = TilePlan(grid.height, grid.width, TILE)
         files: tuple[Path, ...] = ()
@@ -195,26 +197,23 @@ def sharpen(
     return Sharpened(path, cube, record, files)
 
 
-def _told(source: CubeSource, mtf: float | None, noise: float | None) -> Sharpness:
-    """Sharpness as the source tells it, or by the bands' names where these are Sentinel-2's."""
-    native = None
-    source.sampling.require_clear("gsd", source.name)
-    if all(gsd is None for gsd in source.sampling.values("gsd")):
-        native = {n: float(NATIVE[n]) for n in source.bands.names if n in NATIVE}
-        if len(native) < len(source.bands):
-            raise MetadataError(
-                "does not tell at how many metres its bands were sampled",
-                where=source.name,
-                fix="give a Sentinel-2 product, or name its bands B1 … B12",
-            )
-    told = sharpness_of(source, mtf=mtf, noise=noise, native=native)
-    if told is None:
-        raise DataError(
-            "no band was sampled coarser than the image's pixels, there is nothing to sharpen",
-            where=source.name,
-            fix="give a product of 10, 20 and 60 m bands at 10 m",
+def _require_sampling(source: CubeSource, sampled: SceneSampling) -> Sharpness:
+    """What is to be undone.
+
+    Raises:
+        DataError: if nothing is, or nothing is known of it.
+    """
+    if sampled.sharpness is None:
+        why = "; ".join(sampled.lines) or (
+            "no band was sampled coarser than the image's pixels, there is nothing to sharpen"
         )
-    return told
+        raise DataError(
+            why,
+            where=source.name,
+            fix="give a product of 10, 20 and 60 m bands at 10 m, or tell by --sharpness how its "
+            "bands were sampled",
+        )
+    return sampled.sharpness
 
 
 def _require_blurred(sharpness: Sharpness, where: str) -> None:

@@ -28,7 +28,7 @@ from trifuse.core.runtime import Runtime
 from trifuse.fusion.method import Method, Run, Uncertain
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral.chain import ChainRun, chain_prior
-from trifuse.restore.sharpness import parse_ratios
+from trifuse.restore.scene_sampling import parse_sampling
 from trifuse.restore.view import RestoredSource, RestoredView, restored_view
 
 SHIFT_FROM, WIDTH_FROM = 0.01, 0.02
@@ -41,9 +41,11 @@ class Physics(Method):
     """The chain.
 
     Attributes:
-        sharpness: ``auto`` goes by the metadata, checked against the pixels; ``sharp`` restores
-            nothing; ``1:2:6`` are pixels per native pixel of Sentinel-2's 10 m, 20 m and 60 m
-            bands, likewise checked.
+        sharpness: ``auto`` goes by what the image's reader tells, checked against the pixels,
+            and looks for it in the pixels where nothing is told; ``sharp`` restores nothing;
+            ``1:2:6`` are pixels per native pixel of Sentinel-2's 10 m, 20 m and 60 m bands,
+            ``1:2:6@3,0:nearest`` also where native pixels start (row, column) and the kernel
+            that laid them.
         s2_mtf: modulation transfer of blurred bands at their native Nyquist frequency; default:
             what is found in the pixels, or where nothing is found the metadata's, or 0.3.
         s2_noise: standard deviation of Sentinel-2's noise, reflectance, believed as far as the
@@ -63,8 +65,7 @@ class Physics(Method):
     alignment: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
-        if self.sharpness not in ("auto", "sharp"):
-            parse_ratios(self.sharpness)
+        parse_sampling(self.sharpness)
         for key in ("s2_noise", "s3_noise"):
             value = getattr(self, key)
             if value is not None and not 0 <= value <= 1:

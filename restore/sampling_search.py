@@ -43,6 +43,9 @@ EXPLAINED = 0.05
 CLOSE = 0.03
 """Samplings whose logarithms of variance outside differ by less leave the same."""
 
+RULED_OUT = 5.0
+"""A kernel is ruled out if the logarithm of its likelihood is so far below the best one's."""
+
 SIGMAS = 5.0
 """Standard errors by which the best place of the lattice must be better than the others."""
 
@@ -53,6 +56,23 @@ warped to other grids or not), and the blur in samples."""
 
 DETAIL = 2.0
 """Detail is what a Gaussian of so many samples takes away, for :func:`relative_blur`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is known of some bands before the pixels are asked.
+
+    Attributes:
+        ratio: pixels per sample.
+        origin: (row, column) of a pixel where a sample starts.
+        kernel: that brought the samples onto the pixels.
+        fixed: whether this is so, else it decides only what the pixels leave open.
+    """
+
+    ratio: int | None = None
+    origin: tuple[int, int] | None = None
+    kernel: str | None = None
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,8 @@ class FoundSampling:
         explained: share of what is outside that other bands explain (0–1).
         outside: standard deviation outside the range (reflectance).
         sure: whether the lattice is better than others beyond doubt.
-        alike: kernels that leave as little.
+        evidence: by kernel, the logarithm of its likelihood less that of the best, for the same
+            samples.
     """
 
     bands: tuple[int, ...]
@@ -79,7 +100,12 @@ class FoundSampling:
     explained: float
     outside: float
     sure: bool
-    alike: tuple[str, ...] = ()
+    evidence: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """Other kernels that the pixels do not rule out."""
+        return tuple(k for k, e in self.evidence if k != self.kernel and e > -RULED_OUT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,33 +252,40 @@ class _Nested:
 
 def find_sampling(
     blocks: Sequence[tuple[np.ndarray, tuple[int, int]]],
-    groups: Sequence[tuple[Sequence[int], int | None]],
+    groups: Sequence[tuple[Sequence[int], Given]],
 ) -> list[FoundSampling]:
     """How groups of bands were sampled before they came onto the pixels.
 
     Args:
         blocks: each (l, y, x) reflectance, NaN where missing, and (row, column) of its first
             pixel in the image.
-        groups: numbers of bands that were sampled alike, and the pixels per sample that names or
-            metadata tell of them (None where nothing is told): a prior, which decides only what
-            the pixels leave open. From the finest sampling on.
+        groups: numbers of bands that were sampled alike, and what is known of them. From the
+            finest sampling on.
 
     Returns:
         One for each group, in their order.
     """
-    told = {r for _, r in groups if r is not None and r > 1}
-    looks = _look(blocks, sorted({*RATIOS, *told}))
+    told = {g.ratio for _, g in groups if g.ratio is not None and g.ratio > 1}
+    fixed = any(g.fixed for _, g in groups)
+    looks = _look(blocks, sorted(told if fixed else {*RATIOS, *told}))
     found: list[FoundSampling] = []
     finest = tuple(groups[0][0]) if groups else ()
-    for bands, expected in groups:
-        own = tuple(bands)
+    for bands, given in groups:
+        own, expected = tuple(bands), given.ratio
+        if given.fixed:
+            found.append(_as_told(looks, own, given, found) or _sharp(own))
+            continue
         one = _by_lattice(looks, own)
         if one.ratio == 1 and expected is not None and expected > 1 and own != finest:
             gain, sigma = relative_blur([b for b, _ in blocks], own, finest, expected)
             if gain > BLUR_GAIN and sigma >= BLUR_SIGMA * expected:
-                one = _as_told(looks, own, expected, found) or one
+                one = _as_told(looks, own, given, found) or one
         found.append(one)
     return found
+
+
+def _sharp(bands: tuple[int, ...]) -> FoundSampling:
+    return FoundSampling(bands, 1, (0, 0), "nearest", 1.0, 0.0, 0.0, False)
 
 
 def relative_blur(
@@ -328,7 +361,7 @@ def _by_lattice(looks: Mapping[_Key, _Looks], bands: tuple[int, ...]) -> FoundSa
     """The sampling whose lattice shows; ratio 1 if none does."""
     free = _candidates(looks, bands, sorted({key[0] for key in looks}), _Nested())
     if not free:
-        return FoundSampling(bands, 1, (0, 0), "nearest", 1.0, 0.0, 0.0, False)
+        return _sharp(bands)
     least = min(free, key=lambda c: c.level)
     close = [c for c in free if c.level <= least.level + max(CLOSE, 3 * c.error)]
     lattice = [c for c in close if c.sure and not c.detail]
@@ -338,31 +371,44 @@ def _by_lattice(looks: Mapping[_Key, _Looks], bands: tuple[int, ...]) -> FoundSa
     # nothing is meant.
     ratio = max(c.ratio for c in lattice)
     surest = min((c for c in lattice if c.ratio == ratio), key=lambda c: c.contrast)
-    same = [c for c in close if c.ratio == ratio and c.origin == surest.origin]
+    same = [c for c in free if c.ratio == ratio and c.origin == surest.origin]
     return _found(bands, min(same, key=lambda c: c.level), True, same)
 
 
 def _as_told(
-    looks: Mapping[_Key, _Looks], bands: tuple[int, ...], ratio: int, finer: Sequence[FoundSampling]
+    looks: Mapping[_Key, _Looks],
+    bands: tuple[int, ...],
+    given: Given,
+    finer: Sequence[FoundSampling],
 ) -> FoundSampling | None:
-    """Samples that are blurred, but do not show where they lie: laid as finer ones are."""
-    sure = [f for f in finer if f.sure and 1 < f.ratio and ratio % f.ratio == 0]
+    """Samples of the ratio given; what else is not given is what leaves least.
+
+    Where it does not show where they start, they are laid as finer ones are.
+    """
+    ratio = given.ratio
+    if ratio is None or ratio == 1:
+        return None
+    sure = [f for f in finer if 1 < f.ratio and ratio % f.ratio == 0]
     nested = _Nested(sure[-1].ratio, sure[-1].origin) if sure else _Nested()
+    if given.origin is not None:
+        nested = _Nested(ratio, given.origin)
     fits = _candidates(looks, bands, [ratio], nested)
+    if given.kernel is not None:
+        fits = [c for c in fits if c.kernel == given.kernel]
     if not fits:
         return None
     least = min(fits, key=lambda c: c.level)
-    return _found(bands, least, False, fits)
+    return _found(bands, least, least.sure and not least.detail, fits)
 
 
 def _found(
     bands: tuple[int, ...], best: _Candidate, sure: bool, others: Sequence[_Candidate]
 ) -> FoundSampling:
-    alike = tuple(
-        c.kernel
+    evidence = {
+        c.kernel: (best.level - c.level) / best.error**2
         for c in others
-        if c is not best and c.level <= best.level + max(CLOSE, 3 * c.error)
-    )
+        if c.ratio == best.ratio and c.origin == best.origin
+    }
     return FoundSampling(
         bands,
         best.ratio,
@@ -372,5 +418,5 @@ def _found(
         best.explained,
         math.exp(best.level / 2),
         sure,
-        alike,
+        tuple(sorted(evidence.items(), key=lambda item: -item[1])),
     )

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import (
-    PSF,
-    BandSet,
-    ConfigError,
-    CubeSource,
-    GridError,
-    MetadataError,
-    canonical_name,
-)
-
-Upsampling = Literal["bicubic", "nearest"]
+from trifuse.core import PSF, ConfigError, CubeSource, GridError, MetadataError, canonical_name
+from trifuse.core.kernels import KERNELS, kernel_of
 
 MTF, NOISE = 0.3, 0.003
 """Where nothing is known: modulation transfer at the native Nyquist frequency, and the standard
@@ -50,7 +41,8 @@ class Sharpness:
         mtf: modulation transfer at the native Nyquist frequency, one per band, in (0, 1]; of
             bands of ratio 1 it is not used, they are what is to be reached.
         noise: standard deviation of the noise of each band at its native sampling (reflectance).
-        upsampling: how native pixels came onto the image's.
+        upsampling: kernel by which native pixels came onto the image's, one of
+            :data:`trifuse.core.kernels.KERNELS`.
         origin: (row, column) in pixels where some native pixel of the coarsest bands starts.
 
     >>> s = Sharpness((1, 2, 6), (0.3,) * 3, (0.003,) * 3)
@@ -61,7 +53,7 @@ class Sharpness:
     ratio: tuple[int, ...]
     mtf: tuple[float, ...]
     noise: tuple[float, ...]
-    upsampling: Upsampling = "bicubic"
+    upsampling: str = "bicubic"
     origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
@@ -83,8 +75,7 @@ class Sharpness:
             raise ConfigError(
                 f"native samplings of {steps} pixels do not nest", fix="leave out bands"
             )
-        if self.upsampling not in ("bicubic", "nearest"):
-            raise ConfigError(f"upsampling {self.upsampling!r}", fix="give bicubic or nearest")
+        kernel_of(self.upsampling)
 
     def __len__(self) -> int:
         return len(self.ratio)
@@ -132,22 +123,14 @@ class Sharpness:
 
 
 def sharpness_of(
-    source: CubeSource,
-    how: str = "auto",
-    *,
-    mtf: float | None = None,
-    noise: float | None = None,
-    native: Mapping[str, float] | None = None,
+    source: CubeSource, *, mtf: float | None = None, noise: float | None = None
 ) -> Sharpness | None:
     """What is told of an image's sharpness.
 
     Args:
         source: any image; its ``sampling`` tells, as far as nothing else is given here.
-        how: ``auto`` goes by that; ``sharp`` takes all bands as sharp; ``1:2:6`` are pixels per
-            native pixel of Sentinel-2's 10 m, 20 m and 60 m bands.
         mtf: of all bands that are not sharp, in place of the source's or of 0.3.
         noise: standard deviation in all bands, in place of the source's or of 0.003.
-        native: native sampling by band in map units, in place of the source's.
 
     Returns:
         None where nothing is told of the native sampling, or all bands are sharp: such an image
@@ -156,68 +139,41 @@ def sharpness_of(
     Raises:
         MetadataError: if what metadata tell makes no sense.
         GridError: if a native pixel is no whole number of pixels.
-        ConfigError: if ``how``, ``mtf`` or ``noise`` is out of range, or bands that are no
-            Sentinel-2 bands are given ratios.
+        ConfigError: if ``mtf`` or ``noise`` is out of range.
     """
-    if how == "sharp":
-        return None
-    if how != "auto":
-        native = _native_of(source.bands, how, source.grid.gsd[1])
-    ratios = _ratios(source, native)
+    ratios = _ratios(source)
     if ratios is None or max(ratios) == 1:
         return None
-    mtfs, sigmas = _known(source, "mtf", mtf, MTF), _known(source, "noise", noise, NOISE)
+    mtfs, sigmas = known_facts(source, "mtf", mtf), known_facts(source, "noise", noise)
     source.sampling.require_clear("origin", source.name)
     coarsest = source.sampling.bands[ratios.index(max(ratios))]
     row, col = coarsest.origin or (0, 0)
-    upsampling: Upsampling = "nearest" if coarsest.kernel == "nearest" else "bicubic"
-    return Sharpness(ratios, mtfs, sigmas, upsampling, (int(row), int(col)))
+    kernel = coarsest.kernel if coarsest.kernel in KERNELS else "bicubic"
+    return Sharpness(ratios, mtfs, sigmas, kernel, (int(row), int(col)))
 
 
-def parse_ratios(text: str) -> tuple[int, int, int]:
-    """``1:2:6`` as numbers.
-
-    Raises:
-        ConfigError: if it is nothing like it.
-    """
-    try:
-        first, second, third = (int(part) for part in text.split(":"))
-    except ValueError:
-        raise ConfigError(f"sharpness {text!r}", fix="give auto, sharp, or such as 1:2:6") from None
-    if not 1 <= first <= second <= third <= 60:
-        raise ConfigError(f"sharpness {text!r}", fix="give rising numbers from 1 to 60")
-    return first, second, third
-
-
-def _known(
-    source: CubeSource, fact: Literal["mtf", "noise"], given: float | None, usual: float
+def known_facts(
+    source: CubeSource, fact: Literal["mtf", "noise"], given: float | None
 ) -> tuple[float, ...]:
     """One value per band: the one given, else the source's, else the usual one."""
     if given is not None:
         return (given,) * len(source.bands)
     source.sampling.require_clear(fact, source.name)
+    usual = MTF if fact == "mtf" else NOISE
     return tuple(usual if v is None else float(v) for v in source.sampling.values(fact))
 
 
-def _native_of(bands: BandSet, how: str, pixel: float) -> dict[str, float]:
-    """Native sampling in map units by the bands' names and ratios such as ``1:2:6``."""
-    ratios = parse_ratios(how)
-    names = {n: canonical_name(n) for n in bands.names}
-    if unknown := [n for n, known in names.items() if known not in _NATIVE]:
-        raise ConfigError(
-            f"sharpness {how} for bands {', '.join(unknown)}",
-            fix="name bands as Sentinel-2's, or give native_gsd in the metadata",
-        )
-    return {n: pixel * ratios[_NATIVE[known]] for n, known in names.items()}
+def native_class(name: str) -> int | None:
+    """0, 1 or 2 for Sentinel-2's bands of 10 m, 20 m and 60 m by their name; None for others."""
+    return _NATIVE.get(canonical_name(name))
 
 
-def _ratios(source: CubeSource, native: Mapping[str, float] | None) -> tuple[int, ...] | None:
+def _ratios(source: CubeSource) -> tuple[int, ...] | None:
     """Pixels per native pixel of each band; None where nothing is told."""
     names, pixel = source.bands.names, source.grid.gsd[1]
-    if native is None:
-        source.sampling.require_clear("gsd", source.name)
-        told = dict(zip(names, source.sampling.values("gsd"), strict=True))
-        native = {n: gsd for n, gsd in told.items() if gsd is not None}
+    source.sampling.require_clear("gsd", source.name)
+    told = dict(zip(names, source.sampling.values("gsd"), strict=True))
+    native = {n: gsd for n, gsd in told.items() if gsd is not None}
     if not native:
         return None
     if missing := [n for n in names if n not in native]:

@@ -144,6 +144,7 @@ def learn(
     sharpness: Sharpness,
     *,
     force: bool = False,
+    checked: bool = False,
     find_mtf: bool = True,
     find_noise: bool = True,
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
@@ -153,6 +154,7 @@ def learn(
         source: the image.
         sharpness: as told.
         force: believe what is told against the pixels.
+        checked: the sampling follows from the pixels: no band is declared sharp, nor warned of.
         find_mtf: look for the modulation transfer in the pixels; what is told stays where they
             agree.
         find_noise: let noise that is found count in place of what is told. Else it only is taken
@@ -170,6 +172,8 @@ def learn(
     evidence = pixel_evidence(source, sharpness)
     names = source.bands.names
     check = check_sharpness(names, sharpness, evidence)
+    if checked:
+        check = replace(check, sharp=(), otherwise=())
     for text in check.warnings():
         _log.warning("%s: %s", source.name, text)
     if not force:

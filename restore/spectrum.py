@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from trifuse.core.kernels import interpolation_matrix
 from trifuse.core.resample import degrade_matrix, upsample_matrix
 
 
@@ -88,9 +89,9 @@ def transfer(n: int, ratios: tuple[int, ...], ratio: int, sigma: float) -> np.nd
 @lru_cache(maxsize=64)
 def interpolation(n: int, ratio: int, how: str) -> np.ndarray:
     """How samples come onto pixels: (n, n / ratio) float64, dense."""
-    if how == "nearest":
-        return np.repeat(np.eye(n // ratio), ratio, axis=0)
-    return np.asarray(upsample_matrix(n // ratio, ratio).toarray())
+    if how == "bicubic":
+        return np.asarray(upsample_matrix(n // ratio, ratio).toarray())
+    return interpolation_matrix(n // ratio, ratio, how)
 
 
 @lru_cache(maxsize=64)

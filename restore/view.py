@@ -19,6 +19,7 @@ from trifuse.restore.blockwise import BLOCK, BlockwiseSource
 from trifuse.restore.local import HALO_PERIODS, LocalRestorer
 from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restored_errors import REACH, RestoredErrors, restored_errors
+from trifuse.restore.scene_sampling import scene_sampling
 from trifuse.restore.scene_statistics import Kinds, Statistics, ground_kinds
 from trifuse.restore.sharpness import Sharpness, sharpness_of
 from trifuse.restore.sharpness_check import learn
@@ -219,19 +220,22 @@ def restored_view(
     Raises:
         MetadataError, GridError, ConfigError: see :func:`trifuse.restore.sharpness.sharpness_of`.
     """
-    told = sharpness_of(s2, how, mtf=mtf, noise=noise)
+    sampled = scene_sampling(s2, how, mtf=mtf, noise=noise)
+    names = s2.bands.names
+    found = {"sampling": sampled.to_json(names)} if sampled.found else {}
+    told = sampled.sharpness
     if told is None:
         known = s2.sampling.values("noise") if noise is None else (noise,) * len(s2.bands)
-        return _unrestored(s2, known, {})
+        return _unrestored(s2, known, found)
     try:
         sharpness, statistics, check = learn(
-            s2, told, find_mtf=mtf is None, find_noise=noise is None
+            s2, told, checked=sampled.checked, find_mtf=mtf is None, find_noise=noise is None
         )
     except DataError as e:
         _log.warning("%s: not restored: %s", s2.name, e.what)
-        return _unrestored(s2, told.noise, {"why": e.what})
-    names = s2.bands.names
+        return _unrestored(s2, told.noise, {**found, "why": e.what})
     about: dict[str, Any] = {
+        **found,
         "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},
         "check": check.to_json(),
         "warnings": check.warnings(),

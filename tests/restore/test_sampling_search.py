@@ -9,10 +9,10 @@ from scipy.ndimage import gaussian_filter
 from trifuse.core import MemorySource
 from trifuse.core.kernels import KERNELS, interpolation_matrix
 from trifuse.core.native import native_axis
-from trifuse.restore.sampling_search import find_sampling, relative_blur
+from trifuse.restore.sampling_search import Given, find_sampling, relative_blur
 from trifuse.simulate import procedural_scene, scene_views
 
-GROUPS = [((1, 2, 3, 7), 1), ((4, 5, 6, 8, 10, 11), 2), ((0, 9), 6)]
+GROUPS = [((1, 2, 3, 7), Given(1)), ((4, 5, 6, 8, 10, 11), Given(2)), ((0, 9), Given(6))]
 RATIOS = (6, 1, 1, 1, 2, 2, 2, 1, 2, 6, 2, 2)
 SHARP = (1, 1, 1)
 
@@ -65,7 +65,7 @@ def test_other_samplings_than_names_tell_are_found(sharp):
     image = noisy(sampled(sharp, ratios, "bilinear"), 0)
     twenty = find_sampling([(image, (0, 0))], GROUPS)[1]
     assert (twenty.ratio, twenty.kernel, twenty.sure) == (3, "bilinear", True)
-    told_nothing = [(bands, None) for bands, _ in GROUPS]
+    told_nothing = [(bands, Given()) for bands, _ in GROUPS]
     assert [f.ratio for f in find_sampling([(image, (0, 0))], told_nothing)] == [1, 3, 6]
 
 
