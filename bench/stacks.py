@@ -1,0 +1,369 @@
+"""Sentinel-2 stacks that tell nothing but the names of their bands: fused, and what was found.
+
+    python -m bench stacks                                     # real scenes, all kernels and cuts
+    python -m bench stacks -- --scenes jasper --seeds 2 --kernels nearest lanczos
+    python -m bench stacks -- --parts warped sharp
+
+Scenes of ``bench/fusion`` with the errors of real sensors (ratio 10). Their 20 m and 60 m bands are
+blurred, sampled on the native lattice, brought onto the pixels by a kernel, and the image is cut
+from the lattice at an offset. Noise sits on the pixels in even draws and on the native samples in
+odd ones.
+
+* ``stacks``: every kernel and cut, told all (``told``) and told nothing (``found``); whether the
+  ratio, the lattice and the kernel were found, or an operator that leaves as little.
+* ``warped``: the stack brought onto a turned grid, as of another UTM zone.
+* ``sharp``: images no band of which was interpolated; what is lost against ``--sharpness sharp``.
+
+Designed on Jasper Ridge, Berlin and procedural scenes of 900 to 919; Potsdam is scored alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import trifuse
+from bench.fusion.scenes import load_views
+from trifuse import metrics
+from trifuse.core import Cube, Window
+from trifuse.core.kernels import KERNELS
+from trifuse.core.native import native_view
+from trifuse.simulate import PROTOCOLS, observe
+from trifuse.simulate.observation import native_ratios
+
+RATIO = 10
+CUTS = ((0, 0), (3, 0), (1, 4), (2, 5))
+SCENES = ("jasper", "berlin", "procedural-900x60", "procedural-901x60")
+ERRORS = PROTOCOLS["real-world"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image, fused."""
+
+    part: str
+    scene: str
+    kernel: str
+    cut: str
+    seed: int
+    told: float
+    told_sam: float
+    found: float
+    found_sam: float
+    right: int
+    planted: int
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    part: str
+    scene: str
+    kernel: str
+    cut: tuple[int, int]
+    seed: int
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenes", nargs="+", default=list(SCENES))
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--kernels", nargs="+", default=list(KERNELS), choices=list(KERNELS))
+    parser.add_argument("--parts", nargs="+", default=["stacks", "warped", "sharp"])
+    parser.add_argument(
+        "--cuts", type=int, default=len(CUTS), help="of the four, the first so many"
+    )
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write every row")
+    options = parser.parse_args()
+    jobs = list(planned(options))
+    rows: list[Row] = []
+    if options.jobs > 1:
+        with ProcessPoolExecutor(options.jobs) as pool:
+            for row in pool.map(perform, jobs):
+                rows.append(row)
+                print(described(row), flush=True)
+    else:
+        for job in jobs:
+            rows.append(perform(job))
+            print(described(rows[-1]), flush=True)
+    print()
+    figures = table(rows)
+    if options.json:
+        options.json.write_text(
+            json.dumps({"table": figures, "rows": [asdict(r) for r in rows]}, indent=1) + "\n"
+        )
+    print(json.dumps(figures))
+    return 0
+
+
+def planned(options: argparse.Namespace) -> Iterator[Job]:
+    for scene in options.scenes:
+        for seed in range(options.seeds):
+            if "stacks" in options.parts:
+                for kernel in options.kernels:
+                    for cut in CUTS[: options.cuts]:
+                        yield Job("stacks", scene, kernel, cut, seed)
+            if "warped" in options.parts:
+                yield Job("warped", scene, "lanczos", (0, 0), seed)
+        if "sharp" in options.parts:
+            for kind in SHARP:
+                yield Job("sharp", scene, kind, (0, 0), 0)
+
+
+def perform(job: Job) -> Row:
+    import torch
+
+    torch.set_num_threads(1)
+    if job.part == "sharp":
+        return sharp(job)
+    views = load_views(job.scene)
+    whole = views.s2.grid
+    window = Window(*job.cut, *(_cells(n - c) for n, c in zip(whole.shape, job.cut, strict=True)))
+    seen = observe(views.s2.crop(window), views.s3.crop(window), RATIO, ERRORS, job.seed)
+    rng = np.random.default_rng([job.seed, 77])
+    at_samples = 0.003 if job.seed % 2 else 0.0
+    data = native_view(
+        views.s2.masked().astype(np.float64),
+        native_ratios(views.s2.bands),
+        0.3,
+        job.kernel if job.part == "stacks" else "cubic",
+        at_samples,
+        rng,
+    )
+    gain, offset = (v[:, None, None] for v in (seen.drawn.gain, seen.drawn.offset))
+    data = data * gain + offset
+    rows, cols = window.slices
+    image = data[:, rows, cols]
+    if not at_samples:
+        image = image + 0.003 * rng.standard_normal(image.shape)
+    else:
+        fine = [i for i, r in enumerate(native_ratios(views.s2.bands)) if r == 1]
+        image[fine] += 0.003 * rng.standard_normal(image[fine].shape)
+    stack = replace(seen.hrmsi, data=_counts(image), meta={"quantity": "reflectance"})
+    truth, cells = seen.truth, seen.lrhsi
+    best = replace(stack, meta={**stack.meta, **all_told(stack, job)})
+    told_psnr, told_sam, _ = score(best, cells, truth)
+    if job.part == "warped":
+        stack, truth, cells = warped(data, views.s3, seen, job)
+    psnr, sam, record = score(stack, cells, truth)
+    sampling = record["about"]["restoration"].get("sampling", {"found": [], "lines": []})
+    planted = [(2, "B5"), (6, "B1")] if job.part == "stacks" else []
+    right = sum(
+        agrees(one, ratio, job)
+        for ratio, band in planted
+        for one in sampling["found"]
+        if band in one["bands"]
+    )
+    return Row(
+        job.part,
+        job.scene,
+        job.kernel,
+        f"{job.cut[0]},{job.cut[1]}",
+        job.seed,
+        told_psnr,
+        told_sam,
+        psnr,
+        sam,
+        right,
+        len(planted),
+        tuple(sampling["lines"]),
+    )
+
+
+def agrees(found: dict[str, Any], ratio: int, job: Job) -> bool:
+    """Whether what was found is what was planted, or what the pixels cannot tell from it."""
+    origin = [-c % ratio for c in job.cut]
+    if found["ratio"] != ratio:
+        return False
+    same = found["origin"] == origin and job.kernel in (found["kernel"], *found["as_well"])
+    return same or not found["sure"]
+
+
+def all_told(stack: Cube, job: Job) -> dict[str, Any]:
+    """Complete metadata of a stack."""
+    ratios = native_ratios(stack.bands)
+    names = stack.bands.names
+    gsd = stack.grid.gsd[0]
+    return {
+        "native_gsd": {n: gsd * r for n, r in zip(names, ratios, strict=True)},
+        "native_mtf": {n: 0.3 if r > 1 else 1.0 for n, r in zip(names, ratios, strict=True)},
+        "native_origin": [-c % 6 for c in job.cut],
+        "upsampling": job.kernel if job.part == "stacks" else "cubic",
+        "noise": dict.fromkeys(names, 0.003),
+    }
+
+
+def score(stack: Cube, cells: Cube, truth: Cube) -> tuple[float, float, dict[str, Any]]:
+    """PSNR (dB, mean over bands), SAM (degrees), and the record of the default."""
+    made = trifuse.fuse(stack, cells, quicklook=False)
+    assert made.cube is not None
+    there = np.isfinite(made.cube.data).all(axis=0) & np.isfinite(truth.data).all(axis=0)
+    bands = metrics.psnr_bands(truth.data, made.cube.data, there)
+    sam = metrics.sam(truth.data, made.cube.data, there)
+    return round(float(np.mean(bands)), 3), round(float(sam), 3), dict(made.record)
+
+
+def warped(data: np.ndarray, s3: Cube, seen: Any, job: Job) -> tuple[Cube, Cube, Cube]:
+    """The stack, the truth and the cells on a grid turned by 1.2° about the scene's middle."""
+    from affine import Affine
+    from rasterio.warp import Resampling, reproject
+
+    from trifuse.core import Grid, degrade
+
+    height, width = s3.grid.shape
+    gsd = s3.grid.gsd[0]
+    north_up = Affine(gsd, 0, 0, 0, -gsd, 0)
+    turned = (
+        north_up
+        * Affine.translation(width / 2 + 0.37, height / 2 + 0.61)
+        * Affine.rotation(1.2)
+        * Affine.scale(1.0007)
+        * Affine.translation(-width / 2, -height / 2)
+    )
+
+    def onto(planes: np.ndarray) -> np.ndarray:
+        out = np.full(planes.shape, np.nan)
+        for plane, target in zip(planes, out, strict=True):
+            reproject(
+                plane.astype(np.float64),
+                target,
+                src_transform=north_up,
+                dst_transform=turned,
+                src_crs="EPSG:32633",
+                dst_crs="EPSG:32633",
+                resampling=Resampling.lanczos,
+                src_nodata=np.nan,
+                dst_nodata=np.nan,
+            )
+        margin = 5
+        rows, cols = (_cells(n - 2 * margin) for n in planes.shape[1:])
+        return out[:, margin : margin + rows, margin : margin + cols]
+
+    image, truth = onto(data), onto(s3.masked())
+    rng = np.random.default_rng([job.seed, 78])
+    if job.seed % 2 == 0:
+        image = image + 0.003 * rng.standard_normal(image.shape)
+    grid = Grid.from_origin("EPSG:32633", 366000.0, 5810010.0, gsd, *image.shape[1:])
+
+    def cube(values: np.ndarray, like: Cube, where: Grid) -> Cube:
+        return Cube(
+            values.astype(np.float32),
+            np.isfinite(values).all(axis=0),
+            like.bands,
+            where,
+            {"quantity": "reflectance"},
+        )
+
+    cells = degrade(truth.astype(np.float32), RATIO, seen.psf, shift=seen.drawn.shift)
+    cells = cells + 0.001 * rng.standard_normal(cells.shape)
+    return (
+        cube(_counts(image), seen.hrmsi, grid),
+        cube(truth, s3, grid),
+        cube(cells, s3, grid.zoom_out(RATIO)),
+    )
+
+
+SHARP = ("as it is", "noise", "haze", "water", "8 bits")
+"""Images with nothing to restore."""
+
+
+def sharp(job: Job) -> Row:
+    """What is lost of an image no band of which was interpolated."""
+    views = load_views(job.scene)
+    clean = views.s2.masked()
+    rng = np.random.default_rng(5)
+    noise = rng.standard_normal(clean.shape)
+    smooth = gaussian_filter(clean, (0, 12, 12))
+    data = {
+        "as it is": clean,
+        "noise": clean + 0.003 * noise,
+        "haze": 0.2 + 0.3 * clean + 0.001 * noise,
+        "water": 0.02 + 0.1 * smooth + 0.001 * noise,
+        "8 bits": np.round(clean * 255) / 255,
+    }[job.kernel]
+    s3 = views.s3
+    if job.kernel == "haze":
+        s3 = replace(s3, data=0.2 + 0.3 * s3.data)
+    if job.kernel == "water":
+        s3 = replace(s3, data=0.02 + 0.1 * gaussian_filter(s3.masked(), (0, 12, 12)))
+    window = Window(0, 0, *(_cells(n) for n in views.s2.grid.shape))
+    seen = observe(views.s2.crop(window), s3.crop(window), RATIO, PROTOCOLS["clean"], 0)
+    rows, cols = window.slices
+    stack = replace(
+        seen.hrmsi, data=data[:, rows, cols].astype(np.float32), meta={"quantity": "reflectance"}
+    )
+    plain = trifuse.fuse(stack, seen.lrhsi, sharpness="sharp", method="refined", quicklook=False)
+    assert plain.cube is not None
+    told = float(np.mean(metrics.psnr_bands(seen.truth.data, plain.cube.data, plain.cube.valid)))
+    psnr, sam, record = score(stack, seen.lrhsi, seen.truth)
+    about = record["about"]["restoration"]
+    lines = tuple(about.get("sampling", {}).get("lines", ()))
+    return Row(
+        "sharp",
+        job.scene,
+        job.kernel,
+        "0,0",
+        0,
+        round(told, 3),
+        sam,
+        psnr,
+        sam,
+        int(not about["restored"]),
+        1,
+        lines,
+    )
+
+
+def _cells(pixels: int) -> int:
+    return pixels // RATIO * RATIO
+
+
+def _counts(data: np.ndarray) -> np.ndarray:
+    """As files have it, in counts of 1e-4."""
+    return (np.round(data * 1e4) / 1e4).astype(np.float32)
+
+
+def described(row: Row) -> str:
+    return (
+        f"{row.part:7} {row.scene:20} {row.kernel:9} {row.cut:4} seed {row.seed}: told all "
+        f"{row.told:6.2f} dB {row.told_sam:5.2f}°, told nothing {row.found:6.2f} dB "
+        f"{row.found_sam:5.2f}°, {row.found - row.told:+5.2f} dB, {row.right}/{row.planted}"
+    )
+
+
+def table(rows: list[Row]) -> dict[str, Any]:
+    """Means by scene, kernel and cut, printed."""
+    out: dict[str, Any] = {}
+    keys = dict.fromkeys((r.part, r.scene, r.kernel, r.cut) for r in rows)
+    for key in keys:
+        own = [r for r in rows if (r.part, r.scene, r.kernel, r.cut) == key]
+        told, found = (float(np.mean([getattr(r, k) for r in own])) for k in ("told", "found"))
+        worst = min(r.found - r.told for r in own)
+        right, planted = sum(r.right for r in own), sum(r.planted for r in own)
+        print(
+            f"{' '.join(key):45} {told:6.2f} {found:6.2f} {found - told:+5.2f} worst {worst:+5.2f}"
+            f" {right}/{planted}"
+        )
+        out[" ".join(key)] = [round(told, 3), round(found, 3), round(worst, 3), right, planted]
+    return out
+
+
+if __name__ == "__main__":
+    sys.exit(main())
