@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import trifuse
 from bench.fusion.scenes import load_views
 from trifuse import metrics
-from trifuse.core import Cube, Window
+from trifuse.core import Cube, Window, degrade
 from trifuse.core.kernels import KERNELS
 from trifuse.core.native import native_view
 from trifuse.simulate import PROTOCOLS, observe
@@ -159,9 +159,18 @@ def perform(job: Job) -> Row:
     stack = replace(seen.hrmsi, data=_counts(image), meta={"quantity": "reflectance"})
     truth, cells = seen.truth, seen.lrhsi
     best = replace(stack, meta={**stack.meta, **all_told(stack, job)})
-    told_psnr, told_sam, _ = score(best, cells, truth)
     if job.part == "warped":
         stack, truth, cells = warped(data, views.s3, seen, job)
+        # As large a part of the image as it was, so that as many cells tell of both.
+        part = Window(0, 0, *stack.grid.shape)
+        same = replace(seen, truth=seen.truth.crop(part))
+        few = degrade(same.truth.masked(), RATIO, seen.psf, shift=seen.drawn.shift)
+        few = few + 0.001 * rng.standard_normal(few.shape).astype(np.float32)
+        best = best.crop(part)
+        few_cells = replace(cells, data=few, grid=best.grid.zoom_out(RATIO))
+        told_psnr, told_sam, _ = score(best, few_cells, same.truth)
+    else:
+        told_psnr, told_sam, _ = score(best, cells, truth)
     psnr, sam, record = score(stack, cells, truth)
     sampling = record["about"]["restoration"].get("sampling", {"found": [], "lines": []})
     planted = [(2, "B5"), (6, "B1")] if job.part == "stacks" else []
@@ -225,7 +234,7 @@ def warped(data: np.ndarray, s3: Cube, seen: Any, job: Job) -> tuple[Cube, Cube,
     from affine import Affine
     from rasterio.warp import Resampling, reproject
 
-    from trifuse.core import Grid, degrade
+    from trifuse.core import Grid
 
     height, width = s3.grid.shape
     gsd = s3.grid.gsd[0]

@@ -40,6 +40,10 @@ FLOOR = 3e-5
 EXPLAINED = 0.05
 """Share of what is outside the range that other bands may explain; more, and it is detail."""
 
+DRIFT = 0.02
+"""Share of what is outside that is detail, above which no one lattice holds all over the image: of
+images warped by a degree and noisy 0.05 or more; where noise hides a lattice 0.004 at most."""
+
 CLOSE = 0.03
 """Samplings whose logarithms of variance outside differ by less leave the same."""
 
@@ -276,7 +280,8 @@ def find_sampling(
             found.append(_as_told(looks, own, given, found) or _sharp(own))
             continue
         one = _by_lattice(looks, own)
-        if one.ratio == 1 and expected is not None and expected > 1 and own != finest:
+        # Bands smoother than their samples pass for samples of a finer lattice.
+        if expected is not None and one.ratio < expected and own != finest:
             gain, sigma = relative_blur([b for b, _ in blocks], own, finest, expected)
             if gain > BLUR_GAIN and sigma >= BLUR_SIGMA * expected:
                 one = _as_told(looks, own, given, found) or one
@@ -398,6 +403,11 @@ def _as_told(
     if not fits:
         return None
     least = min(fits, key=lambda c: c.level)
+    if least.explained > DRIFT and given.kernel is None:
+        # No lattice holds all over the image, as of one warped to another grid. What passes all
+        # that the samples hold, wherever they lie, is nearest to that.
+        fits = [c for c in fits if c.kernel == "lanczos"]
+        least = fits[0]
     return _found(bands, least, least.sure and not least.detail, fits)
 
 
