@@ -156,9 +156,9 @@ def check_fidelity(
 
 
 def _observed(image: Image, spectral: CubeSource, coarse: bool) -> CubeSource:
-    from trifuse.products import detect, open_cube
+    from trifuse.products import find_reader, open_cube
 
-    if coarse and isinstance(image, Path | str) and detect(image)[0] in ("sentinel3", "olci"):
+    if coarse and isinstance(image, Path | str) and find_reader(image).swath:
         ratio = max(2, round(CELL / spectral.grid.gsd[1]))
         return open_cube(image, grid=spectral.grid.zoom_out(ratio))
     return as_source(image)

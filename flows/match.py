@@ -212,14 +212,12 @@ def other_instrument(bands: BandSet, expected: BandSet, what: str) -> str:
 
 def _on_cells(s3: Image, fine: CubeSource) -> CubeSource:
     """S3 as it is if it lies on a grid, else brought onto cells nested in S2's pixels."""
-    from trifuse.products import detect, open_cube
+    from trifuse.products import find_reader, open_cube
 
-    if isinstance(s3, Path | str):
-        kind, _ = detect(s3)
-        if kind in ("sentinel3", "olci"):
-            # It is read several times, costs most to bring onto the grid, and is small there.
-            with open_cube(s3, grid=_cells(fine)) as swath:
-                return MemorySource(swath.read(), swath.name)
+    if isinstance(s3, Path | str) and find_reader(s3).swath:
+        # It is read several times, costs most to bring onto the grid, and is small there.
+        with open_cube(s3, grid=_cells(fine)) as swath:
+            return MemorySource(swath.read(), swath.name)
     return as_source(s3)
 
 

@@ -221,20 +221,13 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     )
 
 
-def _open(scene: Scene, config: SimulateConfig) -> list[CubeSource]:
-    """The sources of what the user names: an EnMAP order or a CAVE folder may hold several."""
+def _open(scene: Scene, config: SimulateConfig) -> Sequence[CubeSource]:
+    """The sources of what the user names, of which a delivery may hold several."""
     if isinstance(scene, CubeSource):
         return [scene]
-    from trifuse.products import cave_scenes, detect, open_cave, open_cube, open_enmap_all
+    from trifuse.products import open_scenes
 
-    if not isinstance(scene, str | Path):
-        return [open_cube(list(scene))]
-    kind, _ = detect(scene)
-    if kind == "enmap":
-        return list(open_enmap_all(scene, mask=config.mask))
-    if kind == "cave":
-        return [open_cave(one, extend=True) for one in cave_scenes(scene)]
-    return [open_cube(scene)]
+    return open_scenes(scene, mask=config.mask)
 
 
 def _unit(source: CubeSource, config: SimulateConfig) -> Unit:

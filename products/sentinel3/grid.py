@@ -47,6 +47,9 @@ _STEP = 3000.0
 
 _BAND_BYTES = 256 << 20
 
+OPTIONS = ("grid", "gsd", "crs", "bbox", "mask", "bands", "sigma", "radius")
+"""What opening a swath takes."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Swath(ABC):

@@ -19,6 +19,7 @@ import numpy as np
 from trifuse.align.swath import PIXEL, RADIUS, SIGMA
 from trifuse.core import Grid, MetadataError, Window
 from trifuse.products.files.hdf5 import Variable
+from trifuse.products.reader import Reader
 from trifuse.products.sentinel3.common import (
     Inventory,
     common_meta,
@@ -26,10 +27,10 @@ from trifuse.products.sentinel3.common import (
     notes_of,
     require_kind,
 )
-from trifuse.products.sentinel3.delivery import Delivery, find_delivery
+from trifuse.products.sentinel3.delivery import Delivery, find_delivery, sentinel3_kind
 from trifuse.products.sentinel3.flags import OLCI_RULES, bind_mask, mask_terms
 from trifuse.products.sentinel3.geometry import Geolocation, TiePoints, interpolate, tie_points
-from trifuse.products.sentinel3.grid import Swath, SwathSource, on_grid
+from trifuse.products.sentinel3.grid import OPTIONS, Swath, SwathSource, on_grid
 from trifuse.products.sentinel3.manifest import product_facts
 from trifuse.srf_data import load
 
@@ -178,3 +179,10 @@ def _coarse_places(delivery: Delivery, shape: tuple[int, int]) -> TiePoints | No
 
 def _band_number(variable: Variable) -> int:
     return int(variable.name[2:4])
+
+
+def _is_olci(path: Path) -> bool:
+    return sentinel3_kind(path) == "OL_1_EFR"
+
+
+READER = Reader("olci", _is_olci, open_olci, OPTIONS)

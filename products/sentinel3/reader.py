@@ -20,6 +20,7 @@ import numpy as np
 from trifuse.align.swath import PIXEL, RADIUS, SIGMA
 from trifuse.core import Grid, MetadataError, ProductError, Window
 from trifuse.products.files.hdf5 import Variable, variable_names
+from trifuse.products.reader import Reader
 from trifuse.products.sentinel3.common import (
     Inventory,
     common_meta,
@@ -27,10 +28,10 @@ from trifuse.products.sentinel3.common import (
     notes_of,
     require_kind,
 )
-from trifuse.products.sentinel3.delivery import Delivery, find_delivery
+from trifuse.products.sentinel3.delivery import SIGNS, Delivery, find_delivery, sentinel3_kind
 from trifuse.products.sentinel3.flags import SYN_RULES, bind_mask, mask_terms
 from trifuse.products.sentinel3.geometry import Geolocation, tie_points
-from trifuse.products.sentinel3.grid import Swath, SwathSource, on_grid
+from trifuse.products.sentinel3.grid import OPTIONS, Swath, SwathSource, on_grid
 from trifuse.products.sentinel3.manifest import product_facts
 from trifuse.srf_data import load
 
@@ -199,3 +200,12 @@ def _refuse_numbered(delivery: Delivery) -> None:
             where=delivery.place,
             fix="get a product of 2018 or later",
         )
+
+
+def _is_syn(path: Path) -> bool:
+    kind = sentinel3_kind(path)
+    # types that none of the readers opens come here too, to be refused by their names
+    return kind == "SY_2_SYN" or bool(kind and kind not in SIGNS)
+
+
+READER = Reader("sentinel3", _is_syn, open_sentinel3, OPTIONS)
