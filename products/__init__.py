@@ -47,21 +47,16 @@ from trifuse.products.series import (
     open_series,
     write_series,
 )
-from trifuse.products.write import (
+from trifuse.products.write.animation import can_animate, write_animation
+from trifuse.products.write.quicklook import choose_rgb, read_small, write_quicklook
+from trifuse.products.write.stac import footprint, stac_item, write_stac_item
+from trifuse.products.write.writer import (
     CubeWriter,
-    can_animate,
-    choose_rgb,
     copy_source,
     cube_writer,
-    footprint,
-    read_small,
     software,
-    stac_item,
-    write_animation,
     write_cube,
-    write_quicklook,
     write_sidecar,
-    write_stac_item,
 )
 
 __all__ = [
