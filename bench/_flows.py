@@ -176,9 +176,16 @@ def sets(keys: str) -> str:
 
 def delivery(work: Path, scene: str) -> Path:
     """The EnMAP delivery of a made scene."""
-    return next((work / scene).glob("ENMAP01-*")).relative_to(work)
+    return _only(work, f"{scene}/ENMAP01-*")
 
 
 def product(work: Path) -> Path:
     """The made Sentinel-2 product."""
-    return next((work / "made").glob("*.SAFE")).relative_to(work)
+    return _only(work, "made/*.SAFE")
+
+
+def _only(work: Path, pattern: str) -> Path:
+    found = [path.relative_to(work) for path in work.glob(pattern)]
+    if len(found) != 1:
+        raise SystemExit(f"{pattern}: {len(found)} were made where one is needed to go on")
+    return found[0]

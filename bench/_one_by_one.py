@@ -57,7 +57,10 @@ class Commands:
 
     def home(self) -> Path:
         """Where the commands are from: the file of `trifuse.cli`."""
-        return Path(self._ask(None).out.strip())
+        told = self._ask(None)
+        if told.code or not told.out.strip():
+            raise SystemExit(f"Python finds no trifuse.cli: {told.err.strip()[-200:]}")
+        return Path(told.out.strip())
 
     def _ask(self, what: Sequence[str] | None) -> Ran:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -72,18 +75,21 @@ class Commands:
 
 
 @contextlib.contextmanager
-def commands(folder: Path, said: Path, path: Sequence[Path]) -> Iterator[Commands]:
+def commands(
+    folder: Path, said: Path, path: Sequence[Path], loaded: Sequence[str] = LOADED
+) -> Iterator[Commands]:
     """What runs commands in a folder.
 
     Args:
         folder: where they run.
         said: an existing folder for what they print.
         path: searched for packages before PYTHONPATH.
+        loaded: modules that are loaded once for all.
     """
     given = [Path(p).absolute() for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     searched = os.pathsep.join(map(str, [*path, *given]))
     process = subprocess.Popen(
-        [sys.executable, __file__, str(said)],
+        [sys.executable, __file__, str(said), *loaded],
         cwd=folder,
         env={**os.environ, **NO_THREADS, "PYTHONPATH": searched, "CUDA_VISIBLE_DEVICES": ""},
         stdin=subprocess.PIPE,
@@ -96,10 +102,10 @@ def commands(folder: Path, said: Path, path: Sequence[Path]) -> Iterator[Command
         process.stdin.close()
 
 
-def serve(said: Path) -> None:
+def serve(said: Path, loaded: Sequence[str]) -> None:
     """Run what stdin says, until it ends."""
     sys.path[0] = str(Path.cwd())  # as `python -m` has it, not the folder of this file
-    for name in LOADED:
+    for name in loaded:
         importlib.import_module(name)
     for line in sys.stdin:
         child = os.fork()
@@ -126,4 +132,4 @@ def become(arguments: Sequence[str] | None, said: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), sys.argv[2:])

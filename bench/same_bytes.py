@@ -44,6 +44,7 @@ PURPOSEFUL: Mapping[str, str] = {}
 
 STATES = ("equal", "purposeful", "different", "only in A", "only in B")
 LIBRARIES = ("numpy", "scipy", "torch", "rasterio", "h5py", "pillow", "matplotlib")
+MODULE = re.compile(r"(?<=^WARNING )trifuse(?:\.\w+)*")
 FIXED = "0"
 """Version that TriFuse has in its products here, so that another one changes no bytes."""
 
@@ -97,11 +98,15 @@ def methods_of(run: Commands) -> list[str]:
 
 
 def keep(path: Path, done: Ran) -> None:
-    """Write what a command printed beside the products; the bar of a progress is none of it."""
+    """Write what a command printed beside the products.
+
+    Of its warnings, the bar of a progress and the module that warns are left out.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = "".join(line for line in done.err.splitlines(keepends=True) if "\r" not in line)
+    lines = [MODULE.sub("trifuse", t) for t in done.err.splitlines(keepends=True) if "\r" not in t]
+    warned = f"code {done.code}\n{''.join(lines)}"
     path.with_name(f"{path.name}.out").write_text(done.out, encoding="utf-8")
-    path.with_name(f"{path.name}.err").write_text(f"code {done.code}\n{told}", encoding="utf-8")
+    path.with_name(f"{path.name}.err").write_text(warned, encoding="utf-8")
 
 
 def machine() -> dict[str, object]:

@@ -144,6 +144,16 @@ def test_a_file_of_another_kind_is_its_bytes(digests, tmp_path):
     assert differ(first, digests(path)) == {"bytes"}
 
 
+def test_what_is_printed_is_kept_without_the_module_that_warns(bench, same, tmp_path):
+    ran = bench("_one_by_one").Ran
+    warning = "WARNING trifuse.{}: S2 and S3: 31 % of trifuse.x has no value\n"
+    told = "  7%|▋ | 1/3\r 33%|▉ | 3/3\r" + warning.format("align.pairing")
+    same.keep(tmp_path / "said" / "fuse", ran(0, 1.0, '{"rmse": 0.5}\n', told))
+    assert (tmp_path / "said/fuse.out").read_text() == '{"rmse": 0.5}\n'
+    kept = "code 0\nWARNING trifuse: S2 and S3: 31 % of trifuse.x has no value\n"
+    assert (tmp_path / "said/fuse.err").read_text() == kept
+
+
 def test_compare(same, monkeypatch, capsys):
     about = {"code": "x", "commit": "c", **same.machine()}
 
@@ -175,7 +185,7 @@ def test_commands_run_as_by_the_command_line(bench, same, tmp_path):
     (tmp_path / "said").mkdir()
     (tmp_path / "run").mkdir()
     site = same.fixed_version(tmp_path)
-    with runner.commands(tmp_path / "run", tmp_path / "said", [site]) as run:
+    with runner.commands(tmp_path / "run", tmp_path / "said", [site], ["numpy"]) as run:
         assert run.home().name == "__init__.py" and run.home().parent.name == "cli"
         made = run(["scene", "-o", "scene", "--size", 20, "--json"])
         assert made.code == 0 and json.loads(made.out)["s2"] == "scene/S2_HrMSI.tif"
