@@ -9,7 +9,8 @@ from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 from scipy.spatial import Delaunay
 
-from trifuse.simulate.ground.fields import fractal, smooth_line, smoothstep, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal, smooth_line, smoothstep
 from trifuse.simulate.ground.terrain import MARGIN, Setting, Terrain
 
 

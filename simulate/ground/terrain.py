@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from trifuse.simulate.ground.drainage import Drainage, drain, erode, trace_rivers
-from trifuse.simulate.ground.fields import fractal, sample, smoothstep, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal, sample, smoothstep
 
 STEP = 90.0
 """Cell of the coarse grid in metres (or the scene's pixel, if that is larger)."""

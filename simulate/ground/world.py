@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trifuse.simulate.ground.fields import fractal, line_cover, stream
-from trifuse.simulate.ground.landuse import Country, build_country
+from trifuse.simulate.ground.country import Country, build_country
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal, line_cover
 from trifuse.simulate.ground.network import build_network
 from trifuse.simulate.ground.parcels import Districts, build_districts
 from trifuse.simulate.ground.terrain import Setting, Terrain, build_terrain, draw_setting

@@ -26,7 +26,7 @@ from trifuse.core import (
     degrade,
     refuse_existing,
 )
-from trifuse.simulate.ground.fields import stream
+from trifuse.simulate.ground.draws import stream
 from trifuse.simulate.ground.landuse import LANDCOVER
 from trifuse.simulate.ground.spectra import SpectralLibrary
 from trifuse.simulate.seasons.land import Land
@@ -164,8 +164,8 @@ def procedural_series(
         for name in sensors
     }
     crop = land.growth.crop[land.parcel].astype(np.uint8)
-    cover = land.surface.cover.reshape(shape)
-    return SyntheticSeries(images, grid, seed, year, cover, LANDCOVER, crop, CROPS, land)
+    landcover = land.surface.landcover.reshape(shape)
+    return SyntheticSeries(images, grid, seed, year, landcover, LANDCOVER, crop, CROPS, land)
 
 
 def write_series_pair(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from trifuse.simulate.ground.fields import fractal, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal
 from trifuse.simulate.seasons.sensors import GSD
 
 _COARSE = 3
