@@ -85,7 +85,7 @@ def test_crops_grow_and_are_harvested():
     land = Land((150, 150), 0, 2022)
     days = {d: ndvi(land.observe(SENTINEL2, d)) for d in (140, 200, 240)}
     crop = np.array(CROPS)[land.growth.crop[land.parcel]]
-    field = np.isin(land.surface.cover.reshape(land.shape), (2, 4))
+    field = np.isin(land.surface.landcover.reshape(land.shape), (2, 4))
 
     def mean(name, day):
         assert (field & (crop == name)).sum() > 50
