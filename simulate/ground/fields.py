@@ -83,7 +83,7 @@ def smooth_line(points: np.ndarray, sigma: float) -> np.ndarray:
     return np.asarray(points + (out - points) * weight)
 
 
-def line_cover(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) -> np.ndarray:
+def line_shares(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) -> np.ndarray:
     """Share of each pixel that lines of given width cover.
 
     Args:
@@ -94,7 +94,7 @@ def line_cover(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) 
     Returns:
         (rows, columns) float32 in 0–1.
     """
-    cover = np.zeros(shape, np.float32)
+    share = np.zeros(shape, np.float32)
     for line in lines:
         points = resample_line(line, 0.35 * gsd)
         half = points[:, 2] / (2 * gsd)
@@ -112,6 +112,6 @@ def line_cover(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) 
                 ok = (r >= 0) & (r < shape[0]) & (c >= 0) & (c < shape[1])
                 away = np.hypot(r - row, c - col)[ok]
                 # A strip seen through a pixel-wide box.
-                share = np.minimum(away + 0.5, half[ok]) - np.maximum(away - 0.5, -half[ok])
-                np.maximum.at(cover, (r[ok], c[ok]), np.clip(share, 0, 1).astype(np.float32))
-    return cover
+                inside = np.minimum(away + 0.5, half[ok]) - np.maximum(away - 0.5, -half[ok])
+                np.maximum.at(share, (r[ok], c[ok]), np.clip(inside, 0, 1).astype(np.float32))
+    return share

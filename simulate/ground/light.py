@@ -54,14 +54,14 @@ def build_light(world: World, clouds: bool) -> Light:
     vapour += 0.010 * fractal(rng, world.shape, world.gsd, beta=2.0, outer=600)
     haze = 0.0022 * fractal(rng, world.shape, world.gsd, beta=3.4, outer=8000)
     return Light(
-        elevation,
-        azimuth,
-        (direct * (1 - 0.88 * shadow)).astype(np.float32),
-        sky.astype(np.float32),
-        opacity,
-        shadow,
-        vapour,
-        haze,
+        elevation=elevation,
+        azimuth=azimuth,
+        direct=(direct * (1 - 0.88 * shadow)).astype(np.float32),
+        sky=sky.astype(np.float32),
+        opacity=opacity,
+        shadow=shadow,
+        vapour=vapour,
+        haze=haze,
     )
 
 

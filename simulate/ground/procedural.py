@@ -74,7 +74,7 @@ def procedural_scene(
 
     Args:
         size: edge in pixels, or (rows, columns); at least 8.
-        seed: another seed is another place; ``seed % 5`` is its kind: plain, hills, lakes,
+        seed: another seed is another landscape; ``seed % 5`` is its kind: plain, hills, lakes,
             mountains, dry country.
         gsd: pixel size in metres, 5 to 500; fields, roads and rivers keep their size on the ground.
         clouds: whether clouds and their shadows lie over it; they are not valid.
@@ -143,9 +143,8 @@ def procedural_layers(
     }
     grid = Grid.from_origin(crs, west, north, gsd, *shape)
     cube = Cube(data, ~(cloud | shadow), bands, grid, meta)
-    return ProceduralScene(
-        cube, cloud, shadow, landcover, LANDCOVER, world.height, (light.elevation, light.azimuth)
-    )
+    sun = (light.elevation, light.azimuth)
+    return ProceduralScene(cube, cloud, shadow, landcover, LANDCOVER, world.height, sun)
 
 
 def _usable(count: int) -> list[bool]:

@@ -152,13 +152,13 @@ def build_terrain(seed: int, setting: Setting, extent: tuple[float, float], gsd:
     distance = ndimage.distance_transform_edt(~wet) * step
     slope = np.hypot(*np.gradient(ndimage.gaussian_filter(height, 0.7), step))
     return Terrain(
-        step,
-        MARGIN,
-        height.astype(np.float32),
-        slope.astype(np.float32),
-        level.astype(np.float32),
-        distance.astype(np.float32),
-        tuple(rivers),
+        step=step,
+        origin=MARGIN,
+        height=height.astype(np.float32),
+        slope=slope.astype(np.float32),
+        level=level.astype(np.float32),
+        stream_distance=distance.astype(np.float32),
+        rivers=tuple(rivers),
     )
 
 

@@ -74,7 +74,7 @@ class _Fixed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """The cover of all pixels on a day.
+    """The ground of all pixels on a day.
 
     Attributes:
         share: (pixel, 5) by :class:`~trifuse.simulate.ground.cover.Material`.

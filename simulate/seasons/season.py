@@ -26,7 +26,7 @@ class Weather:
         air: air temperature in kelvin when the satellites pass.
         cloudy: share of the sky under clouds, 0–1.
         wet: soil moisture 0–1.
-        snow: snow cover; about 1 covers everything.
+        snow: on the ground; about 1 hides everything.
         lag: days by which the season runs late.
     """
 
@@ -58,14 +58,14 @@ def build_weather(seed: int, year: int, setting: Setting) -> Weather:
     air = air + 3.2 * swing - 1.5 * cloudy * (1 - winter)
     falls = np.maximum(grey - 0.72, 0) * 3.6 * rng.random(len(days))
     wet, snow = np.zeros(len(days)), np.zeros(len(days))
-    water, cover = 0.5, 0.0
+    water, pack = 0.5, 0.0
     for i, temperature in enumerate(air):
         cold = temperature < 273.8
         thaw = 0.02 + 0.10 * max(temperature - 272.3, 0)
-        cover = max(cover + 1.3 * falls[i] * cold - thaw, 0)
+        pack = max(pack + 1.3 * falls[i] * cold - thaw, 0)
         dry_out = 0.035 + 0.012 * max(temperature - 278, 0)
         water = min(water * (1 - dry_out) + 0.55 * falls[i] * (not cold), 1.0)
-        wet[i], snow[i] = water, min(cover, 1.3)
+        wet[i], snow[i] = water, min(pack, 1.3)
     lag = rng.normal(0, 5) - 0.9 * warmth
     air, cloudy, wet, snow = (a[_LEAD:] for a in (air, cloudy, wet, snow))
     return Weather(latitude, air, cloudy, wet, snow, float(lag))
