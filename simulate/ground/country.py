@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -17,35 +17,8 @@ _TOWN_PLOT, _VILLAGE_PLOT, _WORKS_PLOT = 1600.0, 1000.0, 8000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """The country at some points, (point,) each; units as in :class:`Country`.
-
-    Attributes:
-        wood: > 0 where forest is likely.
-        urban: > 0 in settlements, about 1 in the core of a town.
-        industry: > 0 on industrial ground.
-        park: > 0 where towns have green.
-        wet: 0–1, ground water near the surface.
-        alpine: height against the snow line, in standard deviations of the relief.
-        conifer: > 0 where conifers prevail.
-        slope: rise over run.
-        stream_distance: metres to the next river or lake.
-    """
-
-    wood: np.ndarray
-    urban: np.ndarray
-    industry: np.ndarray
-    park: np.ndarray
-    wet: np.ndarray
-    alpine: np.ndarray
-    conifer: np.ndarray
-    slope: np.ndarray
-    stream_distance: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Country:
-    """Geology, moisture and zones of vegetation, on the terrain's grid.
+class Conditions:
+    """What land use follows from: rasters of the terrain's grid, or values at points.
 
     Attributes:
         wood: > 0 where forest is likely.
@@ -56,9 +29,6 @@ class Country:
         alpine: height against the snow line, in standard deviations of the relief; below −5
             where there is none.
         conifer: > 0 where conifers prevail.
-        soil: (9, rows, columns) of :class:`~trifuse.simulate.ground.spectra.Soil` before parcels
-            and moisture vary it.
-        plots: area in m² below which land is split no more; 0 leaves it to the district.
     """
 
     wood: np.ndarray
@@ -68,14 +38,39 @@ class Country:
     wet: np.ndarray
     alpine: np.ndarray
     conifer: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Site(Conditions):
+    """The country at some points, (point,) each.
+
+    Attributes:
+        slope: rise over run.
+        stream_distance: metres to the next river or lake.
+    """
+
+    slope: np.ndarray
+    stream_distance: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Country(Conditions):
+    """Geology, moisture and zones of vegetation, (rows, columns) on the terrain's grid.
+
+    Attributes:
+        soil: (9, rows, columns) of :class:`~trifuse.simulate.ground.spectra.Soil` before parcels
+            and moisture vary it.
+        plots: area in m² below which land is split no more; 0 leaves it to the district.
+    """
+
     soil: np.ndarray
     plots: np.ndarray
 
     def at(self, terrain: Terrain, y: np.ndarray, x: np.ndarray) -> Site:
         """The country at points in metres from the scene's corner."""
-        zones = ("wood", "urban", "industry", "park", "wet", "alpine", "conifer")
+        names = [f.name for f in fields(Conditions)]
         return Site(
-            **{name: terrain.at(getattr(self, name), y, x) for name in zones},
+            **{name: terrain.at(getattr(self, name), y, x) for name in names},
             slope=terrain.at(terrain.slope, y, x),
             stream_distance=terrain.at(terrain.stream_distance, y, x),
         )
