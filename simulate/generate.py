@@ -176,22 +176,15 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     """The work of one unit: also runs in other processes."""
     source, config = unit.payload
     try:
-        hrmsi, hrhsi = fine_views(
-            source,
-            s2=config.s2,
-            s3=config.s3,
-            bands=config.bands,
-            overlap=config.overlap,
-            min_coverage=config.min_coverage,
-        )
+        hrmsi, hrhsi = fine_views(source, **config.views)
     finally:
         source.close()
     valid = hrmsi.valid & hrhsi.valid
     for view in (hrmsi, hrhsi):
         valid &= np.isfinite(view.data).all(axis=0)
-    places = choose_patches(valid, config, unit.id)
+    corners = choose_patches(valid, config, unit.id)
     lattice = patch_shares(valid, config)
-    shares = [float(lattice[row // config.step, col // config.step]) for row, col in places]
+    shares = [float(lattice[row // config.step, col // config.step]) for row, col in corners]
     psfs = band_psfs(config.psf, hrhsi.bands)
     about = {
         "unit": unit.id,
@@ -211,7 +204,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     return write_shard(
         folder / unit.file,
         (hrmsi, hrhsi),
-        places,
+        corners,
         shares,
         patch=config.patch,
         ratio=config.ratio,
@@ -240,16 +233,7 @@ def _unit(source: CubeSource, config: SimulateConfig) -> Unit:
 
 
 def _operators(source: CubeSource, config: SimulateConfig) -> tuple[Any, Any]:
-    return view_operators(
-        source.bands,
-        source.meta,
-        s2=config.s2,
-        s3=config.s3,
-        bands=config.bands,
-        overlap=config.overlap,
-        min_coverage=config.min_coverage,
-        where=source.name,
-    )
+    return view_operators(source.bands, source.meta, where=source.name, **config.views)
 
 
 def _require_spectra(source: CubeSource) -> None:

@@ -135,6 +135,12 @@ class SimulateConfig:
             return {str(band): make(float(value)) for band, value in given.items()}
         return make(given)
 
+    @property
+    def views(self) -> dict[str, Any]:
+        """Arguments of :func:`trifuse.simulate.scene_views` that say which bands are made."""
+        names = ("s2", "s3", "bands", "overlap", "min_coverage")
+        return {name: getattr(self, name) for name in names}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; inverse of :meth:`from_json`."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -167,7 +173,7 @@ def choose_patches(valid: np.ndarray, config: SimulateConfig, key: str) -> list[
 
     Candidates lie on a lattice of ``config.step`` pixels from the scene's corner, so they are
     aligned to the coarse cells. Of those with enough valid pixels, ``config.count`` are kept:
-    the first in the order of a hash of seed, scene and place, so that a larger count keeps all
+    the first in the order of a hash of seed, scene and corner, so that a larger count keeps all
     that a smaller one does.
 
     Args:
@@ -188,13 +194,13 @@ def choose_patches(valid: np.ndarray, config: SimulateConfig, key: str) -> list[
             fix=f"give a patch of at most {min(height, width) // config.ratio * config.ratio}",
         )
     share = patch_shares(valid, config)
-    places = [
+    corners = [
         (i * config.step, j * config.step)
         for i, j in np.argwhere(share >= config.min_valid - 1e-12).tolist()
     ]
     if config.count is not None:
-        places.sort(key=lambda p: _rank(config.seed, key, *p))
-    return sorted(places[: config.count])
+        corners.sort(key=lambda corner: _rank(config.seed, key, *corner))
+    return sorted(corners[: config.count])
 
 
 def patch_shares(valid: np.ndarray, config: SimulateConfig) -> np.ndarray:

@@ -60,10 +60,8 @@ def test_a_wrong_structure_is_flagged_by_band(observed):
 
 
 def test_bands_are_matched_by_name(observed):
-    other = make(
-        np.stack([observed.data[2], observed.data[0], observed.data[1] * 0 + 9]),
-        ("B08A", "b02", "B11"),
-    )
+    blue, red, nir = observed.data
+    other = make(np.stack([nir, blue, red * 0 + 9]), ("B08A", "b02", "B11"))
     report = fidelity(other, observed)
     assert report.bands == ("B08A", "b02") and report.left_out == ("B11", "B4")
     assert report.sam == 0 and report.flags == ()

@@ -13,8 +13,9 @@ from trifuse.align import regression_fit
 from trifuse.core import BandSet, ConfigError, MemorySource
 from trifuse.metrics import psnr
 from trifuse.simulate import procedural_layers, procedural_scene, scene_views
+from trifuse.simulate.ground.landuse import Landcover
 
-WATER, FOREST, BUILT = 1, 5, 6
+WATER, FOREST, BUILT = Landcover.WATER, Landcover.FOREST, Landcover.BUILT
 
 
 def plane(cube, nm):
