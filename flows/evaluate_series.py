@@ -47,7 +47,7 @@ class SeriesEvaluation:
     Attributes:
         task: of :data:`TASKS`.
         scores: sensor → method → measure → mean over dates and bands. ``rmse`` is in reflectance,
-            ``rmse_k`` of temperatures in kelvin, ``sam`` in radians, ``fr`` in dB.
+            ``rmse_k`` of temperatures in kelvin, ``sam`` in degrees, ``fr`` in dB.
         bands: sensor → method → band → RMSE.
         dates: sensor → number of dates compared.
         record: everything, as plain JSON values.
@@ -142,7 +142,7 @@ def evaluate_series(
         )
     images = {s.name: _stack(area, s, block) for s in sensors}
     chosen = select_dates(
-        task, {s.name: images[s.name].doy.tolist() for s in sensors}, coarse.name, fine.name
+        task, {s.name: images[s.name].days.tolist() for s in sensors}, coarse.name, fine.name
     )
     runtime = Runtime(device)
     network = isinstance(trained.model, Tamrf)
@@ -160,7 +160,7 @@ def evaluate_series(
             for sensor in sensors:
                 if sensor.name in made:
                     scores[sensor.name], bands[sensor.name] = _means(sensor, made[sensor.name])
-                    dates[sensor.name] = len(made[sensor.name]["doy"])
+                    dates[sensor.name] = len(made[sensor.name]["days"])
         else:
             sensor = fine if task == "band-sharpening" else coarse
             which = _sharpened(sensor, task)

@@ -16,11 +16,11 @@ import torch
 
 from trifuse.core import DataError, Window, progress
 from trifuse.temporal.area import KELVIN, Area, mirrored
-from trifuse.temporal.baselines import Stack
 from trifuse.temporal.config import PUBLISHED, Sensor, TamrfConfig
-from trifuse.temporal.inference import MARGIN, FeatureBank, context, decode, encode_date
+from trifuse.temporal.inference import MARGIN, FeatureBank, decode, encode_date, sensor_halo
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import prior_images
+from trifuse.temporal.stack import Stack
 
 MAX_CHUNK = 8192
 """Pixels at once on a GPU: attention kernels take 65535 heads times pixels at most."""
@@ -121,7 +121,7 @@ def encode_block(
     seen = np.zeros(block.shape, bool)
     items = progress(dates, label, len(dates)) if label else dates
     for flags, (sensor, day, number) in zip(clear, items, strict=True):
-        pad = context(model, sensor) if isinstance(model, Tamrf) else 0
+        pad = sensor_halo(model, sensor) if isinstance(model, Tamrf) else 0
         data, valid = area.read(sensor, day, block, pad)
         if isinstance(model, Tamrf):
             encode_date(model, bank, sensor, data, number, tile=tile, around=True)
@@ -130,7 +130,7 @@ def encode_block(
         seen |= _spread(np.isfinite(inner).any(axis=0), sensor.ratio)
         if stacks is not None:
             stack = stacks[sensor.name]
-            at = int(np.searchsorted(stack.doy, number))
+            at = int(np.searchsorted(stack.days, number))
             stack.data[at], stack.valid[at] = area.read(sensor, day, around)
         series = area.series[sensor.name]
         series.sources[series.dates.index(day)].close()  # there may be more than may be open
@@ -219,9 +219,9 @@ def predict_block(
         out[:] = mean[:, None, None]
         paid = None
     if start is not None:
-        place = encoded.block.shift(-encoded.around.row, -encoded.around.col)
+        inner = encoded.block.shift(-encoded.around.row, -encoded.around.col)
         prior, weight = (
-            part[:, list(channels), *place.slices] for part in (start.images, start.weight)
+            part[:, list(channels), *inner.slices] for part in (start.images, start.weight)
         )
         mean, deviation = (
             np.concatenate([getattr(s, k) for s in model.config.sensors])[
@@ -305,12 +305,12 @@ def forecast_of(
         block: the part of it that is scored.
 
     Returns:
-        (sensor → anything with days ``doy``, days) → sensor → (Q, band, height, width) in the
+        (sensor → anything with ``days``, days asked for) → sensor → (Q, band, height, width) in the
         network's unit.
     """
 
     def forecast(seen: Mapping[str, Any], query: Sequence[float]) -> dict[str, np.ndarray]:
-        visible = {name: [float(d) for d in stack.doy] for name, stack in seen.items()}
+        visible = {name: [float(d) for d in stack.days] for name, stack in seen.items()}
         if not any(visible.values()):
             return {}
         encoded = encode_block(model, area, block, visible=visible, label="dates seen")

@@ -23,6 +23,7 @@ from trifuse.temporal.config import Sensor
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.observation import observe
 from trifuse.temporal.perceptual import MaskedPerceptual
+from trifuse.temporal.renamed import renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Target:
     Attributes:
         data: (T, bands, h, w) standardised.
         valid: (T, h, w) bool, True where clear.
-        doy: (T,) days.
+        days: (T,) since the origin of the series.
     """
 
     data: Tensor
     valid: Tensor
-    doy: Tensor
+    days: Tensor
+
+    doy = renamed("doy", "days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def series_loss(
             strict=True,
         )
     )
-    every = sum(len(t.doy) for t in targets.values())
+    every = sum(len(t.days) for t in targets.values())
     total = prediction.new_zeros(())
     parts: dict[str, float] = {}
     for label, factor in (("hidden", config.hidden_weight), ("visible", config.visible_weight)):
@@ -124,14 +127,14 @@ def series_loss(
             seen = set(map(float, visible.get(sensor.name, ())))
             chosen = [
                 i
-                for i, d in enumerate(target.doy.tolist())
+                for i, d in enumerate(target.days.tolist())
                 if (float(d) in seen) == (label == "visible")
             ]
             if not chosen:
                 continue
             weight = len(chosen) / every
-            at = [position[float(target.doy[i])] for i in chosen]
-            part = Target(target.data[chosen], target.valid[chosen], target.doy[chosen])
+            at = [position[float(target.days[i])] for i in chosen]
+            part = Target(target.data[chosen], target.valid[chosen], target.days[chosen])
             raw = per_sensor[sensor.name][at]
             pair = _cropped(observe(raw, sensor), part, config.border // sensor.ratio)
             terms = {"reconstruction": reconstruction(*pair, sensor, label == "hidden", config)}
@@ -171,7 +174,7 @@ def contrast(
 ) -> Tensor | None:
     """Under clouds: nearer to the nearest clear date than to the cloud itself."""
     bands = _reflective(sensor)
-    distance = (target.doy[:, None] - target.doy[None, :]).abs().to(predicted.dtype)
+    distance = (target.days[:, None] - target.days[None, :]).abs().to(predicted.dtype)
     far = torch.finfo(predicted.dtype).max
     # (T masked date, T candidate, h, w) → nearest clear candidate of each pixel
     gap = torch.where(target.valid[None], distance[:, :, None, None], far)
@@ -302,7 +305,7 @@ def _reflective(sensor: Sensor) -> list[int]:
 
 def _cropped(predicted: Tensor, target: Target, border: int) -> tuple[Tensor, Target]:
     inner = slice(border, -border or None)
-    part = Target(target.data[:, :, inner, inner], target.valid[:, inner, inner], target.doy)
+    part = Target(target.data[:, :, inner, inner], target.valid[:, inner, inner], target.days)
     return predicted[:, :, inner, inner], part
 
 

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from trifuse.core import fill_nearest
-from trifuse.temporal.baselines import Stack, around, interpolate_linear
+from trifuse.temporal.baselines import around, interpolate_linear
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.kernels import Kernel, kernel_of
 from trifuse.temporal.kriging import Observations, krige
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
+from trifuse.temporal.stack import Stack
 from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
 
 GUIDES = ("B2", "B3", "B4", "B8", "B11", "B12")
@@ -104,7 +105,7 @@ def _neighbours(
         (Q, 3·bands + 2, H, W) float32, of about 1 in size.
     """
     std = np.array(sensor.std, np.float32)[:, None, None]
-    count = len(own.doy)
+    count = len(own.days)
     rows, cols = (np.arange(n) for n in own.valid.shape[1:])
     there = own.valid[:, None] & np.isfinite(own.data)
     total = np.where(there, own.data, 0).sum(axis=0)
@@ -115,9 +116,9 @@ def _neighbours(
         known = (at >= 0) & (at < count)
         gap, found = np.zeros(at.shape), images
         if count:
-            place = at.clip(0, count - 1)
-            found = own.data[place, :, rows[:, None], cols].transpose(0, 3, 1, 2)
-            gap = np.abs(own.doy[place] - np.asarray(query, float)[:, None, None])
+            which = at.clip(0, count - 1)
+            found = own.data[which, :, rows[:, None], cols].transpose(0, 3, 1, 2)
+            gap = np.abs(own.days[which] - np.asarray(query, float)[:, None, None])
         parts.append(np.where(known[:, None], found - images, 0))
         days.append(np.log1p(np.where(known, np.minimum(gap, YEAR), YEAR))[:, None] / 4)
     changes = [np.clip(np.nan_to_num(p / std * 3), -8, 8) for p in parts]
@@ -168,11 +169,11 @@ def seen_by(
         made = np.einsum("tchw,bc->tbhw", np.nan_to_num(stack.data), np.nan_to_num(share))
         there = stack.valid & _complete(stack.data, share)
         valued.append((made, there[:, None] & known[:, None, None]))
-    doy = np.concatenate([s.doy for s in stacks])
-    source = np.concatenate([np.full(len(s.doy), i) for i, s in enumerate(stacks)])
+    days = np.concatenate([s.days for s in stacks])
+    source = np.concatenate([np.full(len(s.days), i) for i, s in enumerate(stacks)])
     valid = np.concatenate([s.valid for s in stacks])
     snow = _whitened(np.concatenate(covers), valid, source)
-    asked = _snow_on(doy, snow, valid, query)
+    asked = _snow_on(days, snow, valid, query)
     values = np.concatenate([v for v, _ in valued])
     there = np.concatenate([t for _, t in valued])
     out = np.full((len(query), len(sensor.bands), *shape), np.nan, np.float32)
@@ -181,7 +182,7 @@ def seen_by(
         dates = np.isin(source, sources)
         clear = valid[dates] & there[dates][:, bands].all(axis=1)
         images = Observations(
-            doy[dates],
+            days[dates],
             source[dates],
             values[dates][:, bands].reshape(dates.sum(), len(bands), -1),
             clear.reshape(dates.sum(), -1),
@@ -221,13 +222,13 @@ def _whitened(snow: np.ndarray, valid: np.ndarray, source: np.ndarray) -> np.nda
 
 
 def _snow_on(
-    doy: np.ndarray, snow: np.ndarray, valid: np.ndarray, query: Sequence[float]
+    days: np.ndarray, snow: np.ndarray, valid: np.ndarray, query: Sequence[float]
 ) -> np.ndarray:
     """Snow on the days asked for, between the images of all sensors: (Q, y, x)."""
     if not snow.any():
         return np.zeros((len(query), *snow.shape[1:]), np.float32)
-    order = np.argsort(doy, kind="stable")
-    stack = Stack(snow[order][:, None], valid[order], doy[order])
+    order = np.argsort(days, kind="stable")
+    stack = Stack(snow[order][:, None], valid[order], days[order])
     found = np.nan_to_num(interpolate_linear(stack, query)[:, 0])
     return np.asarray(np.round(found * SNOW_STEPS) / SNOW_STEPS, np.float32)
 

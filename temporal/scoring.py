@@ -86,8 +86,8 @@ def score_hidden(
         baselines: of :data:`BASELINES`.
 
     Returns:
-        sensor → arrays ``<method>/rmse`` (T, band), ``<method>/sam`` (T,) radians, over its hidden
-        dates ``doy`` (T,); the network is the method ``network``. Sensors without a hidden date
+        sensor → arrays ``<method>/rmse`` (T, band), ``<method>/sam`` (T,) degrees, over its hidden
+        dates ``days`` (T,); the network is the method ``network``. Sensors without a hidden date
         that has a clear pixel are left out.
     """
     seen = {s.name: images[s.name].only(selection.visible.get(s.name, ())) for s in sensors}
@@ -113,7 +113,7 @@ def score_hidden(
         for estimate in made.values():
             valid = valid & np.isfinite(estimate).all(axis=1)
         reflective = [i for i, b in enumerate(sensor.bands) if b not in sensor.thermal]
-        scores: dict[str, np.ndarray] = {"doy": np.asarray(days, float)}
+        scores: dict[str, np.ndarray] = {"days": np.asarray(days, float)}
         for name, estimate in made.items():
             scores[f"{name}/rmse"] = date_errors(reference, estimate, valid)[0]
             scores[f"{name}/sam"] = date_angles(

@@ -23,13 +23,13 @@ from trifuse.core import (
     Window,
 )
 from trifuse.temporal.area import blocks, open_area
-from trifuse.temporal.baselines import Stack
 from trifuse.temporal.blocks import Prior, block_side, encode_block, predict_block
 from trifuse.temporal.calendar import days_since, parse_dates
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, decode, encode_date
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import prior_images
+from trifuse.temporal.stack import Stack
 
 START = date(2022, 1, 4)
 DAYS = {"sentinel2": (0, 10, 33, 80), "landsat": (3, 40, 77)}
@@ -272,7 +272,7 @@ def test_the_common_ground_is_whole_cells_of_both(rows, cols, shift):
     assert max(a - b for a, b in zip(bounds[:2], inner[:2], strict=True)) < 30
     assert max(b - a for a, b in zip(bounds[2:], inner[2:], strict=True)) < 30
     for sensor in area.sensors:
-        grid = given[sensor.name].grid.window(area.places[sensor.name])
+        grid = given[sensor.name].grid.window(area.windows[sensor.name])
         assert grid.bounds == bounds
 
 
