@@ -109,7 +109,7 @@ def tamrf(series: Path, per_band: bool, overwrite: bool, dry_run: bool, **option
     """Score a network on SERIES beside the nearest date, interpolation and fine plus change.
 
     RMSE is over clear pixels, in what the sensor would have seen of the prediction: reflectance,
-    and kelvin of temperatures (rmse_k). SAM is in radians. FR is in dB; above 0 is sharper than
+    and kelvin of temperatures (rmse_k). SAM is in degrees. FR is in dB; above 0 is sharper than
     the observation.
 
     \b
