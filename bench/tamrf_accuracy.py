@@ -22,19 +22,16 @@ from pathlib import Path
 import numpy as np
 
 from trifuse.simulate import procedural_series
-from trifuse.temporal.baselines import (
-    Stack,
-    fine_plus_change,
-    interpolate_linear,
-    nearest_clear,
-    upsampled,
-)
+from trifuse.temporal.baselines import fine_plus_change, interpolate_linear, nearest_clear
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.forecast import Forecast, forecast_by
+from trifuse.temporal.contract import Forecast
+from trifuse.temporal.forecast import forecast_by
+from trifuse.temporal.methods import get_series_method
 from trifuse.temporal.metrics import date_errors
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import prior_forecast, seen_by
-from trifuse.temporal.scoring import as_seen, baseline_images, score_hidden
+from trifuse.temporal.scoring import as_seen, images_seen, score_hidden
+from trifuse.temporal.stack import Stack, upsampled
 from trifuse.temporal.strategies import hide_gaps, task
 from trifuse.temporal.weights import SHIPPED, load_weights
 from trifuse.train.temporal_data import to_network
@@ -96,7 +93,7 @@ def truths(made, sensor: Sensor, query: Sequence[float]) -> np.ndarray:
 
 def plain(method: str, sensor: Sensor, sensors, seen, query) -> np.ndarray:
     """A baseline on the target grid, interpolated if its pixels are larger."""
-    found = baseline_images(method, sensor, sensors, seen, query)
+    found = images_seen(get_series_method(method, sensors=sensors), sensor, seen, query)
     return upsampled(found, sensor.ratio) if sensor.ratio > 1 else found
 
 
@@ -200,7 +197,8 @@ def fusets(folder: Path, net: Tamrf) -> Rows:
                 ),
             }
             target = images["sentinel2"].only(hidden)
-            made = {m: baseline_images(m, s2, sensors, seen, hidden) for m in METHODS[:4]}
+            plainer = [get_series_method(m, sensors=sensors) for m in METHODS[:4]]
+            made = {m.name: images_seen(m, s2, seen, hidden) for m in plainer}
             made["network"] = as_seen(forecast(seen, hidden)["sentinel2"], s2)
             for method, found in made.items():
                 mask = target.valid & np.isfinite(found[:, at]).all(axis=1)

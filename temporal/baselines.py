@@ -5,12 +5,87 @@ Everything looks at clear pixels only, pixel by pixel, in numpy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from trifuse.core import DataError, upsample
-from trifuse.temporal.stack import Stack as Stack  # its old home
+from trifuse.core import DataError
+from trifuse.temporal.block_images import Days
+from trifuse.temporal.config import Sensor
+from trifuse.temporal.contract import StackMethod
+from trifuse.temporal.stack import Stack, upsampled
+
+__all__ = [
+    "FinePlusChange",
+    "Linear",
+    "Nearest",
+    "Stack",
+    "around",
+    "fine_plus_change",
+    "interpolate_linear",
+    "nearest_clear",
+    "nearest_index",
+    "next_coarser",
+    "partners",
+    "upsampled",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest(StackMethod):
+    """Each pixel as on its nearest clear date: :func:`nearest_clear`."""
+
+    name = "nearest"
+
+    def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
+        """From each sensor's own images."""
+        return {name: nearest_clear(seen[name], query) for name, query in asked.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(StackMethod):
+    """Each pixel between its clear dates before and after: :func:`interpolate_linear`."""
+
+    name = "linear"
+
+    def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
+        """From each sensor's own images."""
+        return {name: interpolate_linear(seen[name], query) for name, query in asked.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class FinePlusChange(StackMethod):
+    """F + ΔC, the nearest image and the change that the next coarser sensor saw.
+
+    See :func:`fine_plus_change`; of the coarsest sensor the nearest image alone.
+    """
+
+    name = "change"
+
+    def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
+        """From each sensor's own images and those of the next coarser one."""
+        return {
+            name: self._images(self.config.sensor(name), seen, query)
+            for name, query in asked.items()
+        }
+
+    def _images(
+        self, sensor: Sensor, seen: Mapping[str, Stack], query: Sequence[float]
+    ) -> np.ndarray:
+        own, other = seen[sensor.name], next_coarser(sensor, self.sensors, seen)
+        if other is None:
+            return nearest_clear(own, query)
+        pairs, ratio = partners(sensor.bands, other.bands), other.ratio // sensor.ratio
+        return fine_plus_change(own, seen[other.name], query, ratio, pairs)
+
+
+def next_coarser(
+    sensor: Sensor, sensors: Sequence[Sensor], seen: Mapping[str, Stack]
+) -> Sensor | None:
+    """Of the sensors with larger pixels, of which there are images, that with the smallest."""
+    coarser = [s for s in sensors if s.ratio > sensor.ratio and s.name in seen]
+    return min(coarser, key=lambda s: s.ratio, default=None)
 
 
 def nearest_clear(seen: Stack, query: Sequence[float]) -> np.ndarray:
@@ -95,14 +170,6 @@ def around(seen: Stack, query: Sequence[float]) -> tuple[np.ndarray, np.ndarray]
         if at < count:
             high[i] = after[at]
     return low, high
-
-
-def upsampled(coarse: np.ndarray, ratio: int) -> np.ndarray:
-    """Cubic convolution of (Q, band, y, x) to pixels ``ratio`` times smaller, holes bridged.
-
-    Holes are NaN again over their own ground.
-    """
-    return np.stack([upsample(np.asarray(image, np.float32), ratio) for image in coarse])
 
 
 def fine_plus_change(

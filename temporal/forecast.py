@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trifuse.temporal.contract import Forecast
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.prior import prior_images
 from trifuse.temporal.stack import Stack
-
-Forecast = Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray]]
-"""(sensor → visible images, days) → sensor → (Q, band, H, W) on the target grid."""
 
 Run = Callable[[Mapping[str, Dates], Tensor, Tensor | None], Tensor]
 """The forward pass of a network: (1, Q, channels, H, W)."""

@@ -10,14 +10,17 @@ Only clear pixels count, so clouds never reach the result unless a mask has miss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from trifuse.core import fill_nearest
 from trifuse.temporal.baselines import around, interpolate_linear
-from trifuse.temporal.config import Sensor
+from trifuse.temporal.block_images import Days
+from trifuse.temporal.config import PUBLISHED, Sensor
+from trifuse.temporal.contract import Forecast, StackMethod
 from trifuse.temporal.kernels import Kernel, kernel_of
 from trifuse.temporal.kriging import Observations, krige
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
@@ -32,6 +35,36 @@ NOISE = 10.0
 """An estimate this many times as uncertain as an image is corrected by half."""
 
 YEAR = 365.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prior(StackMethod):
+    """The prior alone, without a network: kriging in time of what is clear.
+
+    Attributes:
+        sensors: whose images there are, and whose bands are wanted.
+    """
+
+    sensors: tuple[Sensor, ...] = PUBLISHED.sensors
+    name = "prior"
+    sampling = "target"
+
+    @property
+    def identity(self) -> str:
+        """Empty, as folders of dates have it since there is a prior."""
+        return ""
+
+    def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
+        """Each sensor's days for themselves."""
+        forecast = prior_forecast(self.sensors)
+        return {name: forecast(seen, query)[name] for name, query in asked.items()}
+
+    def on_target(
+        self, seen: Mapping[str, Stack], query: Sequence[float], channels: Sequence[int]
+    ) -> np.ndarray:
+        """All days at once, put into the unit in double precision as networks with a skip do."""
+        standard = prior_images(self.sensors, seen, query).images
+        return in_unit(self.sensors, standard, channels)
 
 
 class PriorImages(NamedTuple):
@@ -126,9 +159,23 @@ def _neighbours(
     return gathered.repeat(sensor.ratio, axis=2).repeat(sensor.ratio, axis=3)
 
 
-def prior_forecast(
-    sensors: Sequence[Sensor],
-) -> Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray]]:
+def in_unit(sensors: Sequence[Sensor], standard: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """Some channels of standardised images in the network's unit.
+
+    Args:
+        sensors: of the channels.
+        standard: (Q, all channels, y, x).
+        channels: which.
+
+    Returns:
+        (Q, len(channels), y, x) float32.
+    """
+    mean, std = (np.concatenate([getattr(s, k) for s in sensors]) for k in ("mean", "std"))
+    planes = [standard[:, c].astype(np.float64) * std[c] + mean[c] for c in channels]
+    return np.stack([plane.astype(np.float32) for plane in planes], axis=1)
+
+
+def prior_forecast(sensors: Sequence[Sensor]) -> Forecast:
     """The prior as a function of visible images and days: sensor → (Q, band, H, W), its unit."""
 
     def forecast(seen: Mapping[str, Stack], query: Sequence[float]) -> dict[str, np.ndarray]:

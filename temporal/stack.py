@@ -1,4 +1,4 @@
-"""The images of one sensor over one area, in memory."""
+"""The images of one sensor over one ground, in memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trifuse.core import upsample
 from trifuse.temporal.renamed import renamed
 
 
@@ -30,3 +31,11 @@ class Stack:
         """The images of some days."""
         at = np.flatnonzero(np.isin(self.days, np.asarray(days, float)))
         return Stack(self.data[at], self.valid[at], self.days[at])
+
+
+def upsampled(coarse: np.ndarray, ratio: int) -> np.ndarray:
+    """Cubic convolution of (Q, band, y, x) to pixels ``ratio`` times smaller, holes bridged.
+
+    Holes are NaN again over their own ground.
+    """
+    return np.stack([upsample(np.asarray(image, np.float32), ratio) for image in coarse])

@@ -131,16 +131,16 @@ def test_evaluate(trifuse, as_json, area, network, task):
     scores = as_json(out)["scores"]
     sensor = "landsat" if task == "thermal" else "sentinel2"
     if task in ("gap-filling", "fusion"):
-        assert {"network", "nearest", "linear", "change"} <= set(scores[sensor])
+        assert {"tamrf", "nearest", "linear", "change"} <= set(scores[sensor])
         # The land changes linearly, so linear interpolation is right to the counts of the files.
         assert scores[sensor]["linear"]["rmse"] < 2e-4 < scores[sensor]["nearest"]["rmse"]
-        assert scores[sensor]["network"]["rmse"] > 0.01
+        assert scores[sensor]["tamrf"]["rmse"] > 0.01
     elif task == "thermal":
         assert list(scores) == ["landsat"]
-        assert scores[sensor]["network + residual"]["rmse_k"] < scores[sensor]["network"]["rmse_k"]
+        assert scores[sensor]["tamrf + residual"]["rmse_k"] < scores[sensor]["tamrf"]["rmse_k"]
         assert scores[sensor]["as observed"]["fr"] == 0
     else:
-        assert list(as_json(out)["bands"][sensor]["network"]) == [
+        assert list(as_json(out)["bands"][sensor]["tamrf"]) == [
             "B5",
             "B6",
             "B7",
@@ -159,7 +159,7 @@ def test_evaluate_takes_the_network_that_comes_along_or_none(trifuse, as_json, a
         )
         assert code == 0, err
         scores = as_json(out)["scores"]["landsat" if task == "thermal" else "sentinel2"]
-        assert any("network" in name for name in scores) == network
+        assert any("tamrf" in name for name in scores) == network
         assert "prior" in scores or network
 
 

@@ -24,7 +24,7 @@ from trifuse.core import (
     StoreError,
     WeightsError,
 )
-from trifuse.flows.interpolate import Trained, interpolate, load_trained, trained_area
+from trifuse.flows.interpolate import Trained, interpolate, load_trained, method_area
 from trifuse.products import open_geotiff, open_series, write_series
 from trifuse.temporal.area import open_area
 from trifuse.temporal.blocks import encode_block, predict_block
@@ -263,13 +263,13 @@ def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
     card = Card(CONFIG, protocol={"data": {"blank": 0.5}})
     save_weights(tmp_path / "w.safetensors", model, card)
     trained = load_trained(tmp_path / "w.safetensors")
-    area = trained_area(trained, folder)
+    area = method_area(trained, folder)
     assert area.origin == date(2022, 1, 1) and area.blank
-    area = trained_area(trained, folder, days_origin="first", clouds="show")
+    area = method_area(trained, folder, days_origin="first", clouds="show")
     assert area.origin == START and not area.blank
-    assert trained_area(trained, folder, days_origin="2021-12-31").origin == date(2021, 12, 31)
+    assert method_area(trained, folder, days_origin="2021-12-31").origin == date(2021, 12, 31)
     with pytest.raises(ConfigError, match="is no date"):
-        trained_area(trained, folder, days_origin="spring")
+        method_area(trained, folder, days_origin="spring")
     (tmp_path / "x.ckpt").write_bytes(b"no checkpoint")
     with pytest.raises(WeightsError):
         load_trained(tmp_path / "x.ckpt")

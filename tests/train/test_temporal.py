@@ -23,12 +23,13 @@ from trifuse.core import (
 from trifuse.products import write_series
 from trifuse.simulate import procedural_series
 from trifuse.temporal.area import open_area
-from trifuse.temporal.blocks import forecast_of
 from trifuse.temporal.config import LANDSAT, SENTINEL2
+from trifuse.temporal.contract import forecast_of
 from trifuse.temporal.encoding import encode_time
 from trifuse.temporal.model import Tamrf, attend_nearby
 from trifuse.temporal.prior import prior_images
 from trifuse.temporal.stack import Stack
+from trifuse.temporal.tamrf import Trained
 from trifuse.temporal.weights import load_weights
 from trifuse.train.batches import Draw
 from trifuse.train.config import from_mapping, load_config, save_config
@@ -237,7 +238,8 @@ def test_areas_add_the_same_correction_as_training(made, scene):
         for k, i in made.images.items()
     }
     wanted = task.forecast(net, torch.device("cpu"), images, query)
-    found = forecast_of(net.net, area, Window(0, 0, 24, 24))(images, query)
+    method = Trained(net.net, "january", True, {})
+    found = forecast_of(method, area, Window(0, 0, 24, 24))(images, query)
     for name in wanted:
         np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
     weight = prior_images(task.sensors, images, query).weight
