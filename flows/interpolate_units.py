@@ -21,6 +21,7 @@ from trifuse.products.write.stac import write_stac_item
 from trifuse.products.write.writer import cube_writer, write_sidecar
 from trifuse.srf_data import load
 from trifuse.temporal.area import Area
+from trifuse.temporal.block_images import Reading
 from trifuse.temporal.calendar import days_since
 from trifuse.temporal.config import TamrfConfig
 from trifuse.temporal.contract import SeriesMethod
@@ -158,13 +159,9 @@ def block_unit(
     query = days_since(job.area.origin, job.dates)
     job.method.move_to(runtime.torch_device)
     with runtime.computing(), tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder:
-        run = job.method.prepare(
-            job.area,
-            block,
-            dtype=job.features,
-            folder=Path(folder) if on_disk else None,
-            label="images",
-        )
+        kept = Path(folder) if on_disk else None
+        reading = Reading(dtype=job.features, folder=kept, label="images")
+        run = job.method.prepare(job.area, block, reading)
         values, paid = run.predict(query, job.channels, mass=job.quality, label="rows")
         seen = run.images.seen
         gaps = [run.images.gaps(s.name, query) for s in job.area.sensors] if job.quality else []

@@ -93,10 +93,10 @@ def nearest_clear(seen: Stack, query: Sequence[float]) -> np.ndarray:
 
     Args:
         seen: the images.
-        query: (Q,) days.
+        query: (Q,) days since the origin.
 
     Returns:
-        (Q, band, y, x); NaN where a pixel is never clear.
+        (Q, band, y, x) float32 in the unit of the images; NaN where a pixel is never clear.
     """
     out = _empty(seen, query)
     rows, cols = _pixels(seen)
@@ -125,12 +125,7 @@ def interpolate_linear(seen: Stack, query: Sequence[float]) -> np.ndarray:
     >>> float(interpolate_linear(stack, [5]).squeeze().round(3))
     0.3
 
-    Args:
-        seen: the images.
-        query: (Q,) days.
-
-    Returns:
-        (Q, band, y, x); NaN where a pixel is never clear.
+    Arguments and result as of :func:`nearest_clear`.
     """
     out = _empty(seen, query)
     count = len(seen.days)

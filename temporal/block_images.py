@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,27 @@ HALO = 10
 
 Days = Mapping[str, Sequence[float]]
 """Sensor → days since the origin of the series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the images of a block are read.
+
+    Attributes:
+        visible: sensor → days that may be seen; None: all.
+        dtype: of what is stored of each image, by methods that store features.
+        folder: where these go; None: they stay in memory.
+        label: for the progress bar; empty: none.
+    """
+
+    visible: Days | None = None
+    dtype: str = "float32"
+    folder: Path | None = None
+    label: str = ""
+
+
+EVERYTHING = Reading()
+"""All days, in memory."""
 
 
 @dataclass

@@ -11,14 +11,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from trifuse.core import Window, fingerprint
 from trifuse.temporal.area import KELVIN, Area
-from trifuse.temporal.block_images import HALO, BlockImages, Days, read_block
+from trifuse.temporal.block_images import EVERYTHING, HALO, BlockImages, Days, Reading, read_block
 from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.stack import Stack, upsampled
 
@@ -27,15 +27,10 @@ Forecast = Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray
 network's unit; empty if no image is visible."""
 
 
-class BlockRun(Protocol):
-    """A block of an area, ready to be asked for any day."""
+class Predict(Protocol):
+    """Images of a block that was read."""
 
-    @property
-    def images(self) -> BlockImages:
-        """What the images of the block show."""
-        ...
-
-    def predict(
+    def __call__(
         self,
         query: Sequence[float],
         channels: Sequence[int],
@@ -43,7 +38,7 @@ class BlockRun(Protocol):
         mass: bool = False,
         label: str = "",
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images of the block.
+        """Predict.
 
         Args:
             query: (Q,) days since the origin.
@@ -56,6 +51,19 @@ class BlockRun(Protocol):
             where nothing is known; and (Q, height, width) 0–1, or None.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRun:
+    """A block of an area, ready to be asked for any day.
+
+    Attributes:
+        images: what the images of the block show.
+        predict: see :class:`Predict`.
+    """
+
+    images: BlockImages
+    predict: Predict
 
 
 class SeriesMethod(ABC):
@@ -136,31 +144,25 @@ class SeriesMethod(ABC):
             planes.append(upsampled(plane, sensor.ratio) if own else plane)
         return np.concatenate(planes, axis=1)
 
-    def prepare(
-        self,
-        area: Area,
-        block: Window,
-        *,
-        visible: Days | None = None,
-        dtype: str = "float32",
-        folder: Path | None = None,
-        label: str = "",
-    ) -> BlockRun:
-        """Read a block for all dates, or for those that may be seen.
+    def prepare(self, area: Area, block: Window, reading: Reading = EVERYTHING) -> BlockRun:
+        """Read a block, for any day to be asked for.
 
         Args:
             area: as of :func:`trifuse.temporal.area.open_area`, for ``config``.
             block: as of :func:`trifuse.temporal.area.blocks`.
-            visible: sensor → days that may be seen; default: all.
-            dtype: of what is stored of each image, by methods that store features.
-            folder: where to keep it; None: in memory.
-            label: for the progress bar; empty: none.
+            reading: what is read, and how.
 
         Raises:
             DataError: if no date may be seen.
         """
-        halo = HALO if self.halo is None else self.halo
-        return StackRun(self, read_block(area, block, visible=visible, halo=halo, label=label))
+        images = read_block(
+            area,
+            block,
+            visible=reading.visible,
+            halo=HALO if self.halo is None else self.halo,
+            label=reading.label,
+        )
+        return BlockRun(images, partial(predict_stacks, self, images))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,37 +181,27 @@ class StackMethod(SeriesMethod):
         return TamrfConfig(self.sensors, skip="prior")
 
 
-@dataclass
-class StackRun:
-    """A block whose images are in memory.
+def predict_stacks(
+    method: SeriesMethod,
+    images: BlockImages,
+    query: Sequence[float],
+    channels: Sequence[int],
+    **options: Any,
+) -> tuple[np.ndarray, None]:
+    """Days of a block whose images are in memory; see :class:`Predict`, whose options do not count.
 
-    Attributes:
-        method: what predicts.
-        images: the block.
+    A band is NaN also where its own sensor is never clear.
     """
-
-    method: SeriesMethod
-    images: BlockImages
-
-    def predict(
-        self,
-        query: Sequence[float],
-        channels: Sequence[int],
-        *,
-        mass: bool = False,
-        label: str = "",
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """See :meth:`BlockRun.predict`; NaN also where a band's own sensor is never clear."""
-        made = self.method.on_target(self.images.stacks, query, channels)
-        out = np.array(made[:, :, *self.images.inner.slices], np.float32)
-        config = self.method.config
-        for i, channel in enumerate(channels):
-            name, band = config.outputs[channel]
-            if band in config.sensor(name).thermal:
-                out[:, i] *= KELVIN
-            out[:, i, ~self.images.ever_clear(name)] = np.nan
-        out[:, :, ~self.images.seen] = np.nan
-        return out, None
+    made = method.on_target(images.stacks, query, channels)
+    out = np.array(made[:, :, *images.inner.slices], np.float32)
+    config = method.config
+    for i, channel in enumerate(channels):
+        name, band = config.outputs[channel]
+        if band in config.sensor(name).thermal:
+            out[:, i] *= KELVIN
+        out[:, i, ~images.ever_clear(name)] = np.nan
+    out[:, :, ~images.seen] = np.nan
+    return out, None
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +247,7 @@ def forecast_of(method: SeriesMethod, area: Area, block: Window) -> Forecast:
         visible = {name: [float(d) for d in stack.days] for name, stack in seen.items()}
         if not any(visible.values()):
             return {}
-        run = method.prepare(area, block, visible=visible, label="dates seen")
+        run = method.prepare(area, block, Reading(visible, label="dates seen"))
         channels = list(range(len(method.config.outputs)))
         values, _ = run.predict(query, channels, label="rows")
         out, start = {}, 0

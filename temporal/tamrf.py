@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from trifuse.core import Window, sha256
 from trifuse.temporal.area import Area
-from trifuse.temporal.block_images import Days
-from trifuse.temporal.blocks import Encoded, encode_block, predict_block
+from trifuse.temporal.block_images import EVERYTHING, Days, Reading
+from trifuse.temporal.blocks import encode_block, predict_block
 from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.contract import BlockRun, SeriesMethod, forecast_of, pick
 from trifuse.temporal.forecast import forecast_by
@@ -70,21 +71,11 @@ class Trained(SeriesMethod):
         """The network that reads the area again: it sees farther than the block."""
         return _OverBlock(self.model, self.origin, self.withhold, self.card, area, block)
 
-    def prepare(
-        self,
-        area: Area,
-        block: Window,
-        *,
-        visible: Days | None = None,
-        dtype: str = "float32",
-        folder: Path | None = None,
-        label: str = "",
-    ) -> BlockRun:
+    def prepare(self, area: Area, block: Window, reading: Reading = EVERYTHING) -> BlockRun:
         """Encode each image once."""
-        encoded = encode_block(
-            self.model, area, block, visible=visible, dtype=dtype, folder=folder, label=label
-        )
-        return _EncodedRun(self.model, encoded)
+        options = {f.name: getattr(reading, f.name) for f in fields(reading)}
+        encoded = encode_block(self.model, area, block, **options)
+        return BlockRun(encoded, partial(predict_block, self.model, encoded))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,25 +86,6 @@ class _OverBlock(Trained):
     def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
         """Of the images that are seen the days matter; the area is read."""
         return pick(forecast_of(self, self.area, self.block), seen, asked)
-
-
-@dataclass
-class _EncodedRun:
-    """An encoded block with the network that encoded it."""
-
-    model: Tamrf
-    images: Encoded
-
-    def predict(
-        self,
-        query: Sequence[float],
-        channels: Sequence[int],
-        *,
-        mass: bool = False,
-        label: str = "",
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """See :func:`trifuse.temporal.blocks.predict_block`."""
-        return predict_block(self.model, self.images, query, channels, mass=mass, label=label)
 
 
 def load_trained(path: Path | str) -> Trained:

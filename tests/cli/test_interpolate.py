@@ -8,6 +8,7 @@ import torch
 
 from trifuse.core import BandSet, Cube, Grid, MemorySource, Series
 from trifuse.products import open_geotiff, write_series
+from trifuse.temporal import SERIES_METHODS
 from trifuse.temporal.card import Card
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Tamrf
@@ -163,6 +164,31 @@ def test_evaluate_takes_the_network_that_comes_along_or_none(trifuse, as_json, a
         assert "prior" in scores or network
 
 
+def test_any_method_of_the_registry(trifuse, as_json, area, tmp_path):
+    arguments = ("interpolate", area, "--dates", "2022-03-01", "--bands", "B4", "-t", "float32")
+    rest = ("--no-quality", "--no-animation")
+    for name in ("linear", "atprk"):
+        out = tmp_path / name
+        code, _, err = trifuse(*arguments, *rest, "--method", name, "-o", out)
+        assert code == 0, err
+        valid = open_geotiff(out / "2022-03-01.tif").read().valid
+        assert valid[6:].all() and not valid[0].any(), "where it is ever clear"
+    code, out, err = trifuse(
+        "evaluate", "tamrf", area, "--margin", "90", "--json", "--methods", "atprk,linear,tamrf"
+    )
+    assert code == 0, err
+    scores = as_json(out)["scores"]["sentinel2"]
+    assert list(scores) == ["atprk", "linear", "tamrf"]
+    assert all(0 < s["sam"] < 90 and np.isfinite(s["rmse"]) for s in scores.values())
+
+
+@pytest.mark.parametrize("path", [("interpolate",), ("evaluate", "tamrf")])
+def test_help_lists_every_method(trifuse, path):
+    code, out, _ = trifuse(*path, "-h")
+    assert code == 0
+    assert "[" + ",".join(SERIES_METHODS) + "]" in "".join(out.split())
+
+
 def test_evaluate_prints_a_table(trifuse, area, network):
     code, out, _ = trifuse("evaluate", "tamrf", area, "--weights", network, "--margin", "60")
     assert code == 0
@@ -256,6 +282,8 @@ class TestBadInput:
         fails(12, "is no date", "interpolate", area, "--dates", "May", *common)
         fails(10, "no band 'B77'", "interpolate", area, *one, "--bands", "B77", *common)
         fails(3, "holds no folder", "interpolate", tmp_path, *one, *common)
+        fails(12, "unknown method 'x'", "interpolate", area, *one, "--method", "x", *common[2:])
+        fails(12, "takes no weights", "interpolate", area, *one, "--method", "linear", *common)
         fails(
             6,
             "w.txt",
@@ -271,6 +299,8 @@ class TestBadInput:
     def test_evaluate(self, fails, area, network, tmp_path):
         common = ("--weights", network)
         fails(13, "margin", "evaluate", "tamrf", area, *common, "--margin", "5000")
+        fails(12, "unknown method 'x'", "evaluate", "tamrf", area, "--methods", "linear,x")
+        fails(12, "no methods to score", "evaluate", "tamrf", area, "--methods", ",")
         only = tmp_path / "s2"
         only.mkdir()
         (only / "sentinel2").symlink_to(area / "sentinel2")
