@@ -9,7 +9,9 @@ from typing import Any
 from trifuse.core import ConfigError
 from trifuse.stf.pairwise import Pairwise
 
-PAIRWISE_METHODS: dict[str, str] = {"atprk": "trifuse.stf.atprk"}
+PAIRWISE_METHODS: dict[str, str] = {
+    "atprk": "trifuse.stf.atprk"  # area-to-point regression kriging
+}
 """Methods by their name on the command line, and the module of each with its ``fuse`` and
 ``Options``; loaded when asked for."""
 
