@@ -10,10 +10,10 @@ from trifuse.core import ConfigError
 from trifuse.stf.pairwise import Pairwise
 
 PAIRWISE_METHODS: dict[str, str] = {
-    "atprk": "trifuse.stf.atprk"  # area-to-point regression kriging
+    # name on the command line: module with ``fuse`` and ``Options``
+    "atprk": "trifuse.stf.atprk"
 }
-"""Methods by their name on the command line, and the module of each with its ``fuse`` and
-``Options``; loaded when asked for."""
+"""Methods by name; a module is loaded when it is asked for."""
 
 
 def get_pairwise(name: str, **options: Any) -> Pairwise:

@@ -124,7 +124,7 @@ class TestBadInput:
             get_pairwise("atprk")(moved, off)
 
     def test_names_and_options(self):
-        with pytest.raises(ConfigError, match="unknown pairwise method 'magic'; give one of atprk"):
+        with pytest.raises(ConfigError, match=r"method 'magic'; give one of .*atprk"):
             get_pairwise("magic")
         with pytest.raises(ConfigError, match="'atprk' takes no colour"):
             get_pairwise("atprk", colour="red")
