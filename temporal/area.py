@@ -19,7 +19,7 @@ from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.renamed import renamed
 
 KELVIN = 1000.0
-"""Kelvin per unit of temperature in the network."""
+"""Kelvin per unit of temperature in the network, whose other unit is reflectance 0–1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trifuse.core import DataError
-from trifuse.temporal.block_images import Days
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.contract import StackMethod
-from trifuse.temporal.stack import Stack, upsampled
+from trifuse.temporal.stack import Days, Stack, upsampled
 
 __all__ = [
     "FinePlusChange",
@@ -148,6 +147,10 @@ def interpolate_linear(seen: Stack, query: Sequence[float]) -> np.ndarray:
 def around(seen: Stack, query: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the last clear date up to each day and of the first from it on, by pixel.
 
+    Args:
+        seen: the images.
+        query: (Q,) days since the origin.
+
     Returns:
         Two (Q, y, x) of whole numbers; −1 and the number of dates where there is none.
     """
@@ -178,7 +181,7 @@ def fine_plus_change(
     Args:
         fine: the images on the target grid.
         coarse: the images of the coarse sensor, in the same unit.
-        query: (Q,) days.
+        query: (Q,) days since the origin.
         ratio: fine pixels per coarse pixel.
         partner: per fine band the position of the coarse band, or None.
 

@@ -5,7 +5,7 @@ Every method of prediction starts from this; networks also take each image as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,13 +15,10 @@ import numpy as np
 from trifuse.core import DataError, Window, progress
 from trifuse.temporal.area import Area
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.stack import Stack
+from trifuse.temporal.stack import Days, Stack
 
 HALO = 10
 """Cells of the coarsest sensor around a block that have a say in it, unless a method says more."""
-
-Days = Mapping[str, Sequence[float]]
-"""Sensor → days since the origin of the series."""
 
 
 @dataclass(frozen=True, slots=True)

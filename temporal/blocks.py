@@ -14,11 +14,12 @@ import torch
 
 from trifuse.core import Window, progress
 from trifuse.temporal.area import KELVIN, Area, mirrored
-from trifuse.temporal.block_images import HALO, BlockImages, Days, read_block
+from trifuse.temporal.block_images import HALO, BlockImages, read_block
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.inference import MARGIN, FeatureBank, decode, encode_date, sensor_halo
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.prior import in_unit, prior_images
+from trifuse.temporal.stack import Days
 
 MAX_CHUNK = 8192
 """Pixels at once on a GPU: attention kernels take 65535 heads times pixels at most."""

@@ -18,9 +18,9 @@ import numpy as np
 
 from trifuse.core import Window, fingerprint
 from trifuse.temporal.area import KELVIN, Area
-from trifuse.temporal.block_images import EVERYTHING, HALO, BlockImages, Days, Reading, read_block
+from trifuse.temporal.block_images import EVERYTHING, HALO, BlockImages, Reading, read_block
 from trifuse.temporal.config import Sensor, TamrfConfig
-from trifuse.temporal.stack import Stack, upsampled
+from trifuse.temporal.stack import Days, Stack, upsampled
 
 Forecast = Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray]]
 """(sensor → visible images, (Q,) days) → sensor → (Q, band, H, W) on the target grid, in the

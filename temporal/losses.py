@@ -50,14 +50,14 @@ class LossConfig:
     Attributes:
         hidden_weight: of the part on hidden dates.
         visible_weight: of the part on visible dates.
-        beta: of the smooth L1.
-        min_clear: dates with less than this share of clear pixels are not reconstructed.
-        max_days: contrast looks at most this far for a clear date.
-        margin: of the contrast.
+        beta: of the smooth L1, in deviations.
+        min_clear: dates with less than this share (0–1) of clear pixels are not reconstructed.
+        max_days: contrast looks at most so many days far for a clear date.
+        margin: of the contrast, in deviations.
         border: target pixels cropped at each edge.
         contrast: weight of the contrast; 0 leaves it out.
         structure: weight of the structure term; 0 leaves it out.
-        structure_clear: dates with less are left out of the structure term.
+        structure_clear: dates with a smaller share (0–1) are left out of the structure term.
         thermal_structure: weight of temperatures in it.
         ndvi_quirk: scale the near infrared of the NDVI by the statistics of the band that the
             published training used (B5 for B8); only for parity with it.
@@ -79,7 +79,7 @@ class LossConfig:
 
 @dataclass
 class LossParts:
-    """The total and its parts, by name, for logs."""
+    """The total, a scalar with a gradient, and its parts by name, for logs; all unit-less."""
 
     total: Tensor
     parts: dict[str, float] = field(default_factory=dict)
@@ -157,7 +157,18 @@ def series_loss(
 def reconstruction(
     predicted: Tensor, target: Target, sensor: Sensor, hidden: bool, config: LossConfig
 ) -> Tensor | None:
-    """Smooth L1 over clear pixels; temperatures are never compared on hidden dates."""
+    """Smooth L1 over clear pixels; temperatures are never compared on hidden dates.
+
+    Args:
+        predicted: (T, bands, h, w) standardised, as the sensor samples it.
+        target: of the same dates and pixels.
+        sensor: whose.
+        hidden: whether the dates were hidden from the network.
+        config: constants.
+
+    Returns:
+        Scalar; None if there is nothing to compare.
+    """
     bands = _reflective(sensor) if hidden else list(range(len(sensor.bands)))
     enough = target.valid.float().mean((1, 2)) >= config.min_clear
     valid = target.valid & enough[:, None, None]
@@ -172,7 +183,10 @@ def reconstruction(
 def contrast(
     predicted: Tensor, target: Target, sensor: Sensor, config: LossConfig
 ) -> Tensor | None:
-    """Under clouds: nearer to the nearest clear date than to the cloud itself."""
+    """Under clouds: nearer to the nearest clear date than to the cloud itself.
+
+    Arguments and result as of :func:`reconstruction`.
+    """
     bands = _reflective(sensor)
     distance = (target.days[:, None] - target.days[None, :]).abs().to(predicted.dtype)
     far = torch.finfo(predicted.dtype).max

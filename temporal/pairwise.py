@@ -20,11 +20,11 @@ from trifuse.core import BandSet, Cube, DataError, Grid
 from trifuse.stf.methods import get_pairwise
 from trifuse.stf.pairwise import Pair, Pairwise, Target
 from trifuse.temporal.baselines import interpolate_linear, nearest_clear, next_coarser
-from trifuse.temporal.block_images import HALO, Days
+from trifuse.temporal.block_images import HALO
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.contract import StackMethod
 from trifuse.temporal.observation import GSD
-from trifuse.temporal.stack import Stack
+from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.views import mixture
 
 _log = logging.getLogger(__name__)

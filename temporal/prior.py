@@ -18,13 +18,12 @@ import numpy as np
 
 from trifuse.core import fill_nearest
 from trifuse.temporal.baselines import around, interpolate_linear
-from trifuse.temporal.block_images import Days
 from trifuse.temporal.config import PUBLISHED, Sensor
 from trifuse.temporal.contract import Forecast, StackMethod
 from trifuse.temporal.kernels import Kernel, kernel_of
 from trifuse.temporal.kriging import Observations, krige
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
-from trifuse.temporal.stack import Stack
+from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
 
 GUIDES = ("B2", "B3", "B4", "B8", "B11", "B12")

@@ -1,4 +1,4 @@
-"""One series, one question: what a prediction and the baselines make of the dates hidden from them.
+"""One series, one question: what methods make of the dates that are hidden from them.
 
 The comparison is on clear pixels, in what the sensor would have seen of the prediction.
 

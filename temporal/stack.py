@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trifuse.core import upsample
 from trifuse.temporal.renamed import renamed
+
+Days = Mapping[str, Sequence[float]]
+"""Sensor → days since the origin of the series."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

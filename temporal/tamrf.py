@@ -12,14 +12,14 @@ import numpy as np
 
 from trifuse.core import Window, sha256
 from trifuse.temporal.area import Area
-from trifuse.temporal.block_images import EVERYTHING, Days, Reading
+from trifuse.temporal.block_images import EVERYTHING, Reading
 from trifuse.temporal.blocks import encode_block, predict_block
 from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.contract import BlockRun, SeriesMethod, forecast_of, pick
 from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.published import load_published
-from trifuse.temporal.stack import Stack
+from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.weights import SHIPPED, load_weights
 
 

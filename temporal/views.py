@@ -85,6 +85,14 @@ def brought(target: Sensor, other: Sensor, seen: Stack) -> Stack:
     """Images of another sensor on a sensor's grid, in the other's bands; not valid beyond its own.
 
     A coarser sensor's are interpolated, a finer one's go through the PSF of the target.
+
+    Args:
+        target: whose grid.
+        other: whose images.
+        seen: (T, other's bands, y, x) on the other's grid, in the network's unit.
+
+    Returns:
+        (T, other's bands, y, x) on the target's grid, same days and unit.
     """
     data = np.where(seen.valid[:, None], seen.data, np.float32(np.nan))
     if other.ratio >= target.ratio:
