@@ -134,9 +134,7 @@ def geotiff(path: Path) -> Path:
 
 def network_on_series(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that let a network see series: its weights and how it sees them."""
-    hint = (
-        "Of a trained network, a published .ckpt, or prior: none. Default: those that come along."
-    )
+    hint = "Of a trained TAMRF, or a published .ckpt; default: those that come along."
     origin = "Day 0 of the network: first, january or a date; default: as trained."
     shown = "Show clouded pixels to the network? auto: as trained."
     for option in (

@@ -36,6 +36,7 @@ from trifuse.core.resample import apply_separable, blur_matrix
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import CELL, minutes_apart, other_instrument
 from trifuse.simulate import FidelityReport, convolve, fidelity
+from trifuse.simulate.fidelity import MAX_SAM
 from trifuse.simulate.views import sensor_table, view_operators
 from trifuse.srf_data import names
 
@@ -65,7 +66,7 @@ class Checked:
             f"synthetic {r['table']} of {r['enmap']} against {r['observed']}",
             f"{report.pixels} of {report.of} pixels of {r['gsd']:g} m compared"
             + ("" if r["minutes_apart"] is None else f", {_apart(r['minutes_apart'])} apart"),
-            f"spectral angle {report.sam:.4f} rad, above 0.1 rad in "
+            f"spectral angle {report.sam:.2f}°, above {MAX_SAM:.1f}° in "
             f"{100 * report.sam_share:.1f} % of the pixels",
             "band     SSIM",
         ]

@@ -73,7 +73,7 @@ class TamrfConfig:
         layers: layers of the temporal encoder (the variants t1, t2, t3).
         heads: attention heads.
         hidden: width of the feed-forwards.
-        dropout: in the temporal layers.
+        dropout: probability in the temporal layers, 0–1.
         skip: ``none``: the network gives the images, as published; ``prior``: it gives what is to
             be added to :func:`trifuse.temporal.prior.prior_images`, which must then be added by
             whoever calls it, and is also shown what the prior was made of.

@@ -40,7 +40,7 @@ class Kernel:
     snow: float = 0.0
 
     def covariance(self, days: np.ndarray) -> np.ndarray:
-        """Of two moments so many days apart, without snow."""
+        """Of two moments so many days apart, without snow: of the shape of ``days``."""
         slow = np.abs(days) / self.slow_days
         return np.asarray(
             (1 + slow) * np.exp(-slow) + self.fast * np.exp(-np.abs(days) / self.fast_days)

@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "fusformer": {*CORE, "srf_data"},
     "restore": {*CORE, "fusformer"},
     "fusion": {*CORE, "srf_data", "metrics", "align", "restore", "fusformer"},
-    "temporal": {*CORE, "metrics", "align"},
     "stf": {*CORE, "metrics", "align"},
+    "temporal": {*CORE, "metrics", "align", "stf"},
 }
 MAY_IMPORT["train"] = set(MAY_IMPORT) - {"train"}
 MAY_IMPORT["flows"] = set(MAY_IMPORT) - {"flows"}

@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from trifuse.core import OutputExistsError, WeightsError
 from trifuse.simulate import procedural_series
-from trifuse.temporal.baselines import Stack
 from trifuse.temporal.card import Card
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.scoring import score_hidden
+from trifuse.temporal.stack import Stack
 from trifuse.temporal.strategies import task
 from trifuse.temporal.weights import SHIPPED, load_weights, read_card, save_weights
 from trifuse.train.temporal_data import to_network
@@ -140,7 +140,7 @@ class TestShipped:
                 k: Stack(to_network(i.data, i.bands), i.valid, i.days.astype(float))
                 for k, i in procedural_series(36, seed, year=year).images.items()
             }
-            days = {k: v.doy.tolist() for k, v in images.items()}
+            days = {k: v.days.tolist() for k, v in images.items()}
             for name in ("gap-filling", "fusion"):
                 found = score_hidden(
                     forecast_by(net, blank=True),
