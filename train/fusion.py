@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from trifuse import metrics
 from trifuse.core import StoreError
+from trifuse.core.settings import require, to_mapping
 from trifuse.fusformer import Card, Fusformer, FusformerConfig, build_model, save_weights
 from trifuse.fusformer.card import LIMITS
 from trifuse.train.augment_config import AugmentConfig
-from trifuse.train.config import require, to_mapping
 from trifuse.train.data import TripletDataset, common_psf
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.losses import per_sample_mean, spectral_angle

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from trifuse.core import CubeSource
+from trifuse.core.settings import require, to_mapping
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
 from trifuse.fusformer.refiner_weights import RefinerCard, save_refiner
-from trifuse.train.config import require, to_mapping
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.refining_data import (
     VALIDATION,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trifuse.core import Window, fingerprint
+from trifuse.core.settings import require, to_mapping
 from trifuse.temporal.baselines import Stack
 from trifuse.temporal.card import LIMITS, Card
 from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor
@@ -23,7 +24,6 @@ from trifuse.temporal.prior import prior_images
 from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.strategies import task
 from trifuse.temporal.weights import save_weights
-from trifuse.train.config import require, to_mapping
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.task import Predict
 from trifuse.train.temporal_config import TamrfTrainConfig
