@@ -33,10 +33,10 @@ from trifuse.temporal.config import Sensor
 from trifuse.temporal.forecast import Forecast, forecast_by
 from trifuse.temporal.metrics import date_errors
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import SHIPPED, load_weights
 from trifuse.temporal.prior import prior_forecast, seen_by
 from trifuse.temporal.scoring import as_seen, baseline_images, score_hidden
 from trifuse.temporal.strategies import hide_gaps, task
-from trifuse.temporal.weights import SHIPPED, load_weights
 from trifuse.train.temporal_data import to_network
 
 METHODS = ("nearest", "linear", "change", "prior", "network")

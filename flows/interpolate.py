@@ -25,6 +25,7 @@ from trifuse.core import (
 )
 from trifuse.core.runtime import Runtime
 from trifuse.core.units import MANIFEST
+from trifuse.core.weights import described
 from trifuse.flows.interpolate_units import WORK, Job, block_unit, date_unit
 from trifuse.products.files.geotiff import open_geotiff
 from trifuse.products.series.find import open_sensors
@@ -36,9 +37,9 @@ from trifuse.temporal.blocks import Prior, block_side
 from trifuse.temporal.calendar import parse_date, parse_dates
 from trifuse.temporal.config import PUBLISHED, SENTINEL3
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import SHIPPED, load_weights
 from trifuse.temporal.outputs import choose_bands
 from trifuse.temporal.published import load_published
-from trifuse.temporal.weights import SHIPPED, load_weights
 
 Clouds = Literal["auto", "show", "withhold"]
 PRIOR = "prior"
@@ -259,7 +260,7 @@ def load_trained(path: Path | str) -> Trained:
         return Trained(model.eval(), "first", False, {**card, "sha256": sha256(path)})
     model, found = load_weights(path)
     withhold = float(found.protocol.get("data", {}).get("blank", 0.0) or 0.0) > 0
-    return Trained(model.eval(), "january", withhold, {**found.to_json(), "sha256": sha256(path)})
+    return Trained(model.eval(), "january", withhold, described(path, found))
 
 
 def trained_area(
