@@ -42,7 +42,7 @@ class FusionConfig(NetworkConfig):
         Args:
             mean: of the reflectance in the images.
             spread: its standard deviation.
-            size: root mean square of what is to be added to the last of the inputs.
+            size: root mean square of what is to be added to the last of the coarse inputs.
         """
         return self
 

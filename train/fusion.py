@@ -236,6 +236,7 @@ class FusionTask:
         """The network on the scales of the training triplets, to four digits."""
         plain = copy.copy(self._train)
         plain.augment = None
+        start = [name for name in self.model.inputs if name != "hrmsi"][-1:]
         count, total, squares = 0, 0.0, 0.0
         pixels, errors = 0, 0.0
         for index in evenly_spaced(len(plain), NORMALISED_ON):
@@ -243,8 +244,8 @@ class FusionTask:
             inputs = torch.cat([sample["hrmsi"].flatten(), sample["lrhsi"].flatten()]).double()
             count, total = count + inputs.numel(), total + float(inputs.sum())
             squares += float(inputs.square().sum())
-            start = self._shown({k: v[None] for k, v in sample.items()})[-1][0]
-            high = ((sample["hrhsi"] - start) * sample["valid"]).double()
+            (image,) = shown(start, {k: v[None] for k, v in sample.items()}, self._psf)
+            high = ((sample["hrhsi"] - image[0]) * sample["valid"]).double()
             pixels, errors = pixels + high.numel(), errors + float(high.square().sum())
         mean = total / count
         spread = math.sqrt(max(squares / count - mean**2, 1e-6))
