@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from itertools import permutations
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,9 +12,16 @@ from safetensors import safe_open
 from train_scenes import SCENES, scene
 
 from trifuse.core import BandSet, ConfigError, MemorySource, WeightsError
-from trifuse.core.card import find_kind, kind_of, parse_card
+from trifuse.core.card import NetworkKind, find_kind, kind_of, parse_card
 from trifuse.core.weights import KEY, load_weights, read_card, save_weights
-from trifuse.fusformer import FUSION, FusformerConfig, FusionCard, FusionNetwork, PaperConfig
+from trifuse.fusformer import (
+    FUSION,
+    FusformerConfig,
+    FusionCard,
+    FusionConfig,
+    FusionNetwork,
+    PaperConfig,
+)
 from trifuse.fusion import Network, fuse_cube, get_method, methods
 from trifuse.fusion.methods import method_for
 from trifuse.fusion.refined import SHIPPED as REFINER
@@ -196,6 +204,58 @@ def test_a_configuration_that_is_not_registered_is_refused(store):
 
     with pytest.raises(ConfigError, match="Unknown is the configuration of no network here"):
         FusionTask(TrainConfig(model=Unknown()), store)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlendConfig(FusionConfig):
+    KIND: ClassVar[str] = "blend"
+
+    hr_bands: int = 12
+    lr_bands: int = 19
+    share: float = 0.25
+
+    @property
+    def inputs(self):
+        return ("prior", "bicubic", "hrmsi")
+
+
+class Blend(FusionNetwork):
+    """Some of the prior, the rest of the bicubic image, and the mean of the sharp bands."""
+
+    halo, alignment = 0, 1
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.bias = torch.nn.Parameter(torch.zeros(config.lr_bands))
+        self.register_buffer("constant", torch.ones(1), persistent=False)
+
+    def forward(self, prior, bicubic, hrmsi):
+        share = self.config.share
+        mean = self.constant * hrmsi.mean(dim=1, keepdim=True)
+        return share * prior + (1 - share) * bicubic + mean + self.bias[:, None, None]
+
+
+def test_a_network_that_is_shown_other_images_needs_its_line_only(store, tmp_path, monkeypatch):
+    kind = NetworkKind("a blend", BlendConfig, Blend, FusionCard)
+    for module in ("trifuse.fusformer.networks", "trifuse.train.fusion"):
+        monkeypatch.setattr(f"{module}.FUSION", (*FUSION, kind))
+    optim = OptimConfig(steps=1, batch=2, lr=1e-9, min_lr=0.0, warmup=0)
+    config = TrainConfig(model=BlendConfig(share=0.75), optim=optim, run=RunConfig(device="cpu"))
+    method = Network.load(train(config, store, tmp_path / "run").weights)
+    assert method.card.config == BlendConfig(6, 5, share=0.75)
+    card = method.card
+    sharp, coarse, _ = scene_views(scene(SCENES[0]), ratio=5)
+    sharp, coarse = sharp.select(card.hr_bands.names), coarse.select(card.lr_bands.names)
+    images = MemorySource(sharp), MemorySource(coarse)
+    found, low, high = (
+        fuse_cube(*images, method=how, device="cpu", tile=16)[0]
+        for how in (method, "bicubic", "regression")
+    )
+    expected = 0.25 * low.data + 0.75 * high.data + sharp.data.mean(axis=0)
+    there = found.valid & np.isfinite(sharp.data).all(axis=0)
+    assert there.any()
+    np.testing.assert_allclose(found.data[:, there], expected[:, there], atol=2e-6)
 
 
 def test_weights_choose_the_method_that_takes_them(saved, tmp_path):
