@@ -29,11 +29,11 @@ from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.methods import get_series_method
 from trifuse.temporal.metrics import date_errors
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import SHIPPED, load_weights
 from trifuse.temporal.prior import prior_forecast, seen_by
 from trifuse.temporal.scoring import as_seen, images_seen, score_hidden
 from trifuse.temporal.stack import Stack, upsampled
 from trifuse.temporal.strategies import hide_gaps, task
-from trifuse.temporal.weights import SHIPPED, load_weights
 from trifuse.train.temporal_data import to_network
 
 METHODS = ("nearest", "linear", "change", "prior", "network")

@@ -9,9 +9,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import CubeSource, sha256
+from trifuse.core import CubeSource
+from trifuse.core.weights import described, read_card
 from trifuse.flows.match import Match, other_instrument
-from trifuse.fusformer.refiner_weights import load_refiner
+from trifuse.fusformer import REFINERS
 from trifuse.fusion import Method, Network, SelfCheck
 from trifuse.fusion.refined import Refined, weights_of
 from trifuse.restore.refined_source import RefinedSource
@@ -92,8 +93,7 @@ def model_record(
         if how.network == "none" or (view is not None and not isinstance(view, RefinedSource)):
             return None
         path = weights_of(how.network)
-        return {**load_refiner(path)[1].to_json(), "sha256": sha256(path)}
+        return described(path, read_card(path, REFINERS))
     if not isinstance(how, Network):
         return None
-    digest = {"sha256": sha256(weights)} if weights is not None else {}
-    return {**how.card.to_json(), **digest}
+    return how.card.to_json() if weights is None else described(weights, how.card)

@@ -6,17 +6,26 @@ windows of sharp pixels to windows of the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Protocol, runtime_checkable
 
 from trifuse.core import BandSet, ConfigError, CubeSource, WeightsError
+from trifuse.core.card import NetworkKind
 from trifuse.core.runtime import Runtime
-from trifuse.fusformer.card import Card, check_bands
-from trifuse.fusformer.model import Fusformer
-from trifuse.fusformer.weights import load_weights
-from trifuse.fusion.network_run import NetworkRun
+from trifuse.core.weights import read_card
+from trifuse.fusformer import (
+    FUSION,
+    REFINERS,
+    FusionCard,
+    FusionNetwork,
+    RefinerCard,
+    check_bands,
+    load_weights,
+)
+from trifuse.fusion.network_run import Beside, Called, NetworkRun
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral import PRIORS
 from trifuse.fusion.spectral.base import Masked, TileRun, Upsampled
@@ -104,17 +113,35 @@ class Regression:
         return Masked(scene, regression_prior(scene, ridge=self.ridge, residual=self.residual))
 
 
+def _prior(scene: Scene, card: FusionCard[Any]) -> TileRun:
+    """What the card says that the network was shown as ``prior``."""
+    if card.prior not in PRIORS:
+        raise WeightsError(
+            f"the network starts from {card.prior!r}, an unknown prior",
+            fix="install the version of TriFuse that wrote it",
+        )
+    return PRIORS[card.prior](scene)
+
+
+VIEWS: dict[str, Callable[[Scene, FusionCard[Any]], TileRun]] = {
+    "bicubic": lambda scene, _: Upsampled(scene),
+    "prior": _prior,
+}
+"""What networks can be called with beside the sharp image; see
+:attr:`trifuse.fusformer.FusionConfig.inputs`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A trained network.
+    """A trained network, of whatever kind its card says.
 
     Attributes:
         model: the network.
         card: what it was trained for.
     """
 
-    model: Fusformer
-    card: Card
+    model: FusionNetwork
+    card: FusionCard[Any]
     name: str = "network"
 
     @classmethod
@@ -122,7 +149,7 @@ class Network:
         """From a file of weights.
 
         Raises:
-            WeightsError: if the file is damaged or its card asks for an unknown prior.
+            WeightsError: if the file is damaged or of no network that fuses.
         """
         model, card = load_weights(path)
         return cls(model, card)
@@ -146,15 +173,16 @@ class Network:
         return check_bands(self.card, hr, lr)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
-        """Fit the prior, if the network starts from one."""
-        if self.card.config.skip == "bicubic":
-            return NetworkRun(self.model, Upsampled(scene), scene, runtime)
-        if self.card.prior not in PRIORS:
-            raise WeightsError(
-                f"the network starts from {self.card.prior!r}, an unknown prior",
-                fix="install the version of TriFuse that wrote it",
-            )
-        return NetworkRun(self.model, PRIORS[self.card.prior](scene), scene, runtime)
+        """Make ready what the network is called with, such as a prior.
+
+        Raises:
+            WeightsError: if its card asks for an unknown prior.
+        """
+        inputs = self.card.config.inputs
+        views = [VIEWS[name](scene, self.card) for name in inputs if name != "hrmsi"]
+        if inputs == ("hrmsi", inputs[-1]):
+            return NetworkRun(self.model, views[0], scene, runtime)
+        return NetworkRun(Called(self.model, inputs), Beside(views), scene, runtime)
 
 
 METHODS: dict[str, str] = {
@@ -197,6 +225,15 @@ def get_method(name: str, weights: Path | str | None = None, **options: Any) -> 
     if name not in METHODS:
         known = ", ".join([*METHODS, "network"])
         raise ConfigError(f"unknown method {name!r}", fix=f"give one of {known}")
-    module, _, attribute = METHODS[name].partition(":")
-    made: Method = getattr(import_module(module), attribute)(**options)
+    made: Method = resolve_name(METHODS[name])(**options)
     return made
+
+
+def method_for(weights: Path | str) -> str:
+    """Name of the method that takes weights, by what their card says.
+
+    Raises:
+        WeightsError: if they cannot be read, or are of a network that neither fuses nor refines.
+    """
+    kinds: tuple[NetworkKind[Any, Any, Any], ...] = (*FUSION, *REFINERS)
+    return "refined" if isinstance(read_card(weights, kinds), RefinerCard) else "network"

@@ -16,7 +16,7 @@ from pathlib import Path
 import trifuse.fusformer
 from trifuse.core import BandSet, CubeSource
 from trifuse.core.runtime import Runtime
-from trifuse.fusformer.refiner_weights import load_refiner
+from trifuse.fusformer.networks import load_refiner
 from trifuse.fusion.physics import Physics, PhysicsRun
 from trifuse.fusion.scene import Scene
 from trifuse.restore.local import LocallyRestoredSource

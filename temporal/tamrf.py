@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import Window, sha256
+from trifuse.core.weights import described
 from trifuse.temporal.area import Area
 from trifuse.temporal.block_images import EVERYTHING, Reading
 from trifuse.temporal.blocks import encode_block, predict_block
@@ -18,9 +19,9 @@ from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.contract import BlockRun, SeriesMethod, forecast_of, pick
 from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import SHIPPED, load_weights
 from trifuse.temporal.published import load_published
 from trifuse.temporal.stack import Days, Stack
-from trifuse.temporal.weights import SHIPPED, load_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def load_trained(path: Path | str) -> Trained:
         return Trained(model.eval(), "first", False, {**card, "sha256": sha256(path)})
     model, found = load_weights(path)
     withhold = float(found.protocol.get("data", {}).get("blank", 0.0) or 0.0) > 0
-    return Trained(model.eval(), "january", withhold, {**found.to_json(), "sha256": sha256(path)})
+    return Trained(model.eval(), "january", withhold, described(path, found))
 
 
 def tamrf(sensors: Sequence[Sensor], weights: Path | str = SHIPPED) -> Trained:

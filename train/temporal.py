@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from trifuse.core import Window, fingerprint
-from trifuse.temporal.card import LIMITS, Card
+from trifuse.core.settings import require, to_mapping
+from trifuse.core.weights import save_weights
+from trifuse.temporal.card import LIMITS, TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor
 from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.losses import Target, series_loss
@@ -22,8 +24,6 @@ from trifuse.temporal.prior import prior_images
 from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.stack import Stack
 from trifuse.temporal.strategies import task
-from trifuse.temporal.weights import save_weights
-from trifuse.train.config import require, to_mapping
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.task import Predict
 from trifuse.train.temporal_config import TamrfTrainConfig
@@ -299,7 +299,7 @@ class TamrfTask:
         """Write the weights and their card, replacing what is there."""
         assert isinstance(model, SeriesBatch)
         values = to_mapping(self.config)
-        card = Card(
+        card = TamrfCard(
             config=model.net.config,
             data={
                 "train": [s.name for s in self.scenes],

@@ -65,12 +65,7 @@ def differ(a, b):
 
 @pytest.mark.parametrize(
     ("write", "name"),
-    [
-        (geotiff, "a.tif"),
-        (hdf5, "a.h5"),
-        (safetensors, "a.safetensors"),
-        (checkpoint, "a.pt"),
-    ],
+    [(geotiff, "a.tif"), (hdf5, "a.h5"), (safetensors, "a.safetensors"), (checkpoint, "a.pt")],
 )
 def test_values_and_words_are_told_apart(digests, tmp_path, write, name):
     first = digests(write(tmp_path / name))

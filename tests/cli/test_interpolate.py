@@ -9,10 +9,10 @@ import torch
 from trifuse.core import BandSet, Cube, Grid, MemorySource, Series
 from trifuse.products import open_geotiff, write_series
 from trifuse.temporal import SERIES_METHODS
-from trifuse.temporal.card import Card
+from trifuse.temporal.card import TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.weights import save_weights
+from trifuse.temporal.networks import save_weights
 
 START = date(2022, 1, 1)
 DAYS = {"sentinel2": (5, 35, 45, 65, 125), "landsat": (8, 35, 50, 70, 130)}
@@ -60,7 +60,7 @@ def network(tmp_path_factory):
     torch.manual_seed(0)
     config = TamrfConfig((LANDSAT, SENTINEL2), features=8, growth=4, layers=1, hidden=16)
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_weights(path, Tamrf(config).eval(), Card(config))
+    save_weights(path, Tamrf(config).eval(), TamrfCard(config))
     return path
 
 

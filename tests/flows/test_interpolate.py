@@ -29,11 +29,11 @@ from trifuse.products import open_geotiff, open_series, write_series
 from trifuse.temporal import SERIES_METHODS, get_series_method
 from trifuse.temporal.area import open_area
 from trifuse.temporal.blocks import encode_block, predict_block
-from trifuse.temporal.card import Card
+from trifuse.temporal.card import TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import save_weights
 from trifuse.temporal.outputs import choose_bands, every_name, find_channel
-from trifuse.temporal.weights import save_weights
 
 START = date(2022, 1, 4)
 GRID = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 24, 30)
@@ -261,7 +261,7 @@ def test_a_dry_run_writes_nothing(folder, trained, tmp_path):
 
 
 def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
-    card = Card(CONFIG, protocol={"data": {"blank": 0.5}})
+    card = TamrfCard(CONFIG, protocol={"data": {"blank": 0.5}})
     save_weights(tmp_path / "w.safetensors", model, card)
     trained = load_trained(tmp_path / "w.safetensors")
     area = method_area(trained, folder)

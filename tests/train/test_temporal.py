@@ -27,10 +27,10 @@ from trifuse.temporal.config import LANDSAT, SENTINEL2
 from trifuse.temporal.contract import forecast_of
 from trifuse.temporal.encoding import encode_time
 from trifuse.temporal.model import Tamrf, attend_nearby
+from trifuse.temporal.networks import load_weights
 from trifuse.temporal.prior import prior_images
 from trifuse.temporal.stack import Stack
 from trifuse.temporal.tamrf import Trained
-from trifuse.temporal.weights import load_weights
 from trifuse.train.batches import Draw
 from trifuse.train.config import from_mapping, load_config, save_config
 from trifuse.train.engine import fit
