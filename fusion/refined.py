@@ -27,7 +27,7 @@ from trifuse.fusion.physics import Physics, PhysicsRun, placed
 from trifuse.fusion.scene import Scene
 from trifuse.restore.one_scale_down import trusted_share
 from trifuse.restore.refined_source import RefinedSource
-from trifuse.restore.view import LocallyRestoredSource, RestoredSource, RestoredView
+from trifuse.restore.view import LocallyRestoredSource, RestoredSource, RestoredView, restored_view
 
 SHIPPED = Path(trifuse.fusformer.__file__).with_name("shipped") / "refiner.safetensors"
 """Weights that come along; their card beside them says what they are good for."""
@@ -83,7 +83,14 @@ class Refined(Method):
             WeightsError: if the weights cannot be used.
             ConfigError: if bands that are no Sentinel-2 bands are given ratios.
         """
-        view = self.physics.restored(s2, runtime, LocallyRestoredSource)
+        view = restored_view(
+            s2,
+            LocallyRestoredSource,
+            how=self.sharpness,
+            mtf=self.s2_mtf,
+            noise=self.s2_noise,
+            device=runtime.device,
+        )
         if (restored := view.restoration) is None:
             return view
         view = replace(view, record={**view.record, "by_place": True})

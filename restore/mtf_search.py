@@ -21,7 +21,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from trifuse.core import PSF
-from trifuse.restore.band_covariance import LevelSums, centred
+from trifuse.restore.pixel_evidence import centred
+from trifuse.restore.scene_statistics import LevelSums
 from trifuse.restore.sharpness import Sharpness
 
 LEAST, MOST = 0.08, 0.95

@@ -17,11 +17,12 @@ from trifuse.core import CubeSource, DataError, Window
 from trifuse.core.runtime import Runtime
 from trifuse.restore.blockwise import BLOCK, BlockwiseSource
 from trifuse.restore.local import HALO_PERIODS, LocalRestorer
+from trifuse.restore.places import Kinds, ground_kinds
 from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restored_errors import REACH, RestoredErrors, restored_errors
-from trifuse.restore.scene_statistics import Kinds, Statistics, ground_kinds
-from trifuse.restore.sharpness import Sharpness, sharpness_of
-from trifuse.restore.sharpness_check import learn
+from trifuse.restore.scene_statistics import Statistics
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness_check import learn, sharpness_of
 
 if TYPE_CHECKING:
     from trifuse.restore.refined_source import RefinedSource
@@ -211,13 +212,13 @@ def restored_view(
     Args:
         s2: the image.
         kind: of restoration.
-        how: bands were sampled, see :func:`trifuse.restore.sharpness.sharpness_of`.
+        how: bands were sampled, see :func:`sharpness_of`.
         mtf: of blurred bands at their native Nyquist frequency, in place of what is found.
         noise: standard deviation (reflectance), believed as far as the pixels can have so much.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        MetadataError, GridError, ConfigError: see :func:`trifuse.restore.sharpness.sharpness_of`.
+        MetadataError, GridError, ConfigError: see :func:`sharpness_of`.
     """
     told = sharpness_of(s2, how, mtf=mtf, noise=noise)
     if told is None:
