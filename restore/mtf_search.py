@@ -37,7 +37,7 @@ DIFFERS = 0.03
 under the benchmark's errors it was found within 3 %, once 3.4 %."""
 
 
-def found_mtf(blocks: Sequence[np.ndarray], sharpness: Sharpness) -> tuple[float, ...]:
+def estimate_mtf(blocks: Sequence[np.ndarray], sharpness: Sharpness) -> tuple[float, ...]:
     """Modulation transfers at the native Nyquist frequency, as the pixels have them.
 
     Args:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import BandSet, ConfigError, CubeSource, GridError, MetadataError, canonical_name
-from trifuse.restore.mtf_search import found_mtf
+from trifuse.restore.mtf_search import estimate_mtf
 from trifuse.restore.pixel_evidence import Evidence, pixel_evidence, search_blocks
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
 from trifuse.restore.sharpness import LEAST_NOISE, MTF, NOISE, ON_PIXELS, Sharpness, Upsampling
@@ -294,7 +294,7 @@ def learn(
             noise = tuple(min(factor * n, 1.0) for n in sharpness.noise)
             sharpness = replace(sharpness, noise=noise)
         if find_mtf and sharpness.blurred:
-            mtf = found_mtf(search_blocks(source, sharpness), sharpness)
+            mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
             sharpness = replace(sharpness, mtf=mtf)
     outside = np.where(np.array(sharpness.ratio) > 1, evidence.outside, np.nan)
     return sharpness, scene_statistics(source, sharpness, outside), check
