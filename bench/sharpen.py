@@ -27,8 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.fusion.scenes import data_dir, load_views
 from trifuse.core import Cube, CubeSource, MemorySource, degrade, fill_nearest, upsample, write_json
 from trifuse.products import open_sentinel2
-from trifuse.restore import InjectedSource, RestoredSource, learn, sharpness_of
-from trifuse.restore.local import LocallyRestoredSource
+from trifuse.restore import (
+    InjectedSource,
+    LocallyRestoredSource,
+    RestoredSource,
+    learn,
+    sharpness_of,
+)
 from trifuse.simulate.observation import CLEAN, SharpErrors, Told, native_ratios, observe
 
 SCENES = ("jasper", "berlin", "procedural-902x240", "29RKH")
@@ -59,7 +64,8 @@ def one_scale_down(step: int) -> Case:
     """The real product, each band seen ``step`` times coarser than it was measured."""
     folder = data_dir() / "3_s3_s2/s2_l2a_cog_decimated_29RKH"
     with open_sentinel2(folder, mask="none") as source:
-        native, bands, fine = source.meta["native_gsd"], source.bands, source.grid.gsd[1]
+        bands, fine = source.bands, source.grid.gsd[1]
+        native = dict(zip(bands.names, source.sampling.values("gsd"), strict=True))
         side = min(source.grid.shape) // 36 * 36
         grid = replace(source.grid.zoom_out(step), height=side // step, width=side // step)
     seen, truth = {}, {}

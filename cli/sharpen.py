@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trifuse.cli.methods import SharpenerOption
 from trifuse.cli.options import PATH, Result, box, command, geotiff, names, output, plain
 
 
@@ -15,7 +16,8 @@ from trifuse.cli.options import PATH, Result, box, command, geotiff, names, outp
 @output(text="GeoTIFF to write; a quicklook, a STAC Item and a sidecar appear beside it.")
 @click.option(
     "--method",
-    type=click.Choice(["restore", "injection", "bicubic"]),
+    cls=SharpenerOption,
+    metavar="NAME",
     default="restore",
     show_default=True,
     help="How.",

@@ -31,6 +31,7 @@ from trifuse.core.errors import (
 from trifuse.core.grid import Grid, Window
 from trifuse.core.log import progress, progress_bar, set_verbosity
 from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
+from trifuse.core.sampling import BandSampling, Sampling
 from trifuse.core.series import Series
 from trifuse.core.streaming import ahead
 from trifuse.core.tiling import Mosaic, Tile, TilePlan
@@ -45,6 +46,8 @@ __all__ = [
     "Cube",
     "CubeSource",
     "MemorySource",
+    "BandSampling",
+    "Sampling",
     "Series",
     "PSF",
     "blur",

@@ -6,17 +6,14 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-
-import torch
 
 from trifuse.core import ConfigError, CubeSource
 from trifuse.flows.coregister import Place
-from trifuse.fusformer.refiner import Refiner, RefinerConfig
+from trifuse.fusformer.refiner import Refiner
 from trifuse.fusion import Method
-from trifuse.fusion.refined import Refined
-from trifuse.restore.local import LocallyRestoredSource
-from trifuse.restore.refined_source import RefinedSource
+from trifuse.restore import RestoredView
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +22,11 @@ def require_adaptable(how: Method, seconds: float | None) -> None:
     """Refuse to adapt what has no network that could be.
 
     Raises:
-        ConfigError: if the method is not ``refined``, or the time is no positive number.
+        ConfigError: if the method has no such network, or the time is no positive number.
     """
     if seconds is None:
         return
-    if not isinstance(how, Refined):
+    if not how.adaptable:
         raise ConfigError(
             f"method {how.name} cannot be adapted to a scene", fix="take refined, or leave it out"
         )
@@ -39,20 +36,20 @@ def require_adaptable(how: Method, seconds: float | None) -> None:
 
 def adapt_view(
     how: Method,
-    view: CubeSource,
+    view: RestoredView,
     s2: CubeSource,
     s3: CubeSource,
     place: Place,
     seconds: float,
     *,
     device: str = "auto",
-) -> tuple[CubeSource, dict[str, Any]]:
+) -> tuple[RestoredView, dict[str, Any]]:
     """Train the network that refines a view on the scene itself; see :mod:`trifuse.train.adapt`.
 
     Args:
-        how: the method, ``refined``.
-        view: what it made of the sharp image. Without weights a network that changes nothing yet
-            is where the training starts.
+        how: the method.
+        view: what it made of the sharp image; see :meth:`trifuse.fusion.Method.learner` for what
+            of it is trained.
         s2: the sharp image.
         s3: the coarse image.
         place: where its cells lie and how wide they see.
@@ -67,16 +64,12 @@ def adapt_view(
     """
     from trifuse.train.adapt import adapt  # the rooms of training are slow to import
 
-    assert isinstance(how, Refined)
-    if isinstance(view, LocallyRestoredSource):
-        view = RefinedSource(view, s2, untrained(), device=device, flips=how.flips)
-    if not isinstance(view, RefinedSource):
+    refined = how.learner(view, s2, device=device)
+    if refined is None:
         why = "no band was restored"
         _log.warning("%s: not adapted: %s", s2.name, why)
         return view, {"kept": False, "why": why, "updates": 0}
-    # A network that changes nothing is the prior alone, which is quicker to read.
-    plain = view.restored if how.network == "none" else view
-    done = adapt(view, s3, psf=place.psf, shift=place.shift, seconds=seconds)
+    done = adapt(refined, s3, psf=place.psf, shift=place.shift, seconds=seconds)
     cells = [float(f"{c:.4g}") for c in done.cells]
     record: dict[str, Any] = {
         "kept": done.kept,
@@ -86,18 +79,12 @@ def adapt_view(
         "gain_db": round(done.gain, 4),
         "cells_rmse": None if math.isnan(cells[0]) else cells,
     }
-    if done.kept:
-        assert isinstance(done.view, RefinedSource)
-        # What determines the pixels: the time that updates take differs from run to run.
-        record["weights_sha256"] = digest(done.view.network)
-    return (done.view if done.kept else plain), record
-
-
-def untrained() -> Refiner:
-    """The usual network, which returns what it is given, always with the same weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Refiner(RefinerConfig())
+    if not done.kept:
+        return view, record
+    # What determines the pixels: the time that updates take differs from run to run.
+    record["weights_sha256"] = digest(done.view.network)
+    # Errors stay calibrated as they were: no network like this one was among those fitted on.
+    return replace(view, source=done.view, refinement=done.view), record
 
 
 def digest(network: Refiner) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 from trifuse.align import register
 from trifuse.core import PSF, ConfigError, CubeSource
 from trifuse.core.resample import NO_SHIFT
-from trifuse.fusion import Method, Sharpening, placed
-from trifuse.fusion.scene import SelectedBands
+from trifuse.fusion import Method
 
 MAX_GIVEN = 5
 """Sentinel-3 cells that a shift given by hand may have."""
@@ -70,10 +69,8 @@ def coregister(
     if mode != "auto":
         raise ConfigError(f"coregister {mode!r}", fix="give auto, off or east,north metres")
     hr, lr = how.bands(s2.bands, s3.bands)
-    found = register(SelectedBands(s2, hr), SelectedBands(s3, lr), psf=psf)
-    shift, width = found.applied, psf
-    if isinstance(how, Sharpening):
-        shift, width = placed(found, psf)
+    found = register(s2.select(hr), s3.select(lr), psf=psf)
+    shift, width = how.place(found, psf)
     said = found.to_json()
     return Place(
         shift,

@@ -30,7 +30,6 @@ from trifuse.flows.coregister import coregister as place_s3
 from trifuse.flows.coregister import registration_text
 from trifuse.flows.fuse_record import (
     about_record,
-    model_record,
     pairing_record,
     restoration_text,
     selfcheck_text,
@@ -39,10 +38,9 @@ from trifuse.flows.fuse_record import (
 from trifuse.flows.fuse_units import identity_of, place_of_work
 from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.match import Box, match
-from trifuse.fusion import Method, SelfCheck, Sharpening, fuse_cube, fuse_target, get_method
+from trifuse.fusion import Method, SelfCheck, fuse_cube, fuse_target, get_method
 from trifuse.fusion import fuse as fuse_stream
 from trifuse.fusion.ranks import on_ranks
-from trifuse.fusion.scene import SelectedBands
 from trifuse.products import cube_writer, open_cube, write_quicklook, write_sidecar, write_stac_item
 
 STRANGE = "strange"
@@ -217,7 +215,7 @@ def fuse(
         sharp, coarse = matched.s2, matched.s3
         _require_reflectance(sharp, coarse)
         if bands is not None:
-            coarse = SelectedBands(coarse, bands)
+            coarse = coarse.select(bands)
         grid, made, ratio = fuse_target(sharp, coarse, method=how)
         psf = matched.psf(mtf)
         pairing = pairing_record(matched, how)
@@ -238,24 +236,22 @@ def fuse(
                 "s2": {**provenance(s2, content=not dry_run), **about_record(sharp)},
                 "s3": {**provenance(s3, content=not dry_run), **about_record(coarse)},
             },
-            "model": model_record(how, weights),
+            "model": how.model_record(weights),
             "registration": {"mode": "not run"},
         }
         text = "\n".join([matched.text, *(f"warning: {w}" for w in pairing["instrument"])])
         if dry_run:
             return Fused(path, None, None, record, pairing=text)
         start = time.perf_counter()
-        given = sharp
-        if isinstance(how, Sharpening):
-            sharp = how.view(sharp, Runtime(device, precision))
-            record["model"] = model_record(how, weights, sharp)
-        place = place_s3(sharp, coarse, how, psf, coregister)
+        view = how.view(sharp, Runtime(device, precision))
+        record["model"] = how.model_record(weights, view)
+        place = place_s3(view.source, coarse, how, psf, coregister)
         record["registration"], record["psf_sigma_cells"] = place.record, place.psf.sigma
         registered = time.perf_counter() - start
         options |= {"psf": place.psf, "shift": place.shift}
         told: dict[str, Any] = {}
         if adapt is not None:
-            sharp, told = adapt_view(how, sharp, given, coarse, place, adapt, device=device)
+            view, told = adapt_view(how, view, sharp, coarse, place, adapt, device=device)
         adapted = time.perf_counter() - start - registered
         changed = {"weights": told.get("weights_sha256"), **options}
         identity = identity_of(s2, s3, method, grid, record, changed)
@@ -291,13 +287,13 @@ def fuse(
                         )
                     ).write
             if path is None:
-                cube, result = fuse_cube(sharp, coarse, **options)
-                cube = replace(cube, meta={**cube.meta, **meta})
+                cube, result = fuse_cube(view, coarse, **options)
+                cube = cube.with_meta(meta)
             else:
                 writer = stack.enter_context(
                     cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite)
                 )
-                result = fuse_stream(sharp, coarse, writer.write, **options)
+                result = fuse_stream(view, coarse, writer.write, **options)
     timings = {"registration": registered, "adaptation": adapted, **result.timings}
     timings["total"] += registered + adapted
     record |= {

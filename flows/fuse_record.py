@@ -6,16 +6,11 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from trifuse.core import CubeSource
-from trifuse.core.weights import described, read_card
 from trifuse.flows.match import Match, other_instrument
-from trifuse.fusformer import REFINERS
-from trifuse.fusion import Method, Network, SelfCheck
-from trifuse.fusion.refined import Refined, weights_of
-from trifuse.restore.refined_source import RefinedSource
+from trifuse.fusion import Method, SelfCheck
 from trifuse.srf_data import load, names
 
 _log = logging.getLogger(__name__)
@@ -55,7 +50,7 @@ def selfcheck_text(check: SelfCheck) -> str:
 def pairing_record(matched: Match, how: Method) -> dict[str, Any]:
     """What is known of the pair, with bands that are not those the network was made for."""
     instrument = []
-    if isinstance(how, Network):
+    if how.card is not None:
         for image, source, bands in (
             ("Sentinel-2", matched.s2, how.card.hr_bands),
             ("Sentinel-3", matched.s3, how.card.lr_bands),
@@ -76,24 +71,3 @@ def about_record(source: CubeSource) -> dict[str, Any]:
         "srf_issue": load(sensor).issue if sensor in names() else None,
         **{k: v for k, v in facts.items() if v is not None},
     }
-
-
-def model_record(
-    how: Method, weights: Path | str | None, view: CubeSource | None = None
-) -> dict[str, Any] | None:
-    """The card of a network with the digest of its weights; None for other methods.
-
-    Args:
-        how: the method.
-        weights: that it was given.
-        view: what it made of the sharp image; None before it is made. A network that refines has
-            no part in an image that was not restored.
-    """
-    if isinstance(how, Refined):
-        if how.network == "none" or (view is not None and not isinstance(view, RefinedSource)):
-            return None
-        path = weights_of(how.network)
-        return described(path, read_card(path, REFINERS))
-    if not isinstance(how, Network):
-        return None
-    return how.card.to_json() if weights is None else described(weights, how.card)

@@ -20,7 +20,6 @@ from trifuse.core import (
     BandError,
     BandSet,
     ConfigError,
-    Cube,
     CubeSource,
     GridError,
     MemorySource,
@@ -44,31 +43,6 @@ SAME_BAND_NM = 0.3
 Box = tuple[float, float, float, float]
 _SAMPLES, _SAMPLE = 7, 128
 _log = logging.getLogger(__name__)
-
-
-class WindowSource(CubeSource):
-    """A window of a source, as a source."""
-
-    def __init__(self, source: CubeSource, window: Window) -> None:
-        self._source, self._window = source, window
-        self.name, self.bands, self.meta = source.name, source.bands, source.meta
-        self.grid = source.grid.window(window)
-        if "native_gsd" in source.meta:
-            row, col = source.meta.get("native_origin", (0, 0))
-            self.meta = {**source.meta, "native_origin": [row - window.row, col - window.col]}
-
-    def __reduce__(self) -> tuple:
-        """Plain pieces: meta may be a proxy, which does not pickle."""
-        return WindowSource, (self._source, self._window)
-
-    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
-        """See :meth:`CubeSource.read`."""
-        window = self.grid.whole if window is None else window
-        return self._source.read(window.shift(self._window.row, self._window.col), bands)
-
-    def close(self) -> None:
-        """See :meth:`CubeSource.close`."""
-        self._source.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +144,7 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         fine = opened.enter_context(as_source(s2))
         if bbox is not None or like is not None:
             crs, box = ("EPSG:4326", _checked(bbox)) if bbox is not None else _ground(like)
-            fine = WindowSource(fine, _window(fine, crs, box))
+            fine = fine[_window(fine, crs, box)]
         coarse = opened.enter_context(_on_cells(s3, fine))
         shared = pair(fine, coarse)
         minutes = minutes_apart(fine, coarse)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import (
-    BandSet,
     Cube,
     CubeSource,
     DataError,
@@ -27,9 +26,8 @@ from trifuse.flows.match import Box, window_of
 from trifuse.products import cube_writer
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.write.companions import write_companions
-from trifuse.restore import InjectedSource, RestoredSource, Sharpness, learn, sharpness_of
+from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn, sharpness_of
 
-Method = Literal["restore", "injection", "bicubic"]
 TILE = 512
 
 
@@ -74,7 +72,7 @@ def sharpen(
     image: Image,
     out: Path | str | None = None,
     *,
-    method: Method = "restore",
+    method: str = "restore",
     bands: Sequence[str] | None = None,
     bbox: Box | None = None,
     noise: float | None = None,
@@ -95,7 +93,8 @@ def sharpen(
         out: GeoTIFF to write (cloud-optimised, with a quicklook and a sidecar); None keeps the
             result in memory.
         method: ``restore`` (multi-band restoration), ``injection`` (of the sharp bands' detail),
-            ``bicubic`` (interpolation alone).
+            ``bicubic`` (interpolation alone), or another of
+            :data:`trifuse.restore.SHARPENERS`.
         bands: to write (default: all); the others help all the same.
         bbox: area to write, (west, south, east, north) in degrees; what is learned is learned
             from the whole image.
@@ -123,6 +122,7 @@ def sharpen(
         ProductError: if the image cannot be read.
         ConfigError: if an option is out of range.
     """
+    sharpener = get_sharpener(method)
     path = None if out is None else Path(out)
     if path is not None:
         picture = [path.with_suffix(".png")] if quicklook else []
@@ -142,20 +142,22 @@ def sharpen(
             "crs": grid.crs,
             "bands": made.to_json(),
             "warnings": [],
-            "sharpness": _sharpness_json(source.bands, told),
+            "sharpness": told.to_json(source.bands.names),
             "input": provenance(image, content=not dry_run),
         }
         if dry_run:
             return Sharpened(path, None, record)
-        look = {"force": force, "find_mtf": mtf is None, "find_noise": noise is None}
-        sharpness, record["check"], result = _sharpened(source, told, method, device, **look)
-        record["sharpness"] = _sharpness_json(source.bands, sharpness)
-        record["warnings"] = record["check"].pop("warnings")
-        if isinstance(result, RestoredSource):
-            deviation = dict(zip(source.bands.names, map(float, result.deviation), strict=True))
+        sharpness, statistics, check = learn(
+            source, told, force=force, find_mtf=mtf is None, find_noise=noise is None
+        )
+        _require_blurred(sharpness, source.name)
+        view = sharpener(source, sharpness, statistics, device=device)
+        record["check"], record["warnings"] = check.to_json(), check.warnings()
+        record["sharpness"] = sharpness.to_json(source.bands.names)
+        if view.deviation is not None:
             blurred = {n for n, s in record["sharpness"].items() if s["ratio"] > 1}
             record["expected_error"] = {
-                n: round(deviation[n], 5) for n in names if n in blurred or denoise
+                n: round(view.deviation[n], 5) for n in names if n in blurred or denoise
             }
         learned = time.perf_counter() - start
         keep = [n for n in names if sharpness.ratio[source.bands.index(n)] == 1 and not denoise]
@@ -167,7 +169,7 @@ def sharpen(
             valid = np.empty(grid.shape, np.bool_)
             for tile in tiles:
                 rows, cols = tile.write.slices
-                part = _read(source, result, tile.write.shift(window.row, window.col), names, keep)
+                part = _read(source, view, tile.write.shift(window.row, window.col), names, keep)
                 data[:, rows, cols], valid[rows, cols] = part.data, part.valid
             cube = Cube(data, valid, made, grid, meta)
         else:
@@ -183,7 +185,7 @@ def sharpen(
             ) as writer:
                 for tile in progress(tiles, "sharpen", len(tiles)):
                     at = tile.write.shift(window.row, window.col)
-                    part = _read(source, result, at, names, keep)
+                    part = _read(source, view, at, names, keep)
                     writer.write(tile.write, part.data, part.valid)
             cube = None
     total = time.perf_counter() - start
@@ -194,9 +196,10 @@ def sharpen(
 
 
 def _told(source: CubeSource, mtf: float | None, noise: float | None) -> Sharpness:
-    """Sharpness by the metadata, or by the bands' names where these are Sentinel-2's."""
+    """Sharpness as the source tells it, or by the bands' names where these are Sentinel-2's."""
     native = None
-    if "native_gsd" not in source.meta:
+    source.sampling.require_clear("gsd", source.name)
+    if all(gsd is None for gsd in source.sampling.values("gsd")):
         native = {n: float(NATIVE[n]) for n in source.bands.names if n in NATIVE}
         if len(native) < len(source.bands):
             raise MetadataError(
@@ -214,45 +217,28 @@ def _told(source: CubeSource, mtf: float | None, noise: float | None) -> Sharpne
     return told
 
 
-def _sharpened(
-    source: CubeSource, told: Sharpness, method: Method, device: str, **look: bool
-) -> tuple[Sharpness, dict[str, Any], CubeSource]:
-    """Sharpness after a look at the pixels, what the look told, and the source to write."""
-    sharpness, statistics, check = learn(source, told, **look)
+def _require_blurred(sharpness: Sharpness, where: str) -> None:
+    """Stop where the pixels say that there is nothing to sharpen."""
     if not sharpness.blurred:
         raise DataError(
             "all bands are as sharp as their pixels already: to sharpen them would spoil them",
-            where=source.name,
+            where=where,
             fix="use it as it is, or force it",
         )
-    result: CubeSource = source
-    if method == "restore":
-        result = RestoredSource(source, sharpness, statistics, device=device)
-    elif method == "injection":
-        result = InjectedSource(source, sharpness)
-    return sharpness, {**check.to_json(), "warnings": check.warnings()}, result
 
 
 def _read(
     source: CubeSource,
-    result: CubeSource,
+    view: RestoredView,
     window: Window,
     names: Sequence[str],
     keep: Sequence[str],
 ) -> Cube:
     """A window of the result, with some bands as they were."""
-    cube = result.read(window, names)
-    if keep and result is not source:
+    cube = view.source.read(window, names)
+    if keep and view.restored:
         cube.data[cube.bands.indices(keep)] = source.read(window, keep).data
     return cube
-
-
-def _sharpness_json(bands: BandSet, sharpness: Sharpness) -> dict[str, Any]:
-    facts = zip(sharpness.ratio, sharpness.mtf, sharpness.noise, strict=True)
-    return {
-        n: {"ratio": r, "mtf": m, "noise": e}
-        for n, (r, m, e) in zip(bands.names, facts, strict=True)
-    }
 
 
 def _plain(source: CubeSource) -> dict[str, Any]:

@@ -2,15 +2,8 @@
 
 from trifuse.fusion.consistency import Consistency
 from trifuse.fusion.inference import FuseResult, fuse, fuse_cube, fuse_target, plan_tiles
-from trifuse.fusion.methods import (
-    METHODS,
-    Bicubic,
-    Method,
-    Network,
-    Regression,
-    Sharpening,
-    get_method,
-)
+from trifuse.fusion.method import Method, Predicted, Run
+from trifuse.fusion.methods import METHODS, Bicubic, Network, Regression, get_method
 from trifuse.fusion.physics import Physics, placed
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.selfcheck import SelfCheck
@@ -27,8 +20,9 @@ __all__ = [
     "Bicubic",
     "Method",
     "Network",
+    "Predicted",
     "Regression",
-    "Sharpening",
+    "Run",
     "get_method",
     "Physics",
     "placed",

@@ -32,10 +32,12 @@ from trifuse.core import (
 from trifuse.core.resample import NO_SHIFT
 from trifuse.core.runtime import Precision, Runtime
 from trifuse.fusion.consistency import Consistency, left_of_cells, measured, projection
-from trifuse.fusion.methods import Method, Sharpening, get_method
+from trifuse.fusion.method import Method
+from trifuse.fusion.methods import get_method
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.selfcheck import MIN_SHARE, SelfCheck, compare
-from trifuse.fusion.tiles import TileWork, UncertainRun
+from trifuse.fusion.tiles import TileWork
+from trifuse.restore.view import RestoredView, as_view
 
 Sink = Callable[[Window, np.ndarray, np.ndarray], None]
 """Takes (window of the result, (L, y, x) float32 with NaN, (y, x) bool valid)."""
@@ -89,7 +91,7 @@ def fuse_target(
 
 
 def fuse(
-    s2: CubeSource,
+    s2: CubeSource | RestoredView,
     s3: CubeSource,
     sink: Sink,
     *,
@@ -109,7 +111,7 @@ def fuse(
     """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
 
     Args:
-        s2: sharp bands.
+        s2: sharp bands, or the view of them that the method made.
         s3: coarse bands on a grid nested to S2's, at any integer ratio.
         sink: called with disjoint windows that cover the result, in order, from one thread.
             Pixels without valid S2 or S3 are NaN and not valid.
@@ -129,7 +131,7 @@ def fuse(
             :mod:`trifuse.fusion.consistency`.
         uncertainty: takes the standard deviations of the L bands and, as one more plane, how
             strange the pixels are, window by window as ``sink`` does; see
-            :class:`trifuse.fusion.tiles.UncertainRun`.
+            :class:`trifuse.fusion.method.Uncertain`.
         compute: hands on each tile of the work, in order; default: computed here, one after the
             other. See :func:`trifuse.fusion.parallel.in_parts`.
 
@@ -147,10 +149,9 @@ def fuse(
     runtime = Runtime(device, precision, compile)
     if consistency not in ("noise", "exact"):
         raise ConfigError(f"consistency {consistency!r}", fix="give noise or exact")
-    if isinstance(method, Sharpening):
-        s2 = method.view(s2, runtime)
+    view = as_view(s2, lambda image: method.view(image, runtime))
     psf = PSF.from_mtf() if psf is None else psf
-    scene = Scene(s2, s3, *method.bands(s2.bands, s3.bands), psf, shift)
+    scene = Scene(view, s3, *method.bands(view.source.bands, s3.bands), psf, shift)
     height, width = scene.grid.shape
     if preset is not None:
         if preset != "paper" or tile is not None or overlap is not None:
@@ -158,7 +159,7 @@ def fuse(
         tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
     plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
     work = TileWork(scene, method, runtime, plan, uncertainty is not None)
-    if work.uncertain and not isinstance(work.run, UncertainRun):
+    if work.uncertain and work.run.uncertain is None:
         raise ConfigError(f"method {method.name} tells no uncertainty", fix="take method physics")
     run = work.run  # prepared here, once
     prepared = time.perf_counter()
@@ -200,7 +201,7 @@ def fuse(
         check,
         timings,
         measured(consistency, after if before is None else before, after),
-        {k: v for k, v in s2.meta.items() if k == "restoration"} | getattr(run, "record", {}),
+        ({"restoration": dict(view.record)} if view.record else {}) | dict(run.record),
     )
 
 
@@ -222,11 +223,15 @@ def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray
 
 
 def fuse_cube(
-    s2: CubeSource, s3: CubeSource, *, method: Method | str = "regression", **options: object
+    s2: CubeSource | RestoredView,
+    s3: CubeSource,
+    *,
+    method: Method | str = "regression",
+    **options: object,
 ) -> tuple[Cube, FuseResult]:
     """:func:`fuse` into memory, for scenes that fit; same options."""
     method = get_method(method) if isinstance(method, str) else method
-    grid, bands, _ = fuse_target(s2, s3, method=method)
+    grid, bands, _ = fuse_target(as_view(s2).source, s3, method=method)
     data = np.full((len(bands), *grid.shape), np.nan, np.float32)
     valid = np.zeros(grid.shape, np.bool_)
 

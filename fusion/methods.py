@@ -1,8 +1,4 @@
-"""The ways to fuse: bicubic, the per-scene regression, a network.
-
-A method says which bands it needs and how far it looks, is prepared once per scene, and then maps
-windows of sharp pixels to windows of the result.
-"""
+"""The ways to fuse: bicubic, the per-scene regression, a network; and all others by name."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from trifuse.core import BandSet, ConfigError, CubeSource, WeightsError
+from trifuse.core import BandSet, ConfigError, WeightsError
 from trifuse.core.card import NetworkKind
 from trifuse.core.runtime import Runtime
-from trifuse.core.weights import read_card
+from trifuse.core.weights import described, read_card
 from trifuse.fusformer import (
     FUSION,
     REFINERS,
@@ -25,55 +21,17 @@ from trifuse.fusformer import (
     check_bands,
     load_weights,
 )
+from trifuse.fusion.method import Method, Run, TileRun
 from trifuse.fusion.network_run import Beside, Called, NetworkRun
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral import PRIORS
-from trifuse.fusion.spectral.base import Masked, TileRun, Upsampled
+from trifuse.fusion.spectral.base import Masked, Upsampled
 from trifuse.fusion.spectral.regression import regression_prior
-
-
-class Method(Protocol):
-    """What :func:`trifuse.fusion.fuse` asks of a method.
-
-    Attributes:
-        name: for reports.
-        halo: pixels that one output pixel sees beyond itself, per side; None if unlimited.
-        alignment: tiles must start at multiples of this many pixels.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def halo(self) -> int | None: ...  # noqa: D102
-    @property
-    def alignment(self) -> int: ...  # noqa: D102
-
-    def bands(self, hr: BandSet, lr: BandSet) -> tuple[list[str], list[str]]:
-        """Names of the sharp and coarse bands to read, out of those that there are."""
-        ...
-
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
-        """Do once what depends on the whole scene; the result is NaN where S3 has no value."""
-        ...
-
-
-@runtime_checkable
-class Sharpening(Protocol):
-    """A method that wants to see the sharp image otherwise than it is, and S3's PSF fitted.
-
-    Co-registration looks at this view too, because blurred bands make S3's PSF look narrower.
-    """
-
-    def view(self, s2: CubeSource, runtime: Runtime) -> CubeSource:
-        """The sharp image as the method wants it; a view is returned as it is.
-
-        ``meta["restoration"]`` of a view says what was done, in plain JSON values.
-        """
-        ...
+from trifuse.restore.view import RestoredView
 
 
 @dataclass(frozen=True, slots=True)
-class Bicubic:
+class Bicubic(Method):
     """The coarse image by cubic convolution: what any method must beat."""
 
     name: str = field(default="bicubic", init=False)
@@ -84,13 +42,13 @@ class Bicubic:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Nothing to prepare."""
         return Masked(scene, Upsampled(scene))
 
 
 @dataclass(frozen=True, slots=True)
-class Regression:
+class Regression(Method):
     """Per-scene linear map of S2 to S3 with the upsampled residual.
 
     Attributes:
@@ -108,7 +66,7 @@ class Regression:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Fit the map to the degraded S2 and the S3."""
         return Masked(scene, regression_prior(scene, ridge=self.ridge, residual=self.residual))
 
@@ -132,7 +90,7 @@ VIEWS: dict[str, Callable[[Scene, FusionCard[Any]], TileRun]] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Network:
+class Network(Method):
     """A trained network, of whatever kind its card says.
 
     Attributes:
@@ -141,7 +99,7 @@ class Network:
     """
 
     model: FusionNetwork
-    card: FusionCard[Any]
+    card: FusionCard[Any] = field()
     name: str = "network"
 
     @classmethod
@@ -172,7 +130,13 @@ class Network:
         """
         return check_bands(self.card, hr, lr)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def model_record(
+        self, weights: Path | str | None, view: RestoredView | None = None
+    ) -> dict[str, Any] | None:
+        """See :meth:`Method.model_record`."""
+        return self.card.to_json() if weights is None else described(weights, self.card)
+
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Make ready what the network is called with, such as a prior.
 
         Raises:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trifuse.core import DataError, Window
 from trifuse.core.runtime import Runtime
+from trifuse.fusion.method import Batched, Run
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral.base import TileRun
 
@@ -50,7 +51,7 @@ class Called(nn.Module):
         return out
 
 
-class NetworkRun:
+class NetworkRun(Run):
     """A network, prepared for a scene.
 
     On a GPU the upload of a batch, the network on the one before and the download of the one
@@ -67,8 +68,13 @@ class NetworkRun:
         self.model, self.skip, self.scene, self.runtime = model, skip, scene, runtime
         self._ready: _Ready | None = None
 
+    @property
+    def batched(self) -> Batched:
+        """Itself."""
+        return self
+
     def batch(self, pixels: int) -> int:
-        """See :class:`BatchedRun`."""
+        """See :class:`trifuse.fusion.method.Batched`."""
         return self.runtime.batch(pixels)
 
     def look(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
@@ -78,7 +84,7 @@ class NetworkRun:
     def submit(
         self, windows: Sequence[Window], images: Sequence[np.ndarray], looks: Sequence[np.ndarray]
     ) -> Callable[[], list[np.ndarray]]:
-        """See :class:`BatchedRun`."""
+        """See :class:`trifuse.fusion.method.Batched`."""
         if self._ready is None:
             self._ready = _Ready(self.model, self.runtime)
         try:

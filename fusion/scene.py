@@ -7,35 +7,15 @@ the scene alone and never on the tile, and is nodata again in the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from trifuse.align import coarse_view, missing_pixels, pair
-from trifuse.core import PSF, BandSet, Cube, CubeSource, DataError, Window, fill_nearest, upsample
+from trifuse.core import PSF, CubeSource, DataError, Window, fill_nearest, upsample
 from trifuse.core.resample import NO_SHIFT
-
-
-class SelectedBands(CubeSource):
-    """Some bands of a source, in an order of their own.
-
-    Attributes:
-        source: all of them.
-    """
-
-    def __init__(self, source: CubeSource, names: Sequence[str]) -> None:
-        self.source = source
-        self.name, self.grid, self.meta = source.name, source.grid, source.meta
-        self.bands: BandSet = source.bands.select(source.bands.indices(names))
-
-    def __reduce__(self) -> tuple:
-        """Plain pieces: meta may be a proxy, which does not pickle."""
-        return SelectedBands, (self.source, self.bands.names)
-
-    def read(self, window: Window | None = None, bands: Iterable[str] | None = None) -> Cube:
-        """See :meth:`CubeSource.read`."""
-        return self.source.read(window, self.bands.names if bands is None else bands)
+from trifuse.restore.view import RestoredView, as_view
 
 
 class Scene:
@@ -44,7 +24,7 @@ class Scene:
     Windows are pixels of ``grid``.
 
     Args:
-        s2: the sharp source.
+        s2: the sharp source, or a method's view of it, which knows its errors.
         s3: the coarse source, its cells an integer number of S2 pixels.
         hr_names: bands of S2 to use, in order.
         lr_names: bands of S3 to use, in order.
@@ -52,6 +32,8 @@ class Scene:
         shift: (rows, columns) in sharp pixels by which the coarse cells lie beside their grid.
 
     Attributes:
+        view: the sharp image, and what is known of the errors of its bands.
+        s2: the bands of it to use.
         grid: sharp pixels over the shared ground, whole coarse cells.
         bands: of the result.
         sensors: names of the response tables of both images, None where they do not tell.
@@ -66,18 +48,23 @@ class Scene:
 
     def __init__(
         self,
-        s2: CubeSource,
+        s2: CubeSource | RestoredView,
         s3: CubeSource,
         hr_names: Sequence[str],
         lr_names: Sequence[str],
         psf: PSF,
         shift: tuple[float, float] = NO_SHIFT,
     ) -> None:
-        self.pair = pair(s2, s3, shift=shift)
+        self.view = as_view(s2)
+        sharp = self.view.source
+        self.pair = pair(sharp, s3, shift=shift)
         self.psf, self.ratio, self.grid = psf, self.pair.ratio, self.pair.grid
-        self.s2 = SelectedBands(s2, hr_names)
-        coarse = SelectedBands(s3, lr_names).read(self.pair.s3_window)
-        self.sensors: tuple[str | None, str | None] = (s2.meta.get("sensor"), s3.meta.get("sensor"))
+        self.s2 = sharp.select(hr_names)
+        coarse = s3.select(lr_names).read(self.pair.s3_window)
+        self.sensors: tuple[str | None, str | None] = (
+            sharp.meta.get("sensor"),
+            s3.meta.get("sensor"),
+        )
         self.bands = coarse.bands
         self.lrhsi = coarse.masked()
         self._missing = np.isnan(self.lrhsi)

@@ -11,53 +11,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from trifuse.core import Tile, TilePlan, Window
 from trifuse.core.runtime import Runtime
-from trifuse.fusion.methods import Method
+from trifuse.fusion.method import Method, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import TileRun
 
 PART = 16
 """Tiles at most that are one unit of work, all of one row."""
 
 _AHEAD = 2
 """Batches that wait to be computed, beside the one in hand."""
-
-
-@runtime_checkable
-class BatchedRun(Protocol):
-    """A prepared method that takes several tiles of one shape at once."""
-
-    def batch(self, pixels: int) -> int:
-        """Tiles of so many pixels that it wants at once."""
-        ...
-
-    def look(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
-        """What it needs of a tile beside its pixels; called by several threads."""
-        ...
-
-    def submit(
-        self, windows: Sequence[Window], images: Sequence[np.ndarray], looks: Sequence[np.ndarray]
-    ) -> Callable[[], list[np.ndarray]]:
-        """Start on a batch; the result is asked for when the next one is under way."""
-        ...
-
-
-@runtime_checkable
-class UncertainRun(Protocol):
-    """A prepared method that can tell how far off its result may be."""
-
-    def deviation(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
-        """Standard deviations of the L bands, then how strange the pixels are.
-
-        (L + 1, y, x) float32; the last is the squared distance of the pixel's spectrum to those
-        that the method knows, in units of what is usual: strange above 1.
-        """
-        ...
 
 
 class TileWork:
@@ -71,7 +38,8 @@ class TileWork:
         method: how they are fused.
         runtime: on what.
         plan: the tiles.
-        uncertain: whether the planes of :class:`UncertainRun` follow those of the result.
+        uncertain: whether the planes of :class:`trifuse.fusion.method.Uncertain` follow those
+            of the result.
 
     Attributes:
         planes: of a tile's values.
@@ -88,11 +56,11 @@ class TileWork:
         self.scene, self.method, self.runtime, self.plan = scene, method, runtime, plan
         self.uncertain = uncertain
         self.planes = len(scene.bands) + uncertain * (len(scene.bands) + 1)
-        self._run: TileRun | None = None
+        self._run: Run | None = None
         self._lock = threading.Lock()
 
     @property
-    def run(self) -> TileRun:
+    def run(self) -> Run:
         """The prepared method; made when it is first asked for."""
         with self._lock:
             if self._run is None:
@@ -119,7 +87,7 @@ class TileWork:
             has no value.
         """
         run = self.run
-        size = run.batch(self.plan.tile**2) if isinstance(run, BatchedRun) else 1
+        size = 1 if run.batched is None else run.batched.batch(self.plan.tile**2)
         groups = (g for part in parts or self.parts() for g in self._groups(part, size))
         reading: deque[tuple[list[Tile], list[Future[_Read]]]] = deque()
         computing: deque[tuple[list[Tile], list[_Read], Callable[[], list[np.ndarray]]]] = deque()
@@ -150,29 +118,30 @@ class TileWork:
             group.append(tile)
         yield group
 
-    def _read(self, tile: Tile, run: TileRun) -> _Read:
+    def _read(self, tile: Tile, run: Run) -> _Read:
         hrmsi, valid = self.scene.read_filled(tile.read)
-        if not (isinstance(run, BatchedRun) and valid.any()) or self.uncertain:
+        if run.batched is None or self.uncertain or not valid.any():
             return hrmsi, valid, None
-        return hrmsi, valid, run.look(tile.read, hrmsi)
+        return hrmsi, valid, run.batched.look(tile.read, hrmsi)
 
     def _submit(
-        self, run: TileRun, tiles: Sequence[Tile], read: Sequence[_Read]
+        self, run: Run, tiles: Sequence[Tile], read: Sequence[_Read]
     ) -> Callable[[], list[np.ndarray]]:
         seen = [(t.read, r) for t, r in zip(tiles, read, strict=True) if r[1].any()]
-        if isinstance(run, BatchedRun) and seen and not self.uncertain:
-            return run.submit(
-                [w for w, _ in seen], [r[0] for _, r in seen], [r[2] for _, r in seen]
+        if run.batched is not None and seen and not self.uncertain:
+            return run.batched.submit(
+                [w for w, _ in seen],
+                [r[0] for _, r in seen],
+                [r[2] for _, r in seen if r[2] is not None],
             )
         done = [self._values(run, window, r[0]) for window, r in seen]
         return lambda: done
 
-    def _values(self, run: TileRun, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+    def _values(self, run: Run, window: Window, hrmsi: np.ndarray) -> np.ndarray:
         values = run(window, hrmsi)
-        if not self.uncertain:
+        if not self.uncertain or run.uncertain is None:
             return values
-        assert isinstance(run, UncertainRun)
-        off = run.deviation(window, hrmsi)
+        off = run.uncertain.deviation(window, hrmsi)
         # What has no value has no deviation.
         there = np.concatenate([np.isfinite(values), np.isfinite(values).any(axis=0)[None]])
         return np.concatenate([values, np.where(there, off, np.float32(np.nan))])

@@ -1,13 +1,19 @@
 """Sentinel-2's 20 m and 60 m bands at its 10 m pixels: how they were sampled, and restored."""
 
 from trifuse.restore.injection import InjectedSource
-from trifuse.restore.local import LocallyRestoredSource
 from trifuse.restore.refined_source import RefinedSource
 from trifuse.restore.restoration import posterior_deviation, restore
-from trifuse.restore.restored_source import RestoredSource, restored
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
-from trifuse.restore.sharpness import Sharpness, sharpness_of
-from trifuse.restore.sharpness_check import SharpnessCheck, check_sharpness, learn
+from trifuse.restore.sharpeners import SHARPENERS, Sharpener, get_sharpener
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness_check import SharpnessCheck, check_sharpness, learn, sharpness_of
+from trifuse.restore.view import (
+    LocallyRestoredSource,
+    RestoredSource,
+    RestoredView,
+    restored,
+    restored_view,
+)
 
 __all__ = [
     "InjectedSource",
@@ -16,7 +22,12 @@ __all__ = [
     "posterior_deviation",
     "restore",
     "RestoredSource",
+    "RestoredView",
     "restored",
+    "restored_view",
+    "SHARPENERS",
+    "Sharpener",
+    "get_sharpener",
     "Statistics",
     "scene_statistics",
     "Sharpness",

@@ -2,23 +2,24 @@
 
 Each block is solved with a halo around it and gives its inner pixels. The lattice depends on the
 scene alone, so no window and no order of reading changes a pixel. Each is computed once: what does
-not fit into memory is kept in a scratch file.
+not fit into memory is kept in a scratch file that goes with the process.
 """
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 
-from trifuse.core import ConfigError, Cube, CubeSource, Window, fill_nearest
-from trifuse.restore.spool import Spool
+from trifuse.core import ConfigError, Cube, CubeSource, Sampling, Window, fill_nearest
 
 BLOCK = 240
 """Pixels of a block, halo included; rounded down to whole periods."""
@@ -31,6 +32,10 @@ CACHE_BYTES = 256 << 20
 
 Solver = Callable[[np.ndarray], np.ndarray]
 """(l, y, x) finite pixels of a block → the same shape."""
+
+S = TypeVar("S", bound=Solver)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class LatticeSource(CubeSource):
             source.bands,
             source.meta,
         )
+        self._sampled = source.sampling
         self._rows = lattice(source.grid.height, period, block, halo, origin[0])
         self._cols = lattice(source.grid.width, period, block, halo, origin[1])
         self.block_shape = self._rows[0].size, self._cols[0].size
@@ -155,7 +161,8 @@ class LatticeSource(CubeSource):
         if partial and len(numbers) < len(self.bands):
             # Which pixels are valid depends on the bands asked for.
             valid = self._source.read(window, names).valid
-        return Cube(data, valid, self.bands.select(numbers), grid, self.meta)
+        sampled = self._sampled_part(window, numbers)
+        return Cube(data, valid, self.bands.select(numbers), grid, self.meta, sampled)
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
@@ -198,24 +205,29 @@ class LatticeSource(CubeSource):
             return done
 
 
-class BlockwiseSource(LatticeSource):
+class BlockwiseSource(LatticeSource, Generic[S]):
     """A source computed from another by a solver of blocks.
 
     Pixels are NaN where the other has none; those that are there but not valid (clouds) are
     computed like all others and stay not valid. Args as :class:`LatticeSource`.
     """
 
-    _made: Solver | None = None
+    _made: S | None = None
 
     @abstractmethod
-    def _solver(self) -> Solver:
+    def _solver(self) -> S:
         """What computes a block of ``block_shape``; made when the first is asked for."""
 
     def __getstate__(self) -> dict[str, Any]:
         """See :meth:`LatticeSource.__getstate__`."""
         return {**super().__getstate__(), "_made": None}
 
-    def _prepared(self) -> Solver:
+    def _be_sharp(self) -> None:
+        """Say that all bands are as sharp as the pixels."""
+        self._sampled = Sampling.sharp(len(self.bands), self.grid.gsd[1])
+        self.meta = self._sampled.described(self.meta, self.bands.names)
+
+    def _prepared(self) -> S:
         with self._lock:
             if self._made is None:
                 self._made = self._solver()
@@ -261,3 +273,61 @@ def solve_block(
     top, left = before
     solved = solver(filled)[:, top : top + rows, left : left + cols]
     return np.where(missing, np.float32(np.nan), solved)
+
+
+class Spool:
+    """Finished blocks that no longer fit into memory, by their numbers.
+
+    The file has no name: it is gone when the process is, however that ends. It lies where the
+    system keeps temporary files (``TMPDIR``). Where it cannot be written, blocks are not kept and
+    have to be made again. Not safe for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+        self._offsets: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
+        self._end = 0
+        self._usable = True
+
+    def __contains__(self, key: tuple[int, int]) -> bool:
+        return key in self._offsets
+
+    def put(self, key: tuple[int, int], values: np.ndarray, valid: np.ndarray) -> None:
+        """Keep (l, y, x) float32 pixels and (y, x) bool."""
+        if key in self._offsets or not self._usable:
+            return
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="trifuse-")
+            self._file.seek(self._end)
+            self._file.write(np.ascontiguousarray(values, np.float32).data)
+            self._file.write(np.ascontiguousarray(valid, np.bool_).data)
+            self._file.flush()
+        except OSError as e:
+            self._usable = False
+            _log.warning(
+                "cannot keep restored blocks in %s (%s): they are made again where they "
+                "are needed again",
+                tempfile.gettempdir(),
+                e.strerror,
+            )
+            return
+        self._offsets[key] = self._end, values.shape
+        self._end += 4 * values.size + valid.size
+
+    def get(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """What was put under a key that is there."""
+        assert self._file is not None
+        start, shape = self._offsets[key]
+        values, valid = np.empty(shape, np.float32), np.empty(shape[1:], np.bool_)
+        self._file.seek(start)
+        for array in (values, valid):
+            self._file.readinto(array.data)  # type: ignore[attr-defined]
+        return values, valid
+
+    def close(self) -> None:
+        """Forget all of them."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._end = None, 0
+        self._offsets.clear()

@@ -16,16 +16,17 @@ import numpy as np
 from trifuse.core import CubeSource, DataError, fill_nearest
 from trifuse.core.resample import blur_matrix, degrade_matrix
 from trifuse.restore.blockwise import BLOCK, BlockwiseSource, Solver
-from trifuse.restore.restored_source import sharpened_meta
-from trifuse.restore.scene_blocks import sample_windows
+from trifuse.restore.pixel_evidence import sample_windows
+from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import LEAST_NOISE, Sharpness
 from trifuse.restore.spectrum import interpolation
+from trifuse.restore.view import RestoredView
 
 SMOOTH = 1.5
 """Standard deviation, in native pixels, of the Gaussian above which coefficients are fitted."""
 
 
-class InjectedSource(BlockwiseSource):
+class InjectedSource(BlockwiseSource[Solver]):
     """A source whose blurred bands have the sharp bands' detail injected.
 
     Args:
@@ -53,7 +54,7 @@ class InjectedSource(BlockwiseSource):
         super().__init__(source, sharpness.period, block, halo, sharpness.origin)
         self.sharpness = sharpness
         self.coefficients = injection_coefficients(source, sharpness)
-        self.meta = {**source.meta, **sharpened_meta(source, sharpness, "injection")}
+        self._be_sharp()
 
     def _solver(self) -> Solver:
         s = self.sharpness
@@ -74,6 +75,19 @@ class InjectedSource(BlockwiseSource):
             return out
 
         return inject
+
+
+def by_injection(
+    source: CubeSource, sharpness: Sharpness, statistics: Statistics, *, device: str = "auto"
+) -> RestoredView:
+    """Detail of the sharp bands is added by a fitted weight; its errors are not told.
+
+    Raises:
+        DataError: if no band is sharp, or no pixel is valid.
+    """
+    made = InjectedSource(source, sharpness)
+    record = {"restored": True, "bands": sharpness.to_json(made.bands.names)}
+    return RestoredView(made, restored=True, record=record)
 
 
 def injection_coefficients(source: CubeSource, sharpness: Sharpness) -> np.ndarray:

@@ -13,9 +13,10 @@ frequency F_k, whose pixels are independent given the place:
 where F_k divides by the square root of the scene's power and Σ_k |F_k|² of the bands' windows is
 one, so e_k = 1 and C(x) = C give back the stationary prior. e_k(x) is the energy of the restored
 detail around x, and C(x) its covariance, over pixels of the same kind of ground
-(:mod:`trifuse.restore.kinds`) and with the posterior's added (the M step of expectation
-maximisation), drawn towards the scene's C. The minimum is found by conjugate gradients from the
-stationary solution with the stationary posterior as preconditioner, a fixed number of steps.
+(:class:`trifuse.restore.places.Kinds`) and with the posterior's added (the M step of
+expectation maximisation), drawn towards the scene's C. The minimum is found by conjugate gradients
+from the stationary solution with the stationary posterior as preconditioner, a fixed number of
+steps.
 It takes two rounds, the second with statistics of what the first one found. C(x) is one for each
 cell of 2×2 pixels, and what the lower bands of frequency hold of F_k m is taken at their middles.
 
@@ -33,15 +34,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trifuse.core import CubeSource
-from trifuse.restore.blockwise import BLOCK, Solver
-from trifuse.restore.kinds import SMOOTH, Kinds, ground_kinds
-from trifuse.restore.places import LEAST_SHARE, Covariances, Energies
-from trifuse.restore.planar import from_cells, to_cells, weigh
+from trifuse.restore.places import (
+    LEAST_SHARE,
+    SMOOTH,
+    Covariances,
+    Energies,
+    Kinds,
+    from_cells,
+    to_cells,
+    weigh,
+)
 from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restoration import _fold as fold
 from trifuse.restore.restoration import _unfold as unfold
-from trifuse.restore.restored_source import RestoredSource, sharpened_meta
 from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness, pixel_noise
 from trifuse.restore.spectrum import analysis, cosines, frequencies, noise_gain, transfer
@@ -303,41 +308,3 @@ class LocalRestorer:
 
     def _tensor(self, values: np.ndarray | Tensor) -> Tensor:
         return torch.as_tensor(values).to(self._device, torch.float32).contiguous()
-
-
-class LocallyRestoredSource(RestoredSource):
-    """A source with all bands at the sharpness of its pixels, by the statistics of each place.
-
-    Args and attributes as :class:`RestoredSource`; ``deviation`` is that of the scene's
-    statistics, which places of little detail stay below.
-    """
-
-    def __init__(
-        self,
-        source: CubeSource,
-        sharpness: Sharpness,
-        statistics: Statistics,
-        *,
-        device: str = "auto",
-        block: int = BLOCK,
-        halo: int | None = None,
-    ) -> None:
-        halo = HALO_PERIODS * sharpness.period if halo is None else halo
-        super().__init__(source, sharpness, statistics, device=device, block=block, halo=halo)
-        self._kinds: Kinds | None = None
-        self.meta = {**self.meta, **sharpened_meta(source, sharpness, "local restoration")}
-
-    @property
-    def deviation(self) -> np.ndarray:
-        """(l,) standard deviation of the restored bands under the scene's statistics."""
-        solver = self._prepared()
-        assert isinstance(solver, LocalRestorer)
-        deviation: np.ndarray = solver.deviation
-        return deviation
-
-    def _solver(self) -> Solver:
-        if self._kinds is None:
-            self._kinds = ground_kinds(self._source, self.sharpness)
-        return LocalRestorer(
-            self.block_shape, self.sharpness, self.statistics, self._kinds, self._device
-        )

@@ -20,17 +20,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from trifuse.core import PSF, CubeSource
-from trifuse.restore.band_covariance import LevelSums, centred
-from trifuse.restore.scene_blocks import sample_windows
+from trifuse.core import PSF
+from trifuse.restore.pixel_evidence import centred
+from trifuse.restore.scene_statistics import LevelSums
 from trifuse.restore.sharpness import Sharpness
 
 LEAST, MOST = 0.08, 0.95
 """Modulation transfers that are looked at. Of samples that are plain means of the sharper bands'
 pixels the highest is found."""
-
-BLOCKS = 4
-"""Blocks of the scene that are looked at, at most."""
 
 ENOUGH = 8
 """Cells for each band that explains, at least."""
@@ -40,7 +37,7 @@ DIFFERS = 0.03
 under the benchmark's errors it was found within 3 %, once 3.4 %."""
 
 
-def found_mtf(blocks: Sequence[np.ndarray], sharpness: Sharpness) -> tuple[float, ...]:
+def estimate_mtf(blocks: Sequence[np.ndarray], sharpness: Sharpness) -> tuple[float, ...]:
     """Modulation transfers at the native Nyquist frequency, as the pixels have them.
 
     Args:
@@ -98,15 +95,6 @@ def _width(
     if best.fun >= usual:
         return told
     return float(best.x) if best.x < 0.98 * wide else None
-
-
-def search_blocks(source: CubeSource, sharpness: Sharpness) -> list[np.ndarray]:
-    """Blocks to look at, spread evenly; those with holes only where there are no others."""
-    windows = sample_windows(source.grid.shape, sharpness.period, sharpness.origin)
-    chosen = [windows[i] for i in np.linspace(0, len(windows) - 1, BLOCKS).round().astype(int)]
-    blocks = [source.read(w).masked() for w in dict.fromkeys(chosen)]
-    whole = [b for b in blocks if np.isfinite(b).all()]
-    return whole or [b for b in blocks if np.isfinite(b).all(axis=0).any()]
 
 
 def _with_width(sharpness: Sharpness, ratio: int, sigma: float) -> Sharpness:

@@ -1,11 +1,12 @@
 """What the pixels themselves tell of how they came to be, whatever is told of blur and noise.
 
 One look at the scene, before anything is learnt of its contents: it takes the native sampling of
-each band for granted, and no more.
+each band for granted, and no more. Blocks of the scene stand for all of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,11 +14,18 @@ import numpy as np
 from scipy.fft import dctn
 from scipy.ndimage import binary_dilation
 
-from trifuse.core import CubeSource
-from trifuse.restore.band_covariance import centred
-from trifuse.restore.scene_blocks import sample_blocks
+from trifuse.core import CubeSource, DataError, Window, fill_nearest
 from trifuse.restore.sharpness import Sharpness
 from trifuse.restore.spectrum import interpolation, samples
+
+BLOCK, MOST_BLOCKS = 240, 36
+"""Pixels of a block, and blocks that are looked at, spread evenly over the scene."""
+
+MAX_MISSING = 0.25
+"""Blocks that lack more of their pixels are left out, as long as there are others."""
+
+MTF_BLOCKS = 4
+"""Blocks that the modulation transfer is looked for in, at most."""
 
 LOW, HIGH = (0.03, 0.07), (0.15, 0.22)
 """Cycles per pixel between which the power of blurred bands falls much more than of sharp ones."""
@@ -177,3 +185,95 @@ def _parts(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     f = np.hypot(f_y[:, None], f_x[None, :]).ravel()
     low, high = (np.flatnonzero((f >= a) & (f < b)) for a, b in (LOW, HIGH))
     return low, high
+
+
+def sample_blocks(source: CubeSource, sharpness: Sharpness) -> Iterator[np.ndarray]:
+    """Blocks spread evenly over a scene, one at a time: (l, y, x) float32, NaN where missing.
+
+    Args:
+        source: the image, in reflectance.
+        sharpness: of its bands; blocks are whole periods of it.
+
+    Raises:
+        DataError: if the image holds no native pixel of the coarsest bands, or no valid one.
+    """
+    if len(sharpness) != len(source.bands):
+        raise DataError(
+            f"sharpness of {len(sharpness)} bands for {len(source.bands)}", where=source.name
+        )
+    if min(source.grid.shape) < 4 * sharpness.period:
+        raise DataError(
+            f"{source.grid.height}×{source.grid.width} pixels are too few to learn from where "
+            f"native pixels have {sharpness.period}",
+            where=source.name,
+            fix="give a larger image",
+        )
+    spoilt: list[tuple[float, Window]] = []
+    given = 0
+    for window in sample_windows(source.grid.shape, sharpness.period, sharpness.origin):
+        data = source.read(window).masked()
+        share = float(np.isnan(data).any(axis=0).mean())
+        if share > MAX_MISSING:
+            spoilt.append((share, window))
+            continue
+        given += 1
+        yield data
+    if not given:
+        # All are holed: the least holed quarter has to do.
+        spoilt.sort(key=lambda s: s[0])
+        for share, window in spoilt[: max(1, len(spoilt) // 4)]:
+            if share < 1:
+                given += 1
+                yield source.read(window).masked()
+    if not given:
+        raise DataError("no pixel is valid in all bands", where=source.name)
+
+
+def sample_windows(
+    shape: tuple[int, int], period: int, origin: tuple[int, int] = (0, 0)
+) -> list[Window]:
+    """At most MOST_BLOCKS windows of BLOCK pixels, spread evenly, on multiples of the period."""
+    spans = []
+    for total, at in zip(shape, origin, strict=True):
+        first = at % period
+        n = total - first
+        size = min(BLOCK - BLOCK % period, n - n % period)
+        count = -(-n // size)
+        last = n - n % period - size
+        starts = [
+            first + round(last / period * i / max(count - 1, 1)) * period for i in range(count)
+        ]
+        spans.append([(s, size) for s in starts])
+    all_ = [Window(r, c, h, w) for r, h in spans[0] for c, w in spans[1]]
+    if len(all_) <= MOST_BLOCKS:
+        return all_
+    chosen = np.linspace(0, len(all_) - 1, MOST_BLOCKS).round().astype(int)
+    return [all_[i] for i in chosen]
+
+
+def search_blocks(source: CubeSource, sharpness: Sharpness) -> list[np.ndarray]:
+    """Blocks to find the modulation transfer in, spread evenly; with holes if there are no others.
+
+    Args:
+        source: the image, in reflectance.
+        sharpness: of its bands; blocks are whole periods of it.
+    """
+    windows = sample_windows(source.grid.shape, sharpness.period, sharpness.origin)
+    chosen = [windows[i] for i in np.linspace(0, len(windows) - 1, MTF_BLOCKS).round().astype(int)]
+    blocks = [source.read(w).masked() for w in dict.fromkeys(chosen)]
+    whole = [b for b in blocks if np.isfinite(b).all()]
+    return whole or [b for b in blocks if np.isfinite(b).all(axis=0).any()]
+
+
+def centred(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A block less the mean of each band, and where a band was missing.
+
+    Args:
+        block: (l, y, x); NaN where missing, which is bridged from its neighbours.
+
+    Returns:
+        (l, y, x) finite float64, and (y, x) bool.
+    """
+    hole = np.isnan(block).any(axis=0)
+    filled = (fill_nearest(block) if hole.any() else block).astype(np.float64)
+    return filled - filled.mean(axis=(1, 2), keepdims=True), hole

@@ -13,8 +13,7 @@ from trifuse.core.runtime import Runtime
 from trifuse.fusformer.refiner import BANDS, Refiner
 from trifuse.restore.blockwise import LatticeSource, Span
 from trifuse.restore.one_scale_down import Lesson
-from trifuse.restore.restored_errors import RestoredErrors
-from trifuse.restore.restored_source import RestoredSource
+from trifuse.restore.view import RestoredSource
 
 BLOCK = 384
 """Pixels along a side of what the network makes at once; it sees its halo beyond them."""
@@ -76,15 +75,6 @@ class RefinedSource(LatticeSource):
         self.share = np.ones(len(self.bands), np.float32)
         row, col = restored.sharpness.origin
         self._origin = row % self._step, col % self._step
-
-    @property
-    def errors(self) -> RestoredErrors:
-        """Those of the local restoration; the calibration knows that a network leaves less."""
-        return self.restored.errors
-
-    def deviations(self, window: Window) -> np.ndarray:
-        """See :meth:`RestoredSource.deviations`; these are the local restoration's, too."""
-        return self.restored.deviations(window)
 
     def with_network(self, network: Refiner) -> RefinedSource:
         """The same view with another network, all of it heeded; what is restored is shared."""

@@ -22,12 +22,10 @@ doi:10.1109/TIP.2003.818640 (Gaussian scale mixtures: energy that varies from pl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from trifuse.core import Window
 from trifuse.restore.places import LEAST_SHARE
 from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness, pixel_noise
@@ -90,20 +88,6 @@ class RestoredErrors:
         for out, variance in zip(energy, self.variance.T, strict=True):
             out[:] = np.exp(np.interp(out, steps, 0.5 * np.log(variance)))
         return energy
-
-
-@runtime_checkable
-class Restored(Protocol):
-    """A view that tells how far off its pixels are."""
-
-    @property
-    def errors(self) -> RestoredErrors:
-        """Those of the scene."""
-        ...
-
-    def deviations(self, window: Window) -> np.ndarray:
-        """Standard deviations of the bands at each pixel: (l, y, x) float32."""
-        ...
 
 
 def restored_errors(sharpness: Sharpness, statistics: Statistics) -> RestoredErrors:

@@ -1,16 +1,15 @@
-"""How sharp and how noisy each band of an image is, as its metadata tell."""
+"""How sharp and how noisy each band of an image is taken to be."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import PSF, ConfigError, CubeSource, GridError, MetadataError
+from trifuse.core import PSF, ConfigError
 
 Upsampling = Literal["bicubic", "nearest"]
 
@@ -20,9 +19,6 @@ deviation of the noise (reflectance)."""
 
 LEAST_NOISE = 1e-4
 """No band is taken for cleaner: the step of counts, and what keeps the equations well posed."""
-
-_WHOLE = 0.02
-"""A native sampling may be so far from a whole number of pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,103 +100,16 @@ class Sharpness:
             noise=tuple(self.noise[i] for i in n),
         )
 
+    def to_json(self, names: Sequence[str]) -> dict[str, Any]:
+        """Plain values by the names of the bands."""
+        facts = zip(names, self.ratio, self.mtf, self.noise, strict=True)
+        return {n: {"ratio": r, "mtf": m, "noise": e} for n, r, m, e in facts}
+
     def sharp(self, numbers: Iterable[int]) -> Sharpness:
         """The same with some bands declared sharp."""
         declared = set(numbers)
         ratio = tuple(1 if i in declared else r for i, r in enumerate(self.ratio))
         return replace(self, ratio=ratio)
-
-
-def sharpness_of(
-    source: CubeSource,
-    *,
-    mtf: float | None = None,
-    noise: float | None = None,
-    native: Mapping[str, float] | None = None,
-) -> Sharpness | None:
-    """What a source's metadata say of its sharpness.
-
-    ``meta["native_gsd"]`` (name → metres, or one value per band) tells the native sampling,
-    ``native_mtf`` and ``noise`` (alike) the rest; ``upsampling`` says how bands came onto the
-    pixels, ``native_origin`` (row, column) where native pixels start, if not at the image's origin.
-
-    Args:
-        source: any image.
-        mtf: of all bands that are not sharp, in place of the metadata's or of 0.3.
-        noise: standard deviation in all bands, in place of the metadata's or of 0.003.
-        native: native sampling by band in map units, in place of the metadata's.
-
-    Returns:
-        None where nothing is told of the native sampling, or all bands are sharp: such an image
-        is taken as it is.
-
-    Raises:
-        MetadataError: if the metadata make no sense.
-        GridError: if a native pixel is no whole number of pixels.
-        ConfigError: if ``mtf`` or ``noise`` is out of range.
-    """
-    names = source.bands.names
-    told = source.meta.get("native_gsd") if native is None else native
-    samplings = by_band(told, names, "native_gsd", source.name)
-    if samplings is None:
-        return None
-    pixel = source.grid.gsd[1]
-    ratios = []
-    for name, gsd in zip(names, samplings, strict=True):
-        share = max(gsd / pixel, 1.0)
-        if not math.isfinite(share) or abs(share - round(share)) > _WHOLE * share:
-            raise GridError(
-                f"{name} is sampled at {gsd:g} m, no whole number of pixels of {pixel:g} m",
-                where=source.name,
-            )
-        ratios.append(round(share))
-    if max(ratios) == 1:
-        return None
-    mtfs = by_band(
-        source.meta.get("native_mtf") if mtf is None else mtf, names, "native_mtf", source.name
-    )
-    sigmas = by_band(
-        source.meta.get("noise") if noise is None else noise, names, "noise", source.name
-    )
-    how = source.meta.get("upsampling", "bicubic")
-    return Sharpness(
-        tuple(ratios),
-        tuple(mtfs or (MTF,) * len(names)),
-        tuple(sigmas or (NOISE,) * len(names)),
-        "nearest" if how == "nearest" else "bicubic",
-        _origin(source.meta.get("native_origin", (0, 0)), source.name),
-    )
-
-
-def _origin(value: Any, where: str) -> tuple[int, int]:
-    try:
-        row, col = (int(v) for v in value)
-    except (TypeError, ValueError):
-        raise MetadataError(f"native_origin is {value!r}", where=where) from None
-    return row, col
-
-
-def by_band(value: Any, names: Sequence[str], what: str, where: str) -> list[float] | None:
-    """One number per band out of a mapping by name, a list, or one number for all.
-
-    Raises:
-        MetadataError: if a band has none.
-    """
-    if value is None:
-        return None
-    try:
-        if isinstance(value, Mapping):
-            return [float(value[n]) for n in names]
-        if isinstance(value, int | float):
-            return [float(value)] * len(names)
-        values = [float(v) for v in value]
-    except KeyError as e:
-        raise MetadataError(f"{what} lacks band {e.args[0]}", where=where) from None
-    except (TypeError, ValueError):
-        raise MetadataError(f"{what} is {value!r}", where=where) from None
-    if len(values) != len(names):
-        raise MetadataError(f"{what} has {len(values)} values for {len(names)} bands", where=where)
-    return values
 
 
 def pixel_noise(sharpness: Sharpness, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

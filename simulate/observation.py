@@ -256,10 +256,9 @@ def observe(
         seen = add_noise(seen, sharp.noise, rng["noise"])
     seen = hide(seen, sharp.clouds, float(ratio), rng["clouds"])
     told = replace(
-        s2_sharp,
+        s2_sharp.with_meta(_told_sharp(s2_sharp, ratios, errors.told)),
         data=seen,
         valid=s2_sharp.valid & np.isfinite(seen).any(axis=0),
-        meta={**s2_sharp.meta, **_told_sharp(s2_sharp, ratios, errors.told)},
     )
     true_psf, shift, width = displace(psf, coarse.shift, coarse.width, ratio, rng["shift"])
     cells = degrade(s3_truth.masked(), ratio, true_psf, shift=shift)

@@ -71,7 +71,7 @@ class Adapted:
         clearly: standard errors by which their mean square error fell.
     """
 
-    view: CubeSource
+    view: RefinedSource
     kept: bool
     why: str
     steps: int

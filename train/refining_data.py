@@ -34,8 +34,8 @@ from trifuse.core.native import native_field, native_view
 from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.fusformer.refiner import BANDS
 from trifuse.fusion.spectral.universal import universal_map
-from trifuse.restore.kinds import ground_kinds
 from trifuse.restore.local import LocalRestorer
+from trifuse.restore.places import ground_kinds
 from trifuse.restore.sharpness import Sharpness
 from trifuse.restore.sharpness_check import learn
 from trifuse.simulate.observation import add_noise, calibrate, draw_calibration, native_ratios

@@ -80,8 +80,8 @@ def draw(
     seen = observe(s2, s3, RATIO, PROTOCOLS[protocol], seed)
     view = how.view(MemorySource(seen.hrmsi, scene), Runtime("cpu"))
     coarse = MemorySource(seen.lrhsi, "coarse")
-    shift, psf = placed(register(view, coarse, psf=seen.psf), seen.psf)
-    both = Scene(view, coarse, view.bands.names, coarse.bands.names, psf, shift)
+    shift, psf = placed(register(view.source, coarse, psf=seen.psf), seen.psf)
+    both = Scene(view, coarse, view.source.bands.names, coarse.bands.names, psf, shift)
     chain = how.prepare(both, Runtime("cpu")).chain
     return Draw(seen, chain, both.read_filled(both.grid.whole)[0])
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from bench.uncertainty.draws import Draw, blocks, draw
-from trifuse.restore.restored_errors import Restored
 
 WITHIN = (1.0, 1.96)
 SHARES = (0.683, 0.95)
@@ -118,9 +117,8 @@ def beyond_numbers(each: Draw, growth: np.ndarray) -> np.ndarray:
 
 def restored_scale(each: Draw) -> np.ndarray:
     """(l,) of the errors of the restored bands over what the closed form says."""
-    view = each.chain.scene.s2.source
-    assert isinstance(view, Restored)
-    return scale(flat(each.unrestored / view.deviations(each.whole)))
+    scene = each.chain.scene
+    return scale(flat(each.unrestored / scene.view.deviations(each.whole, scene.s2.bands.names)))
 
 
 def map_factor(draws: Sequence[Draw], growth: np.ndarray, usual: np.ndarray) -> float:

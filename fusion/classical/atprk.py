@@ -13,12 +13,12 @@ from trifuse.align.variogram import LAGS, point_model
 from trifuse.core import BandSet, ConfigError, Window
 from trifuse.core.resample import degrade_matrix
 from trifuse.core.runtime import Runtime
+from trifuse.fusion.method import Method, Predicted, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import TileRun
 
 
 @dataclass(frozen=True, slots=True)
-class Atprk:
+class Atprk(Method):
     """Regression on all bands of S2, its residual brought to S2's pixels by kriging.
 
     Each band of S3 is regressed on all bands of S2 ("synthesised" covariate). The semivariogram of
@@ -54,7 +54,7 @@ class Atprk:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Fit regression and semivariograms."""
         seen, share = scene.hr_coarse
         inside = cells_inside(scene.s2.grid, scene.pair, scene.psf)
@@ -80,4 +80,4 @@ class Atprk:
             fused = spectral.apply(hrmsi) + kriging(kriged, window)
             return np.where(scene.missing(window), np.float32(np.nan), fused)
 
-        return run
+        return Predicted(run)

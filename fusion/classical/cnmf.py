@@ -16,8 +16,8 @@ from trifuse.fusion.classical.unmixing import (
     update_endmembers,
     with_sum,
 )
+from trifuse.fusion.method import Method, Predicted, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import TileRun
 
 LEAST = 1e-4
 """Abundances start at no less, since multiplicative updates never leave zero."""
@@ -30,7 +30,7 @@ _CHUNK = 1 << 14  # pixels whose abundances stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
-class Cnmf:
+class Cnmf(Method):
     """Endmembers of S3 with abundances of S2.
 
     Both images are unmixed in turn, X ≈ W·H_c (S3) and Y ≈ R·W·H (S2):
@@ -75,7 +75,7 @@ class Cnmf:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Find endmembers and coarse abundances.
 
         Raises:
@@ -91,7 +91,7 @@ class Cnmf:
             fused[:, scene.missing(window).any(axis=0)] = np.nan
             return fused
 
-        return run
+        return Predicted(run)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

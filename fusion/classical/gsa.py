@@ -8,12 +8,13 @@ from trifuse.align import fit_map
 from trifuse.core import BandSet
 from trifuse.core.runtime import Runtime
 from trifuse.fusion.classical.cells import coarse_cells, injection, require_cells
+from trifuse.fusion.method import Method, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import Masked, TileRun
+from trifuse.fusion.spectral.base import Masked
 
 
 @dataclass(frozen=True, slots=True)
-class Gsa:
+class Gsa(Method):
     """Each band's intensity, mixed from all bands of S3, is replaced by its synthetic sharp band.
 
     The weights of the intensity I_k = Σ_j w_kj · S3_j + c_k come from the regression of the
@@ -42,7 +43,7 @@ class Gsa:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Fit synthetic sharp bands, intensities and gains to the coarse cells.
 
         Raises:

@@ -16,8 +16,8 @@ from trifuse.core.resample import degrade_matrix
 from trifuse.core.runtime import Runtime
 from trifuse.fusion.classical.sure_cells import sure_cells
 from trifuse.fusion.classical.variation import CellSolve, solve_block
+from trifuse.fusion.method import Method, Predicted, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import TileRun
 
 BLOCK = 180
 """Edge in pixels of the blocks that are solved, on a lattice from the scene's upper left corner."""
@@ -36,7 +36,7 @@ INSIDE = 1 - 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class HySure:
+class HySure(Method):
     """Total-variation regularised fusion in a subspace.
 
     The result is Z = m + E·X: m the mean of S3's cells, E their principal directions, X planes at
@@ -94,7 +94,7 @@ class HySure:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Find the subspace and the coupling.
 
         Raises:
@@ -111,7 +111,7 @@ class HySure:
             fused[:, scene.missing(window).any(axis=0)] = np.nan
             return fused
 
-        return run
+        return Predicted(run)
 
 
 class _Blocks:

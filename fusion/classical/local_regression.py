@@ -10,12 +10,13 @@ from trifuse.core import BandSet, ConfigError, Window
 from trifuse.core.runtime import Runtime
 from trifuse.fusion.classical.cells import Cells, coarse_cells
 from trifuse.fusion.classical.local_maps import local_maps
+from trifuse.fusion.method import Method, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import Masked, TileRun
+from trifuse.fusion.spectral.base import Masked
 
 
 @dataclass(frozen=True, slots=True)
-class LocalRegression:
+class LocalRegression(Method):
     """A linear map of S2 to S3 that changes over the scene, and what it leaves of S3.
 
     Around each coarse cell the deviation from the map of the whole scene is fitted to the cells
@@ -57,7 +58,7 @@ class LocalRegression:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Fit the maps: (l + 1) · L values per coarse cell are kept."""
         cells = coarse_cells(scene, self.scene_ridge)
         matrix, offset = local_maps(cells, self.window, self.ridge)

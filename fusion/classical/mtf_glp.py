@@ -8,15 +8,16 @@ from typing import Literal
 from trifuse.core import BandSet, ConfigError
 from trifuse.core.runtime import Runtime
 from trifuse.fusion.classical.cells import Modulation, coarse_cells, injection
+from trifuse.fusion.method import Method, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import Masked, TileRun
+from trifuse.fusion.spectral.base import Masked
 
 FLOOR = 0.005
 """Reflectance below which a quotient of two bands gives way to a difference."""
 
 
 @dataclass(frozen=True, slots=True)
-class MtfGlpHs:
+class MtfGlpHs(Method):
     """What S3's MTF takes from the synthetic sharp band is added to S3.
 
     With ``global`` gains: fused_k = up(S3_k) + g_k · (P_k − up(P_L,k)), and g_k = cov(S3_k, P_L,k)
@@ -51,7 +52,7 @@ class MtfGlpHs:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Fit synthetic sharp bands and gains to the coarse cells."""
         cells = coarse_cells(scene, self.ridge)
         if self.gain == "hpm":

@@ -8,12 +8,13 @@ from trifuse.core import BandSet
 from trifuse.core.runtime import Runtime
 from trifuse.fusion.classical.cells import Modulation, coarse_cells
 from trifuse.fusion.classical.mtf_glp import FLOOR, check_floor
+from trifuse.fusion.method import Method, Run
 from trifuse.fusion.scene import Scene
-from trifuse.fusion.spectral.base import Masked, TileRun
+from trifuse.fusion.spectral.base import Masked
 
 
 @dataclass(frozen=True, slots=True)
-class Sfim:
+class Sfim(Method):
     """S3 times the quotient of the synthetic sharp band and its smoothed form.
 
         fused_k = up(S3_k) · P_k / up(P_L,k)
@@ -44,7 +45,7 @@ class Sfim:
         """All bands."""
         return list(hr.names), list(lr.names)
 
-    def prepare(self, scene: Scene, runtime: Runtime) -> TileRun:
+    def prepare(self, scene: Scene, runtime: Runtime) -> Run:
         """Fit synthetic sharp bands to the coarse cells."""
         cells = coarse_cells(scene, self.ridge)
         return Masked(scene, Modulation(scene, cells, self.floor))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from trifuse.core import Window
+from trifuse.fusion.method import Run, TileRun
 from trifuse.fusion.scene import Scene
-
-TileRun = Callable[[Window, np.ndarray], np.ndarray]
-"""(window of the scene, (l, y, x) finite sharp pixels) → (L, y, x) float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +23,7 @@ class Upsampled:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Masked:
+class Masked(Run):
     """A prediction without what S3 lacks: NaN over such cells, band by band."""
 
     scene: Scene

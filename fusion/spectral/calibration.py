@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from statistics import median
-from typing import Any
 
 import numpy as np
 
 from trifuse.core import canonical_name
+from trifuse.restore.view import Calibrated
 
 
 class Factors:
@@ -71,13 +71,9 @@ def calibration() -> Calibration:
     )
 
 
-def restored_factors(meta: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
-    """Factors of the deviations of a view's bands, by its metadata: (l,); 1 where not restored."""
-    about = meta.get("restoration", {})
-    if not about.get("restored"):
+def restored_factors(step: Calibrated | None, names: Sequence[str]) -> np.ndarray:
+    """Factors of the deviations of bands after a step of the restoration: (l,); 1 after none."""
+    if step is None:
         return np.ones(len(names))
-    known = calibration()
-    factors = known.restoration
-    if about.get("by_place"):
-        factors = known.refined if "trusted" in about else known.local
+    factors: Factors = getattr(calibration(), step)
     return np.array([factors(n) for n in names])

@@ -1,8 +1,8 @@
 """The physics chain's map and residual, fitted once per scene.
 
 The sharp image is taken to be as sharp as its pixels in every band: it is restored before, see
-:mod:`trifuse.fusion.physics`. What is known of the errors of its bands rides on its metadata
-(``meta["restoration"]``) and goes into the standard deviation of the result.
+:mod:`trifuse.restore.view`. What the scene's view knows of the errors of its bands goes into the
+standard deviation of the result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trifuse.fusion.spectral.map_errors import MapErrors, ground_of, map_errors
 from trifuse.fusion.spectral.residual import residual_weights
 from trifuse.fusion.spectral.spectral_prior import spectral_prior
 from trifuse.fusion.spectral.universal import UniversalMap, universal_map
-from trifuse.restore.restored_errors import Restored, mapped_variance
+from trifuse.restore.restored_errors import mapped_variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,26 +81,20 @@ class ChainRun:
     @cached_property
     def _sharp_covariance(self) -> np.ndarray:
         """(l, l) of the sharp bands' errors."""
-        view, own = self.scene.s2.source, self.scene.s2.bands.names
-        factors = restored_factors(view.meta, own)
-        if isinstance(view, Restored):
-            numbers = view.bands.indices(own)
-            found: np.ndarray = view.errors.covariance[np.ix_(numbers, numbers)]
-            return found * np.outer(factors, factors)
-        told = view.meta.get("restoration", {}).get("deviation", {})
-        return np.asarray(np.diag([told.get(n, 0.0) ** 2 for n in own]))
+        names, factors = self.scene.s2.bands.names, self._factors
+        return self.scene.view.covariance(names) * np.outer(factors, factors)
 
     def _sharp_deviation(self, window: Window) -> np.ndarray:
         """(l, y, x), or (l, 1, 1) where all pixels have the same."""
-        view, own = self.scene.s2.source, self.scene.s2.bands.names
-        if not isinstance(view, Restored):
-            same: np.ndarray = np.sqrt(self._sharp_covariance.diagonal())[:, None, None]
-            return same
         ground = self.scene.pair.s2_window
-        there = view.deviations(window.shift(ground.row, ground.col))
-        factors = restored_factors(view.meta, own).astype(np.float32)
-        deviation: np.ndarray = there[view.bands.indices(own)] * factors[:, None, None]
-        return deviation
+        at, names = window.shift(ground.row, ground.col), self.scene.s2.bands.names
+        deviations = self.scene.view.deviations(at, names)
+        return deviations * self._factors.astype(np.float32)[:, None, None]
+
+    @property
+    def _factors(self) -> np.ndarray:
+        """(l,) of the sharp bands' deviations."""
+        return restored_factors(self.scene.view.calibrated_as, self.scene.s2.bands.names)
 
     @property
     def record(self) -> dict[str, Any]:

@@ -175,7 +175,9 @@ class RasterSource(CubeSource):
         mask = self.raster.read_mask(window, size)
         if mask is not None:
             valid &= mask
-        return Cube(data, valid, self.bands.select(chosen), grid, subset_meta(self.meta, chosen))
+        sampled = self._sampled_part(window, chosen) if size is None else None
+        meta = subset_meta(self.meta, chosen)
+        return Cube(data, valid, self.bands.select(chosen), grid, meta, sampled)
 
 
 class MosaicSource(CubeSource):
@@ -227,8 +229,8 @@ class MosaicSource(CubeSource):
             take = tile.valid & ~valid[rows, cols]
             np.copyto(data[:, rows, cols], tile.data, where=take)
             valid[rows, cols] |= take
-        meta = subset_meta(self.meta, numbers)
-        return Cube(data, valid, chosen, self.grid.window(window), meta)
+        meta, sampled = subset_meta(self.meta, numbers), self._sampled_part(window, numbers)
+        return Cube(data, valid, chosen, self.grid.window(window), meta, sampled)
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from trifuse.core import (
     BandError,
+    BandSampling,
     BandSet,
     ConfigError,
     Cube,
@@ -24,6 +25,7 @@ from trifuse.core import (
     Grid,
     GridError,
     ProductError,
+    Sampling,
     Window,
     upsample,
 )
@@ -78,8 +80,8 @@ def open_sentinel2(
         upsampling: ``bicubic`` (cubic convolution, negative lobes at sharp edges) or ``nearest``.
 
     Returns:
-        A source of reflectance, read lazily. ``meta["native_gsd"]`` has each band's own sampling
-        in map units, ``meta["sensor"]`` the name of its response tables.
+        A source of reflectance, read lazily. Its ``sampling`` has each band's own, in map units,
+        ``meta["sensor"]`` the name of its response tables.
 
     Raises:
         ProductError: if the product is damaged, or files are missing: all are named at once.
@@ -184,7 +186,7 @@ class Sentinel2Source(CubeSource):
         self.name = name
         self.grid = _common_grid([*self._images, *([classes] if classes else [])])
         self.bands = load(metadata.sensor).select(tuple(images)).bands
-        self._native = {b: i.raster.grid.gsd[1] for b, i in images.items()}
+        self._sampled = Sampling(tuple(_sampled(i, upsampling) for i in self._images))
         self.meta = {
             "kind": f"Sentinel-2 L2A ({kind})",
             "product_id": metadata.product_id,
@@ -196,7 +198,7 @@ class Sentinel2Source(CubeSource):
             "tile": metadata.tile,
             "resolution": resolution,
             "upsampling": upsampling,
-            "native_gsd": dict(self._native),
+            "native_gsd": self._native(self.bands),
             "calibration": self._calibration.to_json() | {"saturated": metadata.saturated},
             "mask": list(terms),
             "notes": list(metadata.notes),
@@ -220,7 +222,8 @@ class Sentinel2Source(CubeSource):
         for plane, number in zip(data, numbers, strict=True):
             plane[:] = self._plane(number, window)
             valid &= np.isfinite(plane)
-        return self._cube(numbers, data, valid, self.grid.window(window))
+        sampled = self._sampled_part(window, numbers)
+        return self._cube(numbers, data, valid, self.grid.window(window), sampled)
 
     def read_small(self, max_size: int, bands: Iterable[str] | None = None) -> Cube:
         """The whole image averaged to at most ``max_size`` pixels a side, by overviews.
@@ -243,7 +246,7 @@ class Sentinel2Source(CubeSource):
             at = [(np.arange(n) + 0.5) / n for n in shape]
             rows, cols = ((p * n).astype(int) for p, n in zip(at, scl.shape, strict=True))
             valid &= usable(scl[np.ix_(rows, cols)], self._terms)
-        return self._cube(numbers, data, valid, small)
+        return self._cube(numbers, data, valid, small, None)
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
@@ -254,11 +257,21 @@ class Sentinel2Source(CubeSource):
         return list(range(len(self.bands))) if bands is None else self.bands.indices(bands)
 
     def _cube(
-        self, numbers: Sequence[int], data: np.ndarray, valid: np.ndarray, grid: Grid
+        self,
+        numbers: Sequence[int],
+        data: np.ndarray,
+        valid: np.ndarray,
+        grid: Grid,
+        sampled: Sampling | None,
     ) -> Cube:
         bands = self.bands.select(numbers)
-        meta = {**self.meta, "native_gsd": {b: self._native[b] for b in bands.names}}
-        return Cube(data, valid, bands, grid, meta)
+        meta = {**self.meta, "native_gsd": self._native(bands)}
+        return Cube(data, valid, bands, grid, meta, sampled)
+
+    def _native(self, bands: BandSet) -> dict[str, float]:
+        """Side of a native pixel by band, for the metadata."""
+        gsd = dict(zip(self.bands.names, self.sampling.values("gsd"), strict=True))
+        return {b: gsd[b] for b in bands.names}
 
     def _calibrated(
         self, number: int, window: Window | None, size: tuple[int, int] | None = None
@@ -303,6 +316,12 @@ class Sentinel2Source(CubeSource):
             around = _cells(window, image.coarser)
             scl = image.raster.read([1], around)[0][_nearest(window, around, image.coarser)]
         return usable(scl, self._terms)
+
+
+def _sampled(image: _Image, upsampling: Upsampling) -> BandSampling:
+    """How a band comes onto the pixels of the source, none of which is a fraction of a cell."""
+    kernel = "average" if image.finer > 1 else upsampling if image.coarser > 1 else None
+    return BandSampling(gsd=image.raster.grid.gsd[1], origin=(0, 0), kernel=kernel)
 
 
 def _times(window: Window, k: int) -> Window:

@@ -186,7 +186,7 @@ def cube_writer(
 
 def write_cube(path: Path | str, cube: Cube, **options: Any) -> None:
     """Write a cube in memory; options as of :func:`cube_writer` (``meta``: the cube's own)."""
-    options.setdefault("meta", cube.meta)
+    options.setdefault("meta", cube.sampling.described(cube.meta, cube.bands.names))
     with cube_writer(path, cube.grid, cube.bands, **options) as out:
         for tile in TilePlan(*cube.grid.shape, tile=512):
             rows, cols = tile.write.slices
@@ -195,7 +195,7 @@ def write_cube(path: Path | str, cube: Cube, **options: Any) -> None:
 
 def copy_source(path: Path | str, source: CubeSource, **options: Any) -> None:
     """Write a source window by window; options as of :func:`cube_writer`."""
-    options.setdefault("meta", source.meta)
+    options.setdefault("meta", source.sampling.described(source.meta, source.bands.names))
     with cube_writer(path, source.grid, source.bands, **options) as out:
         for tile in TilePlan(*source.grid.shape, tile=512):
             part = source.read(tile.write)

@@ -28,6 +28,7 @@ from trifuse.fusion.refined import SHIPPED, Refined
 from trifuse.fusion.spectral.calibration import restored_factors
 from trifuse.restore import RestoredSource, learn, sharpness_of
 from trifuse.restore.refined_source import RefinedSource, refine_turned
+from trifuse.restore.view import as_view
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 
@@ -202,20 +203,21 @@ def test_the_method_refines_blurred_images_alone(tmp_path):
     save_weights(path, model, RefinerCard(model.config))
     method = get_method("refined", network=str(path), flips=False)
     view = method.view(source, Runtime("cpu"))
-    assert isinstance(view, RefinedSource)
-    assert view.meta["restoration"]["restored"]
-    assert method.view(view, Runtime("cpu")) is view
+    assert isinstance(view.source, RefinedSource) and view.refinement is view.source
+    assert view.restored and view.record["restored"]
+    assert as_view(view, lambda image: method.view(image, Runtime("cpu"))) is view
     plain = Refined(network="none").view(source, Runtime("cpu"))
-    stationary = restored_factors(Physics().view(source, Runtime("cpu")).meta, BANDS)
-    by_place = restored_factors(plain.meta, BANDS)
+    stationary = restored_factors(Physics().view(source, Runtime("cpu")).calibrated_as, BANDS)
+    by_place = restored_factors(plain.calibrated_as, BANDS)
     assert (by_place > 0).all() and (by_place < stationary).all()
     window = Window(5, 9, 20, 30)
-    np.testing.assert_array_equal(view.deviations(window), plain.deviations(window))
+    np.testing.assert_array_equal(view.deviations(window, BANDS), plain.deviations(window, BANDS))
     again = pickle.loads(pickle.dumps(view))
-    np.testing.assert_array_equal(again.read().data, view.read().data)
-    assert np.nanmax(np.abs(view.read().data - plain.read().data)) > 0
+    np.testing.assert_array_equal(again.source.read().data, view.source.read().data)
+    assert np.nanmax(np.abs(view.source.read().data - plain.source.read().data)) > 0
     sharp = Refined(sharpness="sharp", network=str(path)).view(source, Runtime("cpu"))
-    np.testing.assert_array_equal(sharp.read().data, source.read().data)
+    np.testing.assert_array_equal(sharp.source.read().data, source.read().data)
+    assert not sharp.restored and sharp.restoration is None
     assert tuple(BANDS) == source.bands.names
 
 
@@ -230,7 +232,7 @@ def test_weights_that_come_along_are_small_and_gain():
 
     def error(method):
         view = method.view(source, Runtime("cpu"))
-        return np.sqrt(np.mean((view.read().data - truth) ** 2, axis=(1, 2)))
+        return np.sqrt(np.mean((view.source.read().data - truth) ** 2, axis=(1, 2)))
 
     gained = error(Refined(network="none")) / error(get_method("refined", "shipped", flips=False))
     assert np.log10(gained).mean() > 0

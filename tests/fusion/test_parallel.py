@@ -10,7 +10,7 @@ import torch
 from trifuse.core import BandSet, Cube, DataError, Grid, MemorySource, Window, degrade
 from trifuse.core.runtime import Runtime
 from trifuse.fusformer import Card, FusformerConfig, build_model
-from trifuse.fusion import Network, Regression, fuse_cube, parallel
+from trifuse.fusion import Network, Predicted, Regression, fuse_cube, parallel
 from trifuse.fusion.network_run import NetworkRun
 from trifuse.fusion.parallel import in_parts
 from trifuse.fusion.tiles import TileWork
@@ -98,7 +98,7 @@ class Closure(Regression):
 
     def prepare(self, scene, runtime):
         run = super().prepare(scene, runtime)
-        return lambda *tile: run(*tile)
+        return Predicted(lambda *tile: run(*tile))
 
 
 @pytest.mark.parametrize("method", [network(), Regression(), Closure()])

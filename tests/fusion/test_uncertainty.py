@@ -46,8 +46,8 @@ def prepared(pair):
     how = get_method("refined", network="none")
     view = how.view(MemorySource(pair.hrmsi, "s2"), Runtime("cpu"))
     coarse = MemorySource(pair.lrhsi, "s3")
-    shift, psf = placed(register(view, coarse, psf=pair.psf), pair.psf)
-    scene = Scene(view, coarse, view.bands.names, coarse.bands.names, psf, shift)
+    shift, psf = placed(register(view.source, coarse, psf=pair.psf), pair.psf)
+    scene = Scene(view, coarse, view.source.bands.names, coarse.bands.names, psf, shift)
     return how.prepare(scene, Runtime("cpu")).chain
 
 

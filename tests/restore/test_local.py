@@ -9,11 +9,16 @@ import torch
 
 from trifuse.core import BandSet, Cube, Grid, MemorySource, Window
 from trifuse.core.resample import blur_matrix
-from trifuse.restore import RestoredSource, Sharpness, learn, sharpness_of
-from trifuse.restore.kinds import average_by_kind, ground_kinds
-from trifuse.restore.local import LocallyRestoredSource, LocalRestorer
-from trifuse.restore.places import Covariances
-from trifuse.restore.planar import invert_, products, weigh
+from trifuse.restore import LocallyRestoredSource, RestoredSource, Sharpness, learn, sharpness_of
+from trifuse.restore.local import LocalRestorer
+from trifuse.restore.places import (
+    Covariances,
+    average_by_kind,
+    ground_kinds,
+    invert_,
+    products,
+    weigh,
+)
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 

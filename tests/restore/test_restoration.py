@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from trifuse.core import BandSet, Cube, DataError, Grid, MemorySource, Window
 from trifuse.core.resample import degrade_matrix, upsample_matrix
-from trifuse.flows.match import WindowSource
 from trifuse.restore import (
     RestoredSource,
     Sharpness,
@@ -310,7 +309,7 @@ def test_bands_interpolated_otherwise_are_named() -> None:
 def test_a_cut_out_image_keeps_its_native_pixels() -> None:
     seen = observed("native-noise")
     window = Window(9, 14, 101, 95)
-    cut = WindowSource(MemorySource(seen.hrmsi), window)
+    cut = MemorySource(seen.hrmsi)[window]
     result = restored(cut, device="cpu")
     assert isinstance(result, RestoredSource) and result.sharpness.origin == (-9, -14)
     np.testing.assert_allclose(np.nan_to_num(result.statistics.outside), 0, atol=3e-4)

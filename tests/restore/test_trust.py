@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from trifuse.core import MemorySource
-from trifuse.restore import learn, sharpness_of
-from trifuse.restore.local import LocallyRestoredSource
-from trifuse.restore.one_scale_down import halved, seen_again, whole_windows
-from trifuse.restore.trust import LIMIT, trusted_share
+from trifuse.restore import LocallyRestoredSource, learn, sharpness_of
+from trifuse.restore.one_scale_down import LIMIT, halved, seen_again, trusted_share, whole_windows
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 
