@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,57 @@ from trifuse.restore.local import LocallyRestoredSource
 from trifuse.restore.refined_source import RefinedSource
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What came of adapting a network to its scene.
+
+    Attributes:
+        kept: whether the adapted network is used.
+        why: in words.
+        updates: that were done; 0 if there was nothing to adapt.
+        seconds: that they were given.
+        gain_db: one scale down, against the network as it was.
+        cells_rmse: on Sentinel-3's cells held back, before and after; None where too few are.
+        weights_sha256: of the network, if it is kept: what determines the pixels, since the time
+            that updates take differs from run to run.
+    """
+
+    kept: bool
+    why: str
+    updates: int
+    seconds: float = 0.0
+    gain_db: float = 0.0
+    cells_rmse: tuple[float, float] | None = None
+    weights_sha256: str | None = None
+
+    @property
+    def text(self) -> str:
+        """One line for a terminal."""
+        if not self.updates:
+            return f"network not adapted to the scene: {self.why}"
+        cells = self.cells_rmse
+        held = "too few" if cells is None else f"RMSE {cells[0]:.5f} before, {cells[1]:.5f} after"
+        return (
+            f"network adapted to the scene, {self.updates} updates: {self.gain_db:+.2f} dB "
+            f"one scale down, Sentinel-3's cells held back: {held}; "
+            f"{'kept' if self.kept else 'not kept'}, {self.why}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        if not self.seconds:
+            return {"kept": self.kept, "why": self.why, "updates": self.updates}
+        return {
+            "kept": self.kept,
+            "why": self.why,
+            "seconds": self.seconds,
+            "updates": self.updates,
+            "gain_db": self.gain_db,
+            "cells_rmse": None if self.cells_rmse is None else list(self.cells_rmse),
+            **({} if self.weights_sha256 is None else {"weights_sha256": self.weights_sha256}),
+        }
 
 
 def require_adaptable(how: Method, seconds: float | None) -> None:
@@ -46,7 +97,7 @@ def adapt_view(
     seconds: float,
     *,
     device: str = "auto",
-) -> tuple[CubeSource, dict[str, Any]]:
+) -> tuple[CubeSource, Adaptation]:
     """Train the network that refines a view on the scene itself; see :mod:`trifuse.train.adapt`.
 
     Args:
@@ -60,7 +111,7 @@ def adapt_view(
         device: see :func:`trifuse.flows.fuse.fuse`.
 
     Returns:
-        The view to go on with, the better of the two; and a record in plain JSON values.
+        The view to go on with, the better of the two; and what is to be said of it.
 
     Raises:
         DataError: if the scene has no part to learn from.
@@ -73,24 +124,24 @@ def adapt_view(
     if not isinstance(view, RefinedSource):
         why = "no band was restored"
         _log.warning("%s: not adapted: %s", s2.name, why)
-        return view, {"kept": False, "why": why, "updates": 0}
+        return view, Adaptation(kept=False, why=why, updates=0)
     # A network that changes nothing is the prior alone, which is quicker to read.
     plain = view.restored if how.network == "none" else view
     done = adapt(view, s3, psf=place.psf, shift=place.shift, seconds=seconds)
-    cells = [float(f"{c:.4g}") for c in done.cells]
-    record: dict[str, Any] = {
-        "kept": done.kept,
-        "why": done.why,
-        "seconds": seconds,
-        "updates": done.steps,
-        "gain_db": round(done.gain, 4),
-        "cells_rmse": None if math.isnan(cells[0]) else cells,
-    }
+    before, after = (float(f"{c:.4g}") for c in done.cells)
+    weights = None
     if done.kept:
         assert isinstance(done.view, RefinedSource)
-        # What determines the pixels: the time that updates take differs from run to run.
-        record["weights_sha256"] = digest(done.view.network)
-    return (done.view if done.kept else plain), record
+        weights = digest(done.view.network)
+    return (done.view if done.kept else plain), Adaptation(
+        kept=done.kept,
+        why=done.why,
+        updates=done.steps,
+        seconds=seconds,
+        gain_db=round(done.gain, 4),
+        cells_rmse=None if math.isnan(before) else (before, after),
+        weights_sha256=weights,
+    )
 
 
 def untrained() -> Refiner:
@@ -106,18 +157,3 @@ def digest(network: Refiner) -> str:
     for parameter in network.state_dict().values():
         found.update(parameter.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def adaptation_text(record: Mapping[str, Any] | None) -> list[str]:
-    """What was adapted, in one line; nothing if nothing was asked for."""
-    if record is None:
-        return []
-    if not record["updates"]:
-        return [f"network not adapted to the scene: {record['why']}"]
-    cells = record["cells_rmse"]
-    held = "too few" if cells is None else f"RMSE {cells[0]:.5f} before, {cells[1]:.5f} after"
-    return [
-        f"network adapted to the scene, {record['updates']} updates: {record['gain_db']:+.2f} dB "
-        f"one scale down, Sentinel-3's cells held back: {held}; "
-        f"{'kept' if record['kept'] else 'not kept'}, {record['why']}"
-    ]
