@@ -359,28 +359,26 @@ def _scored(part: _Part, evaluation: Evaluation | None) -> Iterator[_Found]:
     error = np.sqrt(np.nanmean((fused.masked() - truth.masked()) ** 2, axis=0))
     top = float(np.nanpercentile(error, 98))
     scores = {n: s.to_json() for n, s in evaluation.scores.items()}
-    figures = [
+    by_band = (
+        ("PSNR by band", psnr_bands, "dB", "Against the truth; more is better."),
+        ("RMSE by band", rmse_bands, "reflectance", "Against the truth."),
+    )
+    lines = [
         per_band(
             shared,
-            {"fused": psnr_bands(truth.data, fused.data, valid)},
-            title="PSNR by band",
-            unit="dB",
-            caption="Against the truth; more is better.",
-        ),
-        per_band(
-            shared,
-            {"fused": rmse_bands(truth.data, fused.data, valid)},
-            title="RMSE by band",
-            unit="reflectance",
-            caption="Against the truth.",
-        ),
-        maps(
-            {"RMS over bands": error},
-            title="Where the errors are",
-            cmap="magma",
-            limits=(0.0, max(top, 1e-6)),
-            unit="reflectance",
-            caption="Root mean square over bands of fused less truth.",
-        ),
+            {"fused": measure(truth.data, fused.data, valid)},
+            title=title,
+            unit=unit,
+            caption=caption,
+        )
+        for title, measure, unit, caption in by_band
     ]
-    yield _Found(figures, {"scores": scores})
+    where = maps(
+        {"RMS over bands": error},
+        title="Where the errors are",
+        cmap="magma",
+        limits=(0.0, max(top, 1e-6)),
+        unit="reflectance",
+        caption="Root mean square over bands of fused less truth.",
+    )
+    yield _Found([*lines, where], {"scores": scores})
