@@ -13,7 +13,7 @@ from trifuse.core.workers import check_place
 from trifuse.flows.inputs import Image
 from trifuse.flows.match import Box
 from trifuse.fusion import Method, get_method
-from trifuse.fusion.inference import Demand, StreamOptions
+from trifuse.fusion.inference import ConsistencyMode, StreamOptions
 from trifuse.products.write.writer import DType
 
 DEFAULT = "refined"
@@ -77,7 +77,7 @@ class FuseOptions:
     s2_noise: float | None = None
     s3_noise: float | None = None
     adapt: float | None = None
-    consistency: Demand = "noise"
+    consistency: ConsistencyMode = "noise"
     uncertainty: bool = False
     coregister: Literal["auto", "off"] | tuple[float, float] = "auto"
     bbox: Box | None = None

@@ -45,7 +45,7 @@ Compute = Callable[[TileWork], Iterator[tuple[Tile, np.ndarray]]]
 
 FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 256, 150, 20
 
-Demand = Literal["noise", "exact"]
+ConsistencyMode = Literal["noise", "exact"]
 """How far the result has to degrade to the coarse image."""
 
 
@@ -76,7 +76,7 @@ class StreamOptions:
     device: str = "auto"
     precision: Precision = "32"
     compile: bool = False
-    consistency: Demand = "noise"
+    consistency: ConsistencyMode = "noise"
 
     def __post_init__(self) -> None:
         _ = self.runtime
@@ -157,7 +157,7 @@ def fuse(
     psf: PSF | None = None,
     shift: tuple[float, float] = NO_SHIFT,
     compile: bool = False,
-    consistency: Demand = "noise",
+    consistency: ConsistencyMode = "noise",
     uncertainty: Sink | None = None,
     compute: Compute = TileWork.tiles,
 ) -> FuseResult:
