@@ -36,7 +36,7 @@ def evaluate() -> None:
 @click.argument("fused", required=False, type=PATH)
 @click.option("--truth", type=PATH, help="The true high-resolution image (HrHSI).")
 @click.option("--s2", type=PATH, help="The sharp input, to print the baselines.")
-@click.option("--s3", type=PATH, help="The coarse input, for baselines and self-check.")
+@click.option("--s3", type=PATH, help="The coarse input (.SEN3 too), for baselines and self-check.")
 @click.option(
     "--mtf",
     type=click.FloatRange(0, 1, min_open=True),

@@ -130,6 +130,6 @@ def fuse(
     """
     from trifuse.flows.fuse import fuse as fuse_images
 
-    images = named(s2, s2_bands), named(s3, s3_bands)
-    done = fuse_images(*images, geotiff(output), **options)
+    with named(s2, s2_bands) as sharp, named(s3, s3_bands) as coarse:
+        done = fuse_images(sharp, coarse, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

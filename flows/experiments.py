@@ -15,7 +15,8 @@ import numpy as np
 
 from trifuse.core import ConfigError, Cube, MemorySource, TilePlan, refuse_existing
 from trifuse.flows.evaluate import evaluate
-from trifuse.flows.fuse import fuse, selfcheck_text
+from trifuse.flows.fuse import fuse
+from trifuse.flows.fuse_record import selfcheck_text
 from trifuse.flows.report import report
 from trifuse.flows.report_figures import spectra
 from trifuse.metrics import Scores, format_table, jsd_spectra
