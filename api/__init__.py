@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from trifuse.moved import keep_old_paths
+
 if TYPE_CHECKING:
     from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
     from trifuse.flows.evaluate import evaluate
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from trifuse.simulate import TripletStore
     from trifuse.srf_data import load as load_srf
     from trifuse.train import TripletDataset
+
+keep_old_paths()
 
 try:
     __version__ = version("trifuse")

@@ -49,8 +49,7 @@ def fusformer(
     \b
     trifuse train fusformer store -o run --set optim.steps=2000 --set model.mixer=dwconv
     """
-    from trifuse.train import TrainConfig, load_config, score_table, to_mapping
-    from trifuse.train import train as train_network
+    from trifuse.train import TrainConfig, load_config, score_table, to_mapping, train_fusion
 
     settings = load_config(TrainConfig, config, overrides)
     if dry_run:
@@ -61,7 +60,7 @@ def fusformer(
         with_store = TripletStore.open(store)
         text = yaml.safe_dump(to_mapping(settings), sort_keys=False)
         return Result(f"{len(with_store)} triplets\n{text}", plain(to_mapping(settings)))
-    done = train_network(settings, store, output, resume=resume, overwrite=overwrite)
+    done = train_fusion(settings, store, output, resume=resume, overwrite=overwrite)
     lines = [f"{done.stopped} after {done.step} updates, best at {done.best_step}"]
     if done.metrics:
         lines.append(score_table(done.metrics))

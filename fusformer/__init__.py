@@ -8,6 +8,7 @@ from trifuse.fusformer.original import load_original_state, rename_original
 from trifuse.fusformer.refiner import Refiner
 from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.fusformer.weights import load_weights, read_card, save_weights
+from trifuse.moved import keep_moved_names
 
 __all__ = [
     "Card",
@@ -24,3 +25,5 @@ __all__ = [
     "read_card",
     "save_weights",
 ]
+
+keep_moved_names(__name__)

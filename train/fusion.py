@@ -16,6 +16,7 @@ from trifuse import metrics
 from trifuse.core import StoreError
 from trifuse.fusformer import Card, Fusformer, FusformerConfig, build_model, save_weights
 from trifuse.fusformer.card import LIMITS
+from trifuse.moved import keep_moved_names
 from trifuse.train.augment_config import AugmentConfig
 from trifuse.train.config import require, to_mapping
 from trifuse.train.data import TripletDataset, common_psf
@@ -91,7 +92,7 @@ class TrainConfig(EngineConfig):
     loss: LossConfig = field(default_factory=LossConfig)
 
 
-def train(
+def train_fusion(
     config: TrainConfig,
     store: TripletStore | Path | str,
     run: Path | str,
@@ -317,3 +318,6 @@ def _bands(key: str, wanted: int, there: int) -> int:
         "leave it out",
     )
     return there
+
+
+keep_moved_names(__name__)
