@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from functools import cache
 
 import pytest
 
@@ -35,8 +36,13 @@ def rooms(repository):
     return sorted(p.parent.name for p in repository.glob("*/py.typed"))
 
 
+@cache
 def imports(path):
     """(line, module) of every import in a file, wherever it stands."""
+    return list(imported(path))
+
+
+def imported(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
