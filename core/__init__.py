@@ -34,7 +34,8 @@ from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, 
 from trifuse.core.series import Series
 from trifuse.core.streaming import ahead
 from trifuse.core.tiling import Mosaic, Tile, TilePlan
-from trifuse.core.units import Manifest, Unit, run_units
+from trifuse.core.units import Manifest, run_units
+from trifuse.core.work import Unit
 
 __all__ = [
     "Grid",

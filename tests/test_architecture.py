@@ -6,6 +6,7 @@ import sys
 import time
 import tomllib
 from functools import cache
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -37,13 +38,13 @@ def rooms(repository):
 
 
 @cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path):
     """(line, module) of every import in a file, wherever it stands."""
-    return list(imported(path))
-
-
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,6 +93,28 @@ def test_every_room_has_its_place_in_the_order(repository):
     assert set(rooms(repository)) <= set(MAY_IMPORT)
     for room in rooms(repository):
         assert (repository / room / "__init__.py").is_file()
+
+
+def test_no_modules_import_each_other_in_a_circle(repository):
+    """Wherever the import stands: at the top, in a function, or for type checkers alone."""
+    files = {}
+    for room in rooms(repository):
+        for path in sorted((repository / room).rglob("*.py")):
+            parts = path.relative_to(repository).with_suffix("").parts
+            parts = tuple(p for p in parts if p not in ("api", "__init__"))
+            files[".".join(("trifuse", *parts))] = path
+
+    def needs(name):
+        for node in ast.walk(tree(files[name])):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                inner = (f"{node.module}.{alias.name}" for alias in node.names)
+                yield from (module if module in files else node.module for module in inner)
+
+    graph = {name: {need for need in needs(name) if need in files} - {name} for name in files}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, naming them
+    assert order.index("trifuse.core.work") < order.index("trifuse.core.units")
 
 
 def test_a_rooms_init_only_hands_on(repository):
