@@ -171,7 +171,7 @@ _NAMES = (
         "fusformer.prior",
         "restore",
         "InjectedSource RestoredSource Sharpness SharpnessCheck Statistics check_sharpness learn "
-        "posterior_deviation restore restored scene_statistics sharpness_of",
+        "restore restored scene_statistics sharpness_of",
     ),
     ("fusformer.refined", "fusion.refined", "Refined SHIPPED weights_of"),
     ("fusformer.refined", "restore.refined_source", "BLOCK RefinedSource laid_out refine_turned"),

@@ -3,7 +3,7 @@
 from trifuse.restore.injection import InjectedSource
 from trifuse.restore.local import LocallyRestoredSource
 from trifuse.restore.refined_source import RefinedSource
-from trifuse.restore.restoration import posterior_deviation, restore
+from trifuse.restore.restoration import restore
 from trifuse.restore.restored_source import RestoredSource, restored
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
 from trifuse.restore.sharpness import Sharpness, sharpness_of
@@ -13,7 +13,6 @@ __all__ = [
     "InjectedSource",
     "LocallyRestoredSource",
     "RefinedSource",
-    "posterior_deviation",
     "restore",
     "RestoredSource",
     "restored",
