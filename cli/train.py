@@ -90,14 +90,14 @@ def on_store(network: Trainable) -> Callable[..., None]:
         \b
         trifuse train fusformer store -o run --set optim.steps=2000 --set model.mixer=dwconv
         """
-        from trifuse.train.fusion import train
+        from trifuse.train.fusion import train_fusion
 
         settings = network.load_settings(config, overrides)
         if dry_run:
             from trifuse.simulate import TripletStore
 
             return planned(f"{len(TripletStore.open(store))} triplets", settings)
-        done = train(settings, store, output, resume=resume, overwrite=overwrite)
+        done = train_fusion(settings, store, output, resume=resume, overwrite=overwrite)
         return finished(done, network.table(done.metrics) if done.metrics else "")
 
     return fusing

@@ -171,7 +171,7 @@ def shells(
 
     Source: Cristille et al. 2024, §4 and §5.
     """
-    from trifuse.train import TrainConfig, load_config, train
+    from trifuse.train import TrainConfig, load_config, train_fusion
 
     out = Path(out)
     refuse_existing(out, overwrite=overwrite)
@@ -209,7 +209,7 @@ def shells(
             ],
         )
         started = time.perf_counter()
-        weights = train(chosen, out / f"store-{name}", out / f"run-{name}").weights
+        weights = train_fusion(chosen, out / f"store-{name}", out / f"run-{name}").weights
         seconds[name] = time.perf_counter() - started
         fused = fuse(test.s2, test.s3, weights=weights, coregister="off").cube
         assert fused is not None

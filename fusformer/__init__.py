@@ -9,6 +9,7 @@ from trifuse.fusformer.model import Fusformer, build_model
 from trifuse.fusformer.networks import FUSION, REFINERS, load_refiner, load_weights, read_card
 from trifuse.fusformer.original import load_original_state, rename_original
 from trifuse.fusformer.refiner import Refiner, RefinerCard, RefinerConfig
+from trifuse.moved import keep_moved_names
 
 Card = FusionCard  # its name before there was one for all networks
 
@@ -35,3 +36,5 @@ __all__ = [
     "read_card",
     "save_weights",
 ]
+
+keep_moved_names(__name__)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 
 from trifuse.core import DataError, Manifest, PartialError, TrifuseError, Unit, progress_bar
-from trifuse.core.workers import Work, attempt
+from trifuse.core.work import Work, attempt
 
 Result = TypeVar("Result")
 

@@ -2,7 +2,7 @@
 
 from trifuse.restore.injection import InjectedSource
 from trifuse.restore.refined_source import RefinedSource
-from trifuse.restore.restoration import posterior_deviation, restore
+from trifuse.restore.restoration import restore
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
 from trifuse.restore.sharpeners import SHARPENERS, Sharpener, get_sharpener
 from trifuse.restore.sharpness import Sharpness
@@ -19,7 +19,6 @@ __all__ = [
     "InjectedSource",
     "LocallyRestoredSource",
     "RefinedSource",
-    "posterior_deviation",
     "restore",
     "RestoredSource",
     "RestoredView",

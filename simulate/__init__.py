@@ -1,6 +1,6 @@
 """Synthetic triplets from spectral scenes, and the store that training reads them from."""
 
-from trifuse.core.rooms import callable_room
+from trifuse.moved import callable_room
 from trifuse.simulate.fidelity import FidelityReport, fidelity
 from trifuse.simulate.generate import StorePlan, plan_store, simulate_store
 from trifuse.simulate.ground import (

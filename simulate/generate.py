@@ -81,7 +81,11 @@ def simulate_store(
     the scenes in hand and ends with the same bytes when it is started again. Scenes are read by
     blocks of rows; what is held is the views of one scene per process.
 
-    >>> simulate_store(["enmap_a", "enmap_b"], "store")  # doctest: +SKIP
+    >>> from trifuse.core import MemorySource
+    >>> from trifuse.simulate import procedural_scene
+    >>> scene = MemorySource(procedural_scene(120, seed=1))
+    >>> len(simulate_store(scene, "store", SimulateConfig(patch=60)))
+    4
 
     Args:
         scenes: see :data:`Scene`; a list of paths is a list of scenes.

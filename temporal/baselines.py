@@ -121,7 +121,7 @@ def interpolate_linear(seen: Stack, query: Sequence[float]) -> np.ndarray:
 
     >>> stack = Stack(np.array([0.2, 9.0, 0.4]).reshape(3, 1, 1, 1),
     ...               np.array([True, False, True]).reshape(3, 1, 1), np.array([0.0, 5.0, 10.0]))
-    >>> float(interpolate_linear(stack, [5]).squeeze().round(3))
+    >>> round(float(interpolate_linear(stack, [5]).squeeze()), 3)
     0.3
 
     Arguments and result as of :func:`nearest_clear`.

@@ -12,7 +12,7 @@ from trifuse.temporal.config import Sensor
 from trifuse.temporal.stack import Stack
 
 # Where bands are the same, they stand for each other; the red edge and the coast are mixtures,
-# fitted to synthetic spectra seen by both sensors on one day (bench/tamrf_kernels.py).
+# fitted once to synthetic spectra seen by both sensors on one day; no script here repeats it.
 _MIXTURES: dict[tuple[str, str], dict[str, dict[str, float]]] = {
     ("sentinel2", "landsat"): {
         "B2": {"B2": 1.0},

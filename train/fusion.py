@@ -19,6 +19,7 @@ from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.core.weights import save_weights
 from trifuse.fusformer import FUSION, FusformerConfig, FusionCard, FusionConfig, FusionNetwork
 from trifuse.fusformer.card import LIMITS
+from trifuse.moved import keep_moved_names
 from trifuse.train.augment_config import AugmentConfig
 from trifuse.train.data import TripletDataset, common_psf
 from trifuse.train.engine import FitResult, fit
@@ -86,7 +87,7 @@ class TrainConfig(EngineConfig):
     loss: LossConfig = field(default_factory=LossConfig)
 
 
-def train(
+def train_fusion(
     config: TrainConfig,
     store: TripletStore | Path | str,
     run: Path | str,
@@ -312,3 +313,6 @@ def _bands(key: str, model: FusionConfig, there: int) -> int:
         "leave it out",
     )
     return there
+
+
+keep_moved_names(__name__)

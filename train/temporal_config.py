@@ -15,7 +15,9 @@ from trifuse.train.settings import EngineConfig, OptimConfig
 
 @dataclass(frozen=True, slots=True)
 class TamrfModelConfig:
-    """The network; see :class:`trifuse.temporal.TamrfConfig`. Its sensors come from the data.
+    """The network; see :class:`trifuse.temporal.config.TamrfConfig`.
+
+    Its sensors come from the data.
 
     Attributes:
         skip: ``prior``: the network learns what is to be added to the interpolation of the clear

@@ -53,7 +53,7 @@ def test_a_plan_names_the_scenes(cave):
 
 
 def test_a_network_trains_on_it(cave, tmp_path):
-    from trifuse.train import TrainConfig, load_config, train
+    from trifuse.train import TrainConfig, load_config, train_fusion
 
     simulate_store(cave, tmp_path / "store", CONFIG)
     config = load_config(
@@ -68,6 +68,6 @@ def test_a_network_trains_on_it(cave, tmp_path):
             "validation.every=2",
         ],
     )
-    done = train(config, tmp_path / "store", tmp_path / "run")
+    done = train_fusion(config, tmp_path / "store", tmp_path / "run")
     assert done.weights.is_file()
     assert len(TripletStore.open(tmp_path / "store").lr_bands) == 21

