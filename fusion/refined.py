@@ -135,8 +135,10 @@ class Refined(Method):
         self, view: RestoredView, s2: CubeSource, *, device: str = "auto"
     ) -> RefinedSource | None:
         """The refined bands; without weights, restored bands that are left as they are yet."""
-        if view.refinement is not None or view.restoration is None:
+        if isinstance(view.refinement, RefinedSource):
             return view.refinement
+        if view.restoration is None:
+            return None
         return self._refined(view.restoration, s2, untrained(), device)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:

@@ -115,22 +115,22 @@ _MODULES = {
     "fusformer.prior.sharpness_check": "restore.sharpness_check",
     "fusformer.prior.mtf_search": "restore.mtf_search",
     "fusformer.prior.pixel_evidence": "restore.pixel_evidence",
-    "fusformer.prior.scene_blocks": "restore.scene_blocks",
-    "fusformer.prior.block_sums": "restore.block_sums",
-    "fusformer.prior.band_covariance": "restore.band_covariance",
+    "fusformer.prior.scene_blocks": "restore.pixel_evidence",
+    "fusformer.prior.block_sums": "restore.scene_statistics",
+    "fusformer.prior.band_covariance": "restore.scene_statistics",
     "fusformer.prior.scene_statistics": "restore.scene_statistics",
     "fusformer.prior.spectrum": "restore.spectrum",
     "fusformer.prior.restoration": "restore.restoration",
     "fusformer.prior.blockwise": "restore.blockwise",
-    "fusformer.prior.spool": "restore.spool",
-    "fusformer.prior.restored_source": "restore.restored_source",
+    "fusformer.prior.spool": "restore.blockwise",
+    "fusformer.prior.restored_source": "restore.view",
     "fusformer.prior.restored_errors": "restore.restored_errors",
     "fusformer.prior.local": "restore.local",
     "fusformer.prior.places": "restore.places",
-    "fusformer.prior.planar": "restore.planar",
-    "fusformer.prior.kinds": "restore.kinds",
+    "fusformer.prior.planar": "restore.places",
+    "fusformer.prior.kinds": "restore.places",
     "fusformer.prior.injection": "restore.injection",
-    "fusformer.trust": "restore.trust",
+    "fusformer.trust": "restore.one_scale_down",
     "fusformer.one_scale_down": "restore.one_scale_down",
     "simulate.scene_cover": "simulate.ground.cover",
     "simulate.scene_drainage": "simulate.ground.drainage",
@@ -151,6 +151,7 @@ _MODULES = {
     "simulate.series_sensors": "simulate.seasons.sensors",
     "simulate.series_sky": "simulate.seasons.sky",
     "core.rooms": "moved.rooms",
+    "temporal.weights": "temporal.networks",
 }
 
 _NAMES = (
@@ -158,7 +159,7 @@ _NAMES = (
         "fusformer",
         "fusion",
         "Bicubic Consistency FuseResult METHODS Method Network PRIORS Physics Regression Scene "
-        "SelfCheck Sharpening fuse fuse_cube fuse_target get_method placed plan_tiles "
+        "SelfCheck Sharpening=Method fuse fuse_cube fuse_target get_method placed plan_tiles "
         "regression_prior",
     ),
     ("fusformer", "core.runtime", "Runtime"),
@@ -174,6 +175,12 @@ _NAMES = (
         "restore restored scene_statistics sharpness_of",
     ),
     ("fusformer.refined", "fusion.refined", "Refined SHIPPED weights_of"),
+    ("fusformer.weights", "fusformer", "load_weights read_card save_weights"),
+    (
+        "fusformer.refiner_weights",
+        "fusformer",
+        "RefinerCard load_refiner save_refiner=save_weights",
+    ),
     ("fusformer.refined", "restore.refined_source", "BLOCK RefinedSource laid_out refine_turned"),
     (
         "products.cave",
@@ -196,6 +203,8 @@ DIVIDED: Mapping[str, str] = MappingProxyType(
         "trifuse.fusformer.prior": "trifuse.fusion.spectral and trifuse.restore",
         "trifuse.fusformer.classical": "trifuse.fusion.classical",
         "trifuse.fusformer.refined": "trifuse.fusion.refined and trifuse.restore.refined_source",
+        "trifuse.fusformer.weights": "trifuse.fusformer and trifuse.core.weights",
+        "trifuse.fusformer.refiner_weights": "trifuse.fusformer and trifuse.core.weights",
     }
 )
 """Modules that are no more, and where to look for what they held."""

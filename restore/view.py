@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from trifuse.core import CubeSource, DataError, Window
 from trifuse.core.runtime import Runtime
-from trifuse.restore.blockwise import BLOCK, BlockwiseSource
+from trifuse.restore.blockwise import BLOCK, BlockwiseSource, LatticeSource
 from trifuse.restore.local import HALO_PERIODS, LocalRestorer
 from trifuse.restore.places import Kinds, ground_kinds
 from trifuse.restore.restoration import BlockRestorer
@@ -23,9 +23,6 @@ from trifuse.restore.restored_errors import REACH, RestoredErrors, restored_erro
 from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness
 from trifuse.restore.sharpness_check import learn, sharpness_of
-
-if TYPE_CHECKING:
-    from trifuse.restore.refined_source import RefinedSource
 
 Calibrated = Literal["restoration", "local", "refined"]
 """Steps of the restoration after which errors were calibrated."""
@@ -53,7 +50,7 @@ class RestoredView:
     restored: bool = False
     deviation: Mapping[str, float] | None = None
     restoration: RestoredSource | None = None
-    refinement: RefinedSource | None = None
+    refinement: LatticeSource | None = None
     calibrated_as: Calibrated | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 

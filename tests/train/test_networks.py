@@ -28,7 +28,7 @@ from trifuse.fusion.refined import SHIPPED as REFINER
 from trifuse.simulate import scene_views
 from trifuse.temporal.config import LANDSAT, SENTINEL2
 from trifuse.temporal.networks import SHIPPED as TAMRF
-from trifuse.train import FusionTask, OptimConfig, RunConfig, TrainConfig, prior, train
+from trifuse.train import FusionTask, OptimConfig, RunConfig, TrainConfig, prior, train_fusion
 from trifuse.train.networks import NETWORKS
 
 HR, LR = BandSet.of(["B2", "B4", "B8A"]), BandSet.of(["Oa04", "Oa08"])
@@ -168,7 +168,7 @@ def trained(store, tmp_path_factory):
             run=RunConfig(device="cpu"),
         )
         folder = tmp_path_factory.mktemp("runs") / kind.name
-        out[kind.name] = train(config, store, folder).weights
+        out[kind.name] = train_fusion(config, store, folder).weights
     return out
 
 
@@ -194,7 +194,7 @@ def test_a_run_of_another_network_is_in_the_way(store, trained):
     assert FusionTask(config, store).fingerprint()["network"] == "fusformer-paper"
     assert set(FusionTask(TrainConfig(), store).fingerprint()) == {"store"}
     with pytest.raises(ConfigError, match="another one"):
-        train(config, store, trained["fusformer"].parent)
+        train_fusion(config, store, trained["fusformer"].parent)
 
 
 def test_a_configuration_that_is_not_registered_is_refused(store):
@@ -242,7 +242,7 @@ def test_a_network_that_is_shown_other_images_needs_its_line_only(store, tmp_pat
         monkeypatch.setattr(f"{module}.FUSION", (*FUSION, kind))
     optim = OptimConfig(steps=1, batch=2, lr=1e-9, min_lr=0.0, warmup=0)
     config = TrainConfig(model=BlendConfig(share=0.75), optim=optim, run=RunConfig(device="cpu"))
-    method = Network.load(train(config, store, tmp_path / "run").weights)
+    method = Network.load(train_fusion(config, store, tmp_path / "run").weights)
     assert method.card.config == BlendConfig(6, 5, share=0.75)
     card = method.card
     sharp, coarse, _ = scene_views(scene(SCENES[0]), ratio=5)
