@@ -17,7 +17,8 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy -p trifuse
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy -p trifuse \
+		&& $(BIN)/python tests/type_pages.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench

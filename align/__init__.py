@@ -3,16 +3,9 @@
 from trifuse.align.kriging import Kriging, back_project, kriging_weights
 from trifuse.align.pairing import Pair, pair
 from trifuse.align.registration import Registration, register, register_arrays
-from trifuse.align.regression import (
-    RegressionFit,
-    cells_inside,
-    coarse_view,
-    fit_cells,
-    missing_pixels,
-    regression_fit,
-)
+from trifuse.align.regression import cells_inside, coarse_view, fit_cells, missing_pixels
 from trifuse.align.spectral_map import SpectralMap, fit_map
-from trifuse.align.swath import SwathIndex, SwathWeights, resample_swath
+from trifuse.align.swath import SwathIndex, SwathWeights
 from trifuse.align.variogram import Exponential, point_model
 
 __all__ = [
@@ -23,8 +16,6 @@ __all__ = [
     "register_arrays",
     "SpectralMap",
     "fit_map",
-    "RegressionFit",
-    "regression_fit",
     "fit_cells",
     "coarse_view",
     "cells_inside",
@@ -34,7 +25,6 @@ __all__ = [
     "back_project",
     "Exponential",
     "point_model",
-    "resample_swath",
     "SwathIndex",
     "SwathWeights",
 ]

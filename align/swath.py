@@ -25,7 +25,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from trifuse.core import ConfigError, DataError, Grid, Window
+from trifuse.core import ConfigError, DataError, Grid
 
 SIGMA = 150.0
 """Standard deviation of the weights in metres. Of 100 to 250 m, 150 and 175 m gave the best fusion
@@ -45,7 +45,6 @@ corner of a square pixel is 0.71 away."""
 MIN_SHARE = 0.5
 """Share of the weights around a cell that usable pixels must have."""
 
-_CHUNK = 1 << 17
 _CROWD = 16
 """Pixels in place of one beyond which the places are nonsense; twice occurs in real swaths."""
 
@@ -192,70 +191,6 @@ class SwathIndex:
                 f"{held} pixels lie where {room:.0f} have room",
                 fix="the geolocation is damaged: get the product again",
             )
-
-
-def resample_swath(
-    x: np.ndarray,
-    y: np.ndarray,
-    data: np.ndarray,
-    valid: np.ndarray,
-    grid: Grid,
-    *,
-    sigma: float = SIGMA,
-    radius: float = RADIUS,
-    pixel: float = PIXEL,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bring a swath onto a grid.
-
-    The neighbours are found once for all bands. Memory beyond input and result does not grow
-    with the grid, and a window of the grid gets the values it has in the whole.
-
-    >>> row, col = np.mgrid[:8, :8]
-    >>> grid = Grid.from_origin("EPSG:32633", 500000, 5000000, 300, 4, 4)
-    >>> x, y = 499600.0 + 300 * col, 5000400.0 - 300 * row
-    >>> out, there = resample_swath(x, y, np.ones((2, 8, 8)), np.ones((8, 8), bool), grid)
-    >>> out.shape, bool(there.all())
-    ((2, 4, 4), True)
-
-    Args:
-        x: (row, col) map coordinate of the pixel centres in the grid's CRS, in metres; not finite
-            where unknown.
-        y: likewise.
-        data: (band, row, col) float, NaN where a band has no value.
-        valid: (row, col) bool, pixels that may be used.
-        grid: to fill; its CRS is in metres.
-        sigma: standard deviation of the weights in metres; 150–200 suits pixels of 300 m.
-        radius: metres beyond which a pixel has no weight.
-        pixel: nominal size of a pixel in metres.
-
-    Returns:
-        (band, y, x) float32, NaN in cells that no usable pixel covers; and (y, x) bool, True
-        where a band has a value. A cell is covered if its centre lies within :data:`REACH` sizes
-        of a usable pixel and usable pixels have :data:`MIN_SHARE` of the weight around it.
-
-    Raises:
-        DataError: if shapes disagree, or the places are nonsense.
-        ConfigError: if a width is out of range.
-    """
-    index = SwathIndex(x, y, pixel=pixel)
-    out = np.empty((len(data), *grid.shape), np.float32)
-    there = np.empty(grid.shape, bool)
-    for window in strips(grid, _CHUNK):
-        weights = index.weights(grid.window(window), sigma=sigma, radius=radius)
-        rows, cols = window.slices
-        out[:, rows, cols], there[rows, cols] = weights.apply(data, valid)
-    return out, there
-
-
-def strips(grid: Grid, cells: int) -> list[Window]:
-    """Windows that cover the grid, of at most so many cells each: whole rows, or parts of one."""
-    width = min(grid.width, cells)
-    height = max(1, cells // grid.width)
-    return [
-        Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
-        for row in range(0, grid.height, height)
-        for col in range(0, grid.width, width)
-    ]
 
 
 def centres(grid: Grid) -> np.ndarray:

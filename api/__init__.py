@@ -1,13 +1,14 @@
 """TriFuse: synthetic training data and hyperspectral fusion of satellite images.
 
 The public names are loaded on first use, so that ``import trifuse`` stays cheap and without
-torch. Rooms are sub-packages (``trifuse.core``, ``trifuse.metrics`` …); ``trifuse.simulate`` and
-``trifuse.train`` are rooms that can be called.
+torch. Rooms are sub-packages: ``trifuse.core``, ``trifuse.metrics``, ``trifuse.products`` and so
+on.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from trifuse.moved import keep_old_paths
 
 if TYPE_CHECKING:
     from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
@@ -19,47 +20,48 @@ if TYPE_CHECKING:
     from trifuse.flows.ndvi import ndvi, ndvi_series
     from trifuse.flows.sharpen import sharpen
     from trifuse.products import build_series, open_cube, open_sensors, open_series, write_cube
-    from trifuse.simulate import TripletStore
+    from trifuse.simulate import TripletStore, simulate_store
     from trifuse.srf_data import load as load_srf
-    from trifuse.train import TripletDataset
+    from trifuse.train import TripletDataset, train_fusion
 
-try:
-    __version__ = version("trifuse")
-except PackageNotFoundError:  # a source tree on the path, not installed
-    __version__ = "0+unknown"
+    __version__: str
 
 _HOME = {
-    "open_cube": "trifuse.products",
-    "open_series": "trifuse.products",
-    "open_sensors": "trifuse.products",
-    "build_series": "trifuse.products",
-    "write_cube": "trifuse.products",
-    "simulate": "trifuse.simulate",
-    "train": "trifuse.train",
-    "fuse": "trifuse.flows.fuse",
-    "match": "trifuse.flows.match",
-    "sharpen": "trifuse.flows.sharpen",
-    "interpolate": "trifuse.flows.interpolate",
-    "ndvi": "trifuse.flows.ndvi",
-    "ndvi_series": "trifuse.flows.ndvi",
-    "check_fidelity": "trifuse.flows.fidelity",
-    "evaluate": "trifuse.flows.evaluate",
-    "load_srf": "trifuse.srf_data",
-    "TripletStore": "trifuse.simulate",
-    "TripletDataset": "trifuse.train",
-    **dict.fromkeys(
-        ("Grid", "Band", "BandSet", "Cube", "CubeSource", "Series", "TrifuseError"), "trifuse.core"
-    ),
+    "open_cube": "trifuse.products:open_cube",
+    "open_series": "trifuse.products:open_series",
+    "open_sensors": "trifuse.products:open_sensors",
+    "build_series": "trifuse.products:build_series",
+    "write_cube": "trifuse.products:write_cube",
+    "simulate_store": "trifuse.simulate:simulate_store",
+    "train_fusion": "trifuse.train:train_fusion",
+    "fuse": "trifuse.flows.fuse:fuse",
+    "match": "trifuse.flows.match:match",
+    "sharpen": "trifuse.flows.sharpen:sharpen",
+    "interpolate": "trifuse.flows.interpolate:interpolate",
+    "ndvi": "trifuse.flows.ndvi:ndvi",
+    "ndvi_series": "trifuse.flows.ndvi:ndvi_series",
+    "check_fidelity": "trifuse.flows.fidelity:check_fidelity",
+    "evaluate": "trifuse.flows.evaluate:evaluate",
+    "load_srf": "trifuse.srf_data:load",
+    "TripletStore": "trifuse.simulate:TripletStore",
+    "TripletDataset": "trifuse.train:TripletDataset",
+    "Grid": "trifuse.core:Grid",
+    "Band": "trifuse.core:Band",
+    "BandSet": "trifuse.core:BandSet",
+    "Cube": "trifuse.core:Cube",
+    "CubeSource": "trifuse.core:CubeSource",
+    "Series": "trifuse.core:Series",
+    "TrifuseError": "trifuse.core:TrifuseError",
 }
-"""Public name → module that defines it."""
+"""Public name → module that defines it, and its name there."""
 
 __all__ = [
     "__version__",
     "open_cube",
     "open_series",
     "write_cube",
-    "simulate",
-    "train",
+    "simulate_store",
+    "train_fusion",
     "match",
     "fuse",
     "ndvi",
@@ -82,15 +84,32 @@ __all__ = [
     "TrifuseError",
 ]
 
+keep_old_paths()
 
-def __getattr__(name: str) -> Any:
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slower than all the rest
+
+    try:
+        return version("trifuse")
+    except PackageNotFoundError:  # a source tree on the path, not installed
+        return "0+unknown"
+
+
+def _public(name: str) -> Any:
+    if name == "__version__":
+        return _installed_version()
+    if name in ("simulate", "train"):  # rooms that scripts call without importing them
+        return import_module(f"trifuse.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'trifuse' has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    if name in ("simulate", "train"):  # rooms that can be called
-        return module
-    return getattr(module, "load" if name == "load_srf" else name)
+    module, _, its_name = _HOME[name].partition(":")
+    return getattr(import_module(module), its_name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # type checkers would take any name for one that exists
+    __getattr__ = _public

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from _child import call, measured, peak_mb, timed
 
 
 def make(folder: Path, size: int, ratio: int) -> None:
@@ -56,41 +54,29 @@ def child(options: argparse.Namespace, folder: Path) -> None:
     how = {"method": method}
     if method == "network":
         how = {"weights": untrained(folder)}
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start, before = time.perf_counter(), os.times()
-    done = fuse(
-        folder / "s2.tif",
-        folder / "s3.tif",
-        folder / f"{method}.tif",
-        device=options.device,
-        jobs=options.jobs,
-        overwrite=True,
-        **how,
-    )
-    seconds, after = time.perf_counter() - start, os.times()
-    cpu = sum(after[:4]) - sum(before[:4])
-    print(
-        json.dumps(
-            {
-                "method": method,
-                "size": options.size,
-                "jobs": options.jobs,
-                "seconds": seconds,
-                "cpu_seconds": cpu,
-                "idle_mb": idle,
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "output_mb": (folder / f"{method}.tif").stat().st_size / 2**20,
-                "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
-            }
+    idle = peak_mb()
+    done, taken = timed(
+        lambda: fuse(
+            folder / "s2.tif",
+            folder / "s3.tif",
+            folder / f"{method}.tif",
+            device=options.device,
+            jobs=options.jobs,
+            overwrite=True,
+            **how,
         )
     )
-
-
-def run(arguments: list[str]) -> dict:
-    done = subprocess.run(
-        [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    figures = {
+        "method": method,
+        "size": options.size,
+        "jobs": options.jobs,
+        **taken,
+        "idle_mb": idle,
+        "peak_mb": peak_mb(),
+        "output_mb": (folder / f"{method}.tif").stat().st_size / 2**20,
+        "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
+    }
+    print(json.dumps(figures))
 
 
 def main() -> None:
@@ -113,22 +99,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(exist_ok=True, parents=True)
-        common = [
-            "--size",
-            str(options.size),
-            "--ratio",
-            str(options.ratio),
-            "--folder",
-            str(folder),
-            "--device",
-            options.device,
-        ]
+        common = {"size": options.size, "ratio": options.ratio, "folder": folder}
+        common |= {"device": options.device, "jobs": options.jobs}
         if not (folder / "s3.tif").exists():
-            subprocess.run([sys.executable, __file__, *common, "--child", "make"], check=True)
-        found = [
-            run([*common, "--method", m, "--jobs", str(options.jobs), "--child", "fuse"])
-            for m in options.method
-        ]
+            call(__file__, child="make", **common)
+        found = [measured(__file__, child="fuse", method=m, **common) for m in options.method]
         size = (folder / "s2.tif").stat().st_size / 2**20
     if options.json:
         print(json.dumps(found))

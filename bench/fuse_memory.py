@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from _child import measured, peak_mb, timed
 
 NETWORKS = {"network": {}, "small-network": {"width": 15, "encoder": 1, "decoder": 1}}
 """The default network, and one of a tenth of its cost for the largest scenes."""
@@ -42,36 +39,32 @@ def child(options: argparse.Namespace) -> None:
         weights = None
         if method in NETWORKS:
             weights = untrained(Path(folder), **NETWORKS[method])
-        idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        start, before = time.perf_counter(), os.times()
-        done = fuse(
-            scene,
-            cells,
-            Path(folder) / "out.tif",
-            method=None if weights else method,
-            weights=weights,
-            device=options.device,
-            precision=options.precision,
-            tile=options.tile,
-            jobs=options.jobs,
-        )
-        after = os.times()
-        print(
-            json.dumps(
-                {
-                    "size": size,
-                    "rows": options.rows or size,
-                    "method": method,
-                    "idle_mb": idle,
-                    "device": options.device,
-                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                    "seconds": time.perf_counter() - start,
-                    "cpu_seconds": sum(after[:4]) - sum(before[:4]),
-                    "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
-                    "output_mb": (Path(folder) / "out.tif").stat().st_size / 2**20,
-                }
+        idle = peak_mb()
+        done, taken = timed(
+            lambda: fuse(
+                scene,
+                cells,
+                Path(folder) / "out.tif",
+                method=None if weights else method,
+                weights=weights,
+                device=options.device,
+                precision=options.precision,
+                tile=options.tile,
+                jobs=options.jobs,
             )
         )
+        figures = {
+            "size": size,
+            "rows": options.rows or size,
+            "method": method,
+            "idle_mb": idle,
+            "device": options.device,
+            "peak_mb": peak_mb(),
+            **taken,
+            "timings": {k: round(v, 2) for k, v in done.record["timings"].items()},
+            "output_mb": (Path(folder) / "out.tif").stat().st_size / 2**20,
+        }
+        print(json.dumps(figures))
 
 
 def plot(found: list[dict], path: Path) -> None:
@@ -86,9 +79,8 @@ def plot(found: list[dict], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
     for method in dict.fromkeys(f["method"] for f in found):
         mine = [f for f in found if f["method"] == method]
-        axes.plot(
-            [pixels(f) for f in mine], [f["peak_mb"] / 1024 for f in mine], "o-", label=method
-        )
+        peaks = [f["peak_mb"] / 1024 for f in mine]
+        axes.plot([pixels(f) for f in mine], peaks, "o-", label=method)
     pairs = sorted({(pixels(f), pixels(f) * 1e6 * 19 * 4 / 2**30) for f in found})
     axes.plot(*zip(*pairs, strict=True), ":", color="grey", label="the result in memory")
     axes.set(xscale="log", xlabel="megapixels of the scene", ylabel="peak memory, GiB", ylim=(0, 6))
@@ -107,13 +99,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where products are written; then removed")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument(
-        "--found",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="JSON of earlier runs, to plot and nothing else",
-    )
+    earlier = "JSON of earlier runs, to plot and nothing else"
+    parser.add_argument("--found", type=Path, nargs="+", default=[], help=earlier)
     parser.add_argument("--json", action="store_true", help="only JSON, one line")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -124,32 +111,12 @@ def main() -> None:
     if found and options.plot:
         plot(found, options.plot)
         return
-    passed = [
-        "--device",
-        options.device,
-        "--precision",
-        options.precision,
-        "--jobs",
-        str(options.jobs),
-    ]
-    passed += ["--rows", str(options.rows)] if options.rows else []
-    passed += ["--tile", str(options.tile)] if options.tile else []
-    passed += ["--folder", str(options.folder)] if options.folder else []
+    names = ("device", "precision", "jobs", "rows", "tile", "folder")
+    passed = {name: getattr(options, name) for name in names}
     for method in options.method:
         for size in options.sizes:
-            command = [
-                sys.executable,
-                __file__,
-                "--child",
-                "--sizes",
-                str(size),
-                "--method",
-                method,
-                *passed,
-            ]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-            f = found[-1]
+            f = measured(__file__, child=True, sizes=size, method=method, **passed)
+            found.append(f)
             if not options.json:
                 print(
                     f"{method:12} {size:6}×{f['rows']}  peak {f['peak_mb']:6.0f} MB (before "

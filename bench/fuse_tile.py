@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from _child import measured, peak_mb
 
 
 def default(size: int, ratio: int, method: str) -> Callable[[], object]:
@@ -49,10 +49,9 @@ def fusformer(size: int, ratio: int, method: str) -> Callable[[], object]:
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
     """Best of a few runs, the first included: nothing is kept from one to the next."""
-    work = {"default": default, "fusformer": fusformer}[name](
-        options.size, options.ratio, options.method
-    )
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    make = {"default": default, "fusformer": fusformer}[name]
+    work = make(options.size, options.ratio, options.method)
+    idle = peak_mb()
     seconds, cpu = [], []
     for _ in range(options.repeat):
         start, start_cpu = time.perf_counter(), time.process_time()
@@ -64,7 +63,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
         "cpu_seconds": min(cpu),
         "first": seconds[0],
         "idle_mb": idle,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
 
 
@@ -80,16 +79,8 @@ def main() -> None:
     if options.only:
         print(json.dumps(measure(options.only, options)))
         return
-    given = [f"--{k}={getattr(options, k)}" for k in ("size", "ratio", "method", "repeat")]
-    found = {}
-    for name in ("default", "fusformer"):
-        done = subprocess.run(
-            [sys.executable, __file__, "--only", name, *given],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        found[name] = json.loads(done.stdout.splitlines()[-1])
+    given = {k: getattr(options, k) for k in ("size", "ratio", "method", "repeat")}
+    found = {name: measured(__file__, only=name, **given) for name in ("default", "fusformer")}
     ratio = {k: found["default"][k] / found["fusformer"][k] for k in ("seconds", "cpu_seconds")}
     if options.json:
         print(json.dumps({"size": options.size, "method": options.method, "ratio": ratio, **found}))

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from trifuse.fusformer import FusformerConfig, build_model
 from trifuse.fusformer.mixers import GlobalMixer
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _child import measured, peak_mb
 
 
 def explicit(self: GlobalMixer, x: Tensor) -> Tensor:
@@ -42,13 +45,13 @@ def measure(form: str, size: int, repeat: int) -> dict[str, float]:
     seconds, cpu = [], []
     with torch.inference_mode():
         model(hrmsi[..., :16, :16], skip[..., :16, :16])
-        idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        idle = peak_mb()
         for _ in range(repeat):
             start, start_cpu = time.perf_counter(), time.process_time()
             out = model.highpass(hrmsi, skip)
             seconds.append(time.perf_counter() - start)
             cpu.append(time.process_time() - start_cpu)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     return {
         "seconds": min(seconds),
         "cpu_seconds": min(cpu),
@@ -70,9 +73,7 @@ def main() -> None:
         return
     figures = {}
     for form in ("fused", "explicit"):
-        size, repeat = str(options.size), str(options.repeat)
-        command = [sys.executable, __file__, "--only", form, "--size", size, "--repeat", repeat]
-        figures[form] = json.loads(subprocess.run(command, check=True, stdout=-1).stdout)
+        figures[form] = measured(__file__, only=form, size=options.size, repeat=options.repeat)
         if options.json:
             continue
         print(

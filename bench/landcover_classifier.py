@@ -21,7 +21,7 @@ from torch import nn
 from trifuse.core import MemorySource, Window
 from trifuse.flows.landcover import CLASSES, PATCH, cut, features_of
 from trifuse.simulate import convolve
-from trifuse.simulate.ground.procedural import LANDCOVER, procedural_layers
+from trifuse.simulate.ground import LANDCOVER, procedural_layers
 from trifuse.srf_data import integrate, load
 
 TRAINING, VALIDATION = range(1000, 1020), range(900, 905)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from _child import measured, peak_mb, timed
 
 BANDS = ("S2", "Oa09", "Oa10", "Oa17")
 
@@ -31,9 +29,9 @@ def make(folder: Path, size: int, every: bool) -> None:
     from trifuse.core import BandSet, Cube, CubeSource, Window
     from trifuse.products.write.writer import copy_source
 
-    like = (
-        ["B4", "B3", "B2", "B8A"] if not every else [HR[i % len(HR)].name for i in range(len(LR))]
-    )
+    like = ["B4", "B3", "B2", "B8A"]
+    if every:
+        like = [HR[i % len(HR)].name for i in range(len(LR))]
 
     class Fused(CubeSource):
         """Bands of a landscape by the names of Sentinel-3's."""
@@ -75,19 +73,8 @@ def child(name: str, folder: Path) -> None:
     import trifuse.products  # noqa: F401
 
     work = {"reading": reading, "mapping": mapping}[name]
-    start, before = time.perf_counter(), os.times()
-    said = work(folder)
-    seconds, after = time.perf_counter() - start, os.times()
-    print(
-        json.dumps(
-            {
-                "seconds": seconds,
-                "cpu_seconds": sum(after[:2]) - sum(before[:2]),
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "said": said,
-            }
-        )
-    )
+    said, taken = timed(lambda: work(folder))
+    print(json.dumps({**taken, "peak_mb": peak_mb(), "said": said}))
 
 
 def main() -> None:
@@ -106,11 +93,8 @@ def main() -> None:
         folder.mkdir(exist_ok=True, parents=True)
         if not (folder / "fused.tif").exists():
             make(folder, options.size, options.all_bands)
-        found = {}
-        for name in ("reading", "mapping"):
-            command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found[name] = json.loads(done.stdout.splitlines()[-1])
+        parts = ("reading", "mapping")
+        found = {name: measured(__file__, child=name, folder=folder) for name in parts}
         found["cube_mb"] = (folder / "fused.tif").stat().st_size / 2**20
         found["map_mb"] = (folder / "ndvi.tif").stat().st_size / 2**20
     ratio = {k: found["mapping"][k] / found["reading"][k] for k in ("seconds", "cpu_seconds")}
@@ -118,7 +102,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    for name in ("reading", "mapping"):
+    for name in parts:
         f = found[name]
         print(
             f"{name:8} {f['seconds']:7.1f} s  {f['cpu_seconds']:7.1f} CPU s  "

@@ -26,8 +26,7 @@ import trifuse
 from trifuse.core import Cube, MemorySource
 from trifuse.metrics import NDVI_CLASSES, IndexAgreement, class_agreement, classify, index_agreement
 from trifuse.products import ndvi
-from trifuse.simulate import PROTOCOLS, observe, scene_views
-from trifuse.simulate.ground.procedural import procedural_layers
+from trifuse.simulate import PROTOCOLS, observe, procedural_layers, scene_views
 
 TILE = "6_chesapeake/calebrob6_landcover_mock/test-test_tiles/m_3907833_nw_17_1_"
 # Red and near infrared, counted from 1.

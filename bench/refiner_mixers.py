@@ -29,8 +29,8 @@ import torch
 from torch import nn
 
 from trifuse.core import write_json
-from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
-from trifuse.fusformer.refiner_weights import RefinerCard, save_refiner
+from trifuse.core.weights import save_weights
+from trifuse.fusformer.refiner import BANDS, Refiner, RefinerCard, RefinerConfig
 from trifuse.train.batches import Draw
 from trifuse.train.refining import RefinerTask, RefinerTrainConfig
 from trifuse.train.refining_data import (
@@ -203,7 +203,7 @@ def main() -> None:
             options.keep.mkdir(parents=True, exist_ok=True)
             protocol = {"scenes": pool.config, "updates": steps, "shrunk": options.shrink}
             card = RefinerCard(config=config, protocol=protocol, metrics=scores)
-            save_refiner(options.keep / f"{number}.safetensors", model, card, overwrite=True)
+            save_weights(options.keep / f"{number}.safetensors", model, card, overwrite=True)
         gains = ", ".join(f"{k} {s['gain']:+.3f} dB" for k, s in scores.items())
         print(f"{name}: {rows[-1]['parameters'] / 1e3:.0f} k, {steps} updates, {gains}", flush=True)
         if options.out:

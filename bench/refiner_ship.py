@@ -17,7 +17,9 @@ from typing import Any
 import torch
 
 from bench.refiner_mixers import Seen
-from trifuse.fusformer.refiner_weights import LIMITS, load_refiner, save_refiner
+from trifuse.core.weights import save_weights
+from trifuse.fusformer import load_refiner
+from trifuse.fusformer.refiner import LIMITS
 from trifuse.fusion.refined import SHIPPED
 from trifuse.train.refining import RefinerTask, RefinerTrainConfig
 
@@ -48,7 +50,7 @@ def main() -> None:
         scores[name] = {k: round(v, 4) for k, v in gains.items()}
         print(f"{name}: {gains['gain']:+.3f} dB")
     card = replace(card, metrics=scores, limits=(*LIMITS, *MORE))
-    save_refiner(options.output, model, card, overwrite=True)
+    save_weights(options.output, model, card, overwrite=True)
     print(f"wrote {options.output}")
 
 

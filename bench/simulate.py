@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +25,10 @@ from trifuse.simulate import SimulateConfig, scene_views, simulate_store
 from trifuse.simulate.spectral import band_product, row_blocks
 from trifuse.simulate.views import view_operators
 from trifuse.srf_data import load
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _child import call, measured, peak_mb
 
 BANDS = load("ENMAP").bands
 
@@ -86,35 +88,25 @@ def ours(size: int, folder: Path) -> Callable[[], object]:
     return lambda: band_product(source, weights, source.grid.whole)
 
 
-def resampler(size: int, folder: Path) -> Callable[[], object]:
-    """``spectral.BandResampler`` as it is documented: a spectrum at a time, on a 100×100 crop."""
+def band_resampler() -> Callable[[np.ndarray], np.ndarray]:
     from spectral import BandResampler
 
-    pixels = scene(100).reshape(len(BANDS), -1).T * 1e-4
     to_s2, to_s3 = view_operators(BANDS, {})
     targets = [*to_s2.bands, *to_s3.bands]
-    made = BandResampler(
-        list(BANDS.centres),
-        [b.centre for b in targets],
-        list(BANDS.fwhms),
-        [b.fwhm for b in targets],
-    )
+    centres, widths = [b.centre for b in targets], [b.fwhm for b in targets]
+    return BandResampler(list(BANDS.centres), centres, list(BANDS.fwhms), widths)
+
+
+def resampler(size: int, folder: Path) -> Callable[[], object]:
+    """``spectral.BandResampler`` as it is documented: a spectrum at a time, on a 100×100 crop."""
+    pixels = scene(100).reshape(len(BANDS), -1).T * 1e-4
+    made = band_resampler()
     return lambda: np.array([made(spectrum) for spectrum in pixels])
 
 
 def resampler_image(size: int, folder: Path) -> Callable[[], object]:
     """Its matrix on a whole image at once, which its interface allows."""
-    from spectral import BandResampler
-
-    counts = scene(size)
-    to_s2, to_s3 = view_operators(BANDS, {})
-    targets = [*to_s2.bands, *to_s3.bands]
-    made = BandResampler(
-        list(BANDS.centres),
-        [b.centre for b in targets],
-        list(BANDS.fwhms),
-        [b.fwhm for b in targets],
-    )
+    counts, made = scene(size), band_resampler()
     return lambda: made(counts.reshape(len(BANDS), -1) * 1e-4)
 
 
@@ -181,14 +173,14 @@ CASES = (bare, ours, resampler, resampler_image, read_file, read_source, views, 
 def measure(case: str, size: int, folder: Path, repeat: int) -> dict[str, float]:
     """Seconds (best of ``repeat``), and memory before and at the peak, in MB."""
     work = next(c for c in CASES if c.__name__ == case)(size, folder)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_mb()
     seconds, cpu = [], []
     for _ in range(repeat):
         start, start_cpu = time.perf_counter(), time.process_time()
         work()
         seconds.append(time.perf_counter() - start)
         cpu.append(time.process_time() - start_cpu)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     return {"seconds": min(seconds), "cpu_seconds": min(cpu), "before_mb": before, "peak_mb": peak}
 
 
@@ -214,24 +206,9 @@ def main() -> None:
         print(json.dumps(measure(options.case, options.size, options.folder, options.repeat)))
         return
     with tempfile.TemporaryDirectory() as folder:
-
-        def run(case: str) -> str:
-            command = [
-                sys.executable,
-                __file__,
-                "--case",
-                case,
-                "--folder",
-                folder,
-                "--size",
-                str(options.size),
-                "--repeat",
-                str(options.repeat),
-            ]
-            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-        run("delivery")
-        found = {case: json.loads(run(case)) for case in options.cases}
+        common = {"folder": folder, "size": options.size, "repeat": options.repeat}
+        call(__file__, case="delivery", **common)
+        found = {case: measured(__file__, case=case, **common) for case in options.cases}
     if "resampler" in found:
         found["resampler"]["seconds"] *= options.size**2 / 100**2
     if options.json:

@@ -1,6 +1,6 @@
 """The mean and covariance of spectra that the universal spectral map rests on.
 
-    python bench/spectral_moments.py --output restore/moments.npz
+    python bench/spectral_moments.py --output fusion/spectral/moments.npz
 
 Spectra of the ground are drawn from procedural scenes, whose materials follow physical models at
 any wavelength, without the errors of any sensor: all kinds of country, seeds 1000 and up, which

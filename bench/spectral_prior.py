@@ -25,7 +25,7 @@ import numpy as np
 from spectral_moments import WAVELENGTHS, spectra
 
 from trifuse.core import BandSet
-from trifuse.fusformer.card import software
+from trifuse.core.card import software
 from trifuse.fusion.spectral.empirical_bayes import fit_bayes
 from trifuse.fusion.spectral.spectral_prior import (
     CELLS,

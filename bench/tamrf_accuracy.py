@@ -22,21 +22,18 @@ from pathlib import Path
 import numpy as np
 
 from trifuse.simulate import procedural_series
-from trifuse.temporal.baselines import (
-    Stack,
-    fine_plus_change,
-    interpolate_linear,
-    nearest_clear,
-    upsampled,
-)
+from trifuse.temporal.baselines import fine_plus_change, interpolate_linear, nearest_clear
 from trifuse.temporal.config import Sensor
-from trifuse.temporal.forecast import Forecast, forecast_by
+from trifuse.temporal.contract import Forecast
+from trifuse.temporal.forecast import forecast_by
+from trifuse.temporal.methods import get_series_method
 from trifuse.temporal.metrics import date_errors
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import SHIPPED, load_weights
 from trifuse.temporal.prior import prior_forecast, seen_by
-from trifuse.temporal.scoring import as_seen, baseline_images, score_hidden
+from trifuse.temporal.scoring import as_seen, images_seen, score_hidden
+from trifuse.temporal.stack import Stack, upsampled
 from trifuse.temporal.strategies import hide_gaps, task
-from trifuse.temporal.weights import SHIPPED, load_weights
 from trifuse.train.temporal_data import to_network
 
 METHODS = ("nearest", "linear", "change", "prior", "network")
@@ -70,7 +67,7 @@ def synthetic(net: Tamrf, size: int, count: int) -> Rows:
     for seed in range(FIRST, FIRST + count):
         made = procedural_series(size, seed, year=2017 + seed % 7)
         images = stacks(made)
-        days = {k: v.doy.tolist() for k, v in images.items()}
+        days = {k: v.days.tolist() for k, v in images.items()}
         for name in ("gap-filling", "fusion"):
             chosen = task(name, days, "landsat", "sentinel2")
             scores = score_hidden(forecast, sensors, images, chosen, margin=10.0 * RIM)
@@ -78,7 +75,7 @@ def synthetic(net: Tamrf, size: int, count: int) -> Rows:
                 for method in METHODS if sensor.name in scores else ():
                     found = scores[sensor.name]
                     add(rows, name, sensor, method, found[f"{method}/rmse"])
-                    sam = np.degrees(np.nanmean(found[f"{method}/sam"]))
+                    sam = np.nanmean(found[f"{method}/sam"])
                     rows[f"{name} · {sensor.name} SAM (°)"][method].append(float(sam))
         methods = {"prior": prior_forecast(sensors), "network": forecast}
         against_truth(rows, made, images, methods, sensors, days)
@@ -96,7 +93,7 @@ def truths(made, sensor: Sensor, query: Sequence[float]) -> np.ndarray:
 
 def plain(method: str, sensor: Sensor, sensors, seen, query) -> np.ndarray:
     """A baseline on the target grid, interpolated if its pixels are larger."""
-    found = baseline_images(method, sensor, sensors, seen, query)
+    found = images_seen(get_series_method(method, sensors=sensors), sensor, seen, query)
     return upsampled(found, sensor.ratio) if sensor.ratio > 1 else found
 
 
@@ -120,7 +117,7 @@ def sharpening(rows, made, images, methods: Mapping[str, Forecast], sensors) -> 
         soft = [i for i, r in enumerate(sensor.resolution) if r > 10] if not hot else hot
         every = images[sensor.name]
         clear = np.flatnonzero(every.valid.mean(axis=(1, 2)) > 0.9)
-        query = every.doy[clear[:: max(1, len(clear) // 6)]].tolist()
+        query = every.days[clear[:: max(1, len(clear) // 6)]].tolist()
         seen = {s.name: images[s.name] for s in sensors}
         if name == "band-sharpening":
             seen = {k: v if k == sensor.name else v.only([]) for k, v in seen.items()}
@@ -200,7 +197,8 @@ def fusets(folder: Path, net: Tamrf) -> Rows:
                 ),
             }
             target = images["sentinel2"].only(hidden)
-            made = {m: baseline_images(m, s2, sensors, seen, hidden) for m in METHODS[:4]}
+            plainer = [get_series_method(m, sensors=sensors) for m in METHODS[:4]]
+            made = {m.name: images_seen(m, s2, seen, hidden) for m in plainer}
             made["network"] = as_seen(forecast(seen, hidden)["sentinel2"], s2)
             for method, found in made.items():
                 mask = target.valid & np.isfinite(found[:, at]).all(axis=1)
@@ -235,9 +233,9 @@ def kranj(folder: Path, net: Tamrf) -> Rows:
     fine = read(sorted((folder / "landsat" / "filled").glob("*.tif")), 1e-4)
     coarse = read(sorted((folder / "modis" / "filled").glob("*.tif")), 1.0)
     shape = fine.valid.shape[1:]
-    eight = np.full((len(fine.doy), len(ls.bands), *shape), np.nan, np.float32)
+    eight = np.full((len(fine.days), len(ls.bands), *shape), np.nan, np.float32)
     eight[:, order] = fine.data
-    everything = Stack(eight, fine.valid, fine.doy)
+    everything = Stack(eight, fine.valid, fine.days)
     none = Stack(
         np.zeros((0, 10, shape[0] * 3, shape[1] * 3), np.float32),
         np.zeros((0, shape[0] * 3, shape[1] * 3), bool),
@@ -248,8 +246,8 @@ def kranj(folder: Path, net: Tamrf) -> Rows:
         Sensor(n, names, (30.0,) * 6, (1.0,) * 6, 1, (0.0,) * 6, (1.0,) * 6)
         for n in ("landsat", "modis")
     ]
-    for hidden in fine.doy[1:3].tolist():
-        others = [d for d in fine.doy.tolist() if d != hidden]
+    for hidden in fine.days[1:3].tolist():
+        others = [d for d in fine.days.tolist() if d != hidden]
         seen = {"landsat": fine.only(others), "modis": coarse}
         alone = {"landsat": everything.only(others), "sentinel2": none}
         target = fine.only([hidden])

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trifuse.temporal.card import LIMITS, Card
-from trifuse.temporal.weights import SHIPPED, load_weights, save_weights
+from trifuse.temporal.card import LIMITS, TamrfCard
+from trifuse.temporal.networks import SHIPPED, load_weights, save_weights
 
 MUST = ("gap-filling · landsat", "gap-filling · sentinel2", "fusion · sentinel2")
 RIVALS = ("linear", "change")
@@ -46,7 +46,7 @@ def shortcomings(found: Means) -> list[str]:
     return out
 
 
-def card_of(card: Card, found: Means, scenes: int) -> Card:
+def card_of(card: TamrfCard, found: Means, scenes: int) -> TamrfCard:
     """The card with all that was measured."""
     made = {k: v for k, v in found.items() if not k.startswith(REAL)}
     real = {k.removeprefix(REAL): v for k, v in found.items() if k.startswith(REAL)}

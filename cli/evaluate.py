@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trifuse.cli.methods import MethodOption
+from trifuse.cli.methods import MethodOption, SeriesMethodOption
 from trifuse.cli.options import PATH, Result, command, names, network_on_series, plain
 
 _TASKS = ("gap-filling", "band-sharpening", "fusion", "thermal")
@@ -36,7 +36,7 @@ def evaluate() -> None:
 @click.argument("fused", required=False, type=PATH)
 @click.option("--truth", type=PATH, help="The true high-resolution image (HrHSI).")
 @click.option("--s2", type=PATH, help="The sharp input, to print the baselines.")
-@click.option("--s3", type=PATH, help="The coarse input, for baselines and self-check.")
+@click.option("--s3", type=PATH, help="The coarse input (.SEN3 too), for baselines and self-check.")
 @click.option(
     "--mtf",
     type=click.FloatRange(0, 1, min_open=True),
@@ -101,19 +101,28 @@ def fused(
     show_default=True,
     help="Metres left out at each edge.",
 )
+@click.option(
+    "--methods",
+    cls=SeriesMethodOption,
+    callback=names,
+    metavar="NAME,NAME",
+    help="Rows of the table; default: tamrf (prior for series unlike those it was trained on) and, "
+    "of hidden dates, nearest,linear,change,prior.",
+)
 @network_on_series
 @click.option("--brisque", "with_brisque", is_flag=True, help="Of the sharpening tasks; needs piq.")
 @click.option("--per-band", is_flag=True, help="Also print the RMSE of each band.")
 @command
 def tamrf(series: Path, per_band: bool, overwrite: bool, dry_run: bool, **options: Any) -> Result:
-    """Score a network on SERIES beside the nearest date, interpolation and fine plus change.
+    """Score a network on SERIES beside methods that need none, all by one protocol.
 
     RMSE is over clear pixels, in what the sensor would have seen of the prediction: reflectance,
-    and kelvin of temperatures (rmse_k). SAM is in radians. FR is in dB; above 0 is sharper than
+    and kelvin of temperatures (rmse_k). SAM is in degrees. FR is in dB; above 0 is sharper than
     the observation.
 
     \b
     trifuse evaluate tamrf SERIES --task gap-filling
+    trifuse evaluate tamrf SERIES --task fusion --methods tamrf,prior,atprk
     trifuse evaluate tamrf SERIES --task thermal --weights run/weights.safetensors
     """
     from trifuse.flows.evaluate_series import evaluate_series

@@ -34,7 +34,7 @@ def fidelity(
     """Is what EnMAP says Sentinel would see what Sentinel saw?
 
     Prints the spectral angle and the structural similarity of each band, and flags angles above
-    0.1 rad and similarities below 0.8.
+    5.7° (0.1 rad) and similarities below 0.8.
 
     \b
     trifuse fidelity --enmap ENMAP01-….ZIP --s2 S2A_MSIL2A_….SAFE

@@ -69,7 +69,9 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     help="Modulation transfer of the coarse sensor at Nyquist.",
 )
 @click.option(
-    "--sharpness", metavar="HOW", help="Of S2's bands: auto (by metadata), sharp, or such as 1:2:6."
+    "--sharpness",
+    metavar="HOW",
+    help="Of S2's bands: auto, sharp, or such as 1:2:6 or 1:2:6@3,0:nearest.",
 )
 @click.option("--s2-noise", type=click.FloatRange(0, 1), help="S2's noise, for physics.")
 @click.option("--s3-noise", type=click.FloatRange(0, 1), help="S3's noise; default: found.")
@@ -130,6 +132,6 @@ def fuse(
     """
     from trifuse.flows.fuse import fuse as fuse_images
 
-    images = named(s2, s2_bands), named(s3, s3_bands)
-    done = fuse_images(*images, geotiff(output), **options)
+    with named(s2, s2_bands) as sharp, named(s3, s3_bands) as coarse:
+        done = fuse_images(sharp, coarse, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trifuse.cli.methods import SeriesMethodOption
 from trifuse.cli.options import PATH, Result, command, network_on_series, output, plain, workers
 
 
@@ -25,6 +26,12 @@ from trifuse.cli.options import PATH, Result, command, network_on_series, output
     help="all, or names: NDVI,B4,LST; landsat:B4 is Landsat's.",
 )
 @output(text="Folder for the images; run again to resume, or to add dates.")
+@click.option(
+    "--method",
+    cls=SeriesMethodOption,
+    metavar="NAME",
+    help="Default: tamrf for a year of Sentinel-2 and Landsat or with weights, else prior.",
+)
 @network_on_series
 @click.option(
     "-t",
@@ -59,8 +66,9 @@ def interpolate(series: Path, output: Path, dates: str, **options: Any) -> Resul
     """Predict cloud-free images at 10 m of any date from SERIES (see `trifuse series build`).
 
     A small network that comes along adds to an interpolation of clear pixels in which the sensors
-    tell each other what they saw in between; --weights prior is that interpolation alone, which
-    other series than a year of Sentinel-2 and Landsat get anyway.
+    tell each other what they saw in between; --method prior is that interpolation alone, which
+    other series than a year of Sentinel-2 and Landsat get anyway. Other methods are those that
+    `trifuse evaluate tamrf SERIES` compares.
 
     \b
     trifuse interpolate SERIES --weights tamrf.ckpt --dates 2022-01-15:2022-12-15:1M \\

@@ -10,21 +10,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 import click
 
-from trifuse.cli.demo import demo
-from trifuse.cli.evaluate import evaluate
-from trifuse.cli.experiment import experiment
-from trifuse.cli.fidelity import fidelity
-from trifuse.cli.fuse import fuse
-from trifuse.cli.inspect import inspect
-from trifuse.cli.interpolate import interpolate
-from trifuse.cli.ndvi import ndvi
-from trifuse.cli.report import report
-from trifuse.cli.scene import scene
-from trifuse.cli.series import series
-from trifuse.cli.sharpen import sharpen
-from trifuse.cli.simulate import simulate
-from trifuse.cli.srf import srf
-from trifuse.cli.train import train
+from trifuse.cli.registry import CommandGroup, Commands
 from trifuse.core import EXIT_CODES, TrifuseError
 
 
@@ -48,7 +34,12 @@ def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 EPILOG = "Exit codes:\n\n" + "\n\n".join(f"{code}  {text}" for code, text in EXIT_CODES.items())
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.group(
+    cls=CommandGroup,
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
 @click.version_option(package_name="trifuse")
 @click.option(
     "--show-versions",
@@ -71,26 +62,6 @@ def cli() -> None:
     trifuse series build --s2 DIR --landsat DIR -o SERIES one area, all dates
     trifuse interpolate SERIES --dates ... -o DIR         any date, free of clouds
     """
-
-
-for _command in (
-    srf,
-    inspect,
-    scene,
-    simulate,
-    train,
-    fuse,
-    sharpen,
-    ndvi,
-    series,
-    interpolate,
-    evaluate,
-    report,
-    fidelity,
-    experiment,
-    demo,
-):
-    cli.add_command(_command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

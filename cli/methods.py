@@ -34,6 +34,16 @@ class MethodOption(_NameOption):
         return METHODS
 
 
+class SeriesMethodOption(_NameOption):
+    """Takes a method that predicts from series."""
+
+    def names(self) -> Iterable[str]:
+        """See :data:`trifuse.temporal.SERIES_METHODS`."""
+        from trifuse.temporal import SERIES_METHODS
+
+        return SERIES_METHODS
+
+
 class SharpenerOption(_NameOption):
     """Takes a way to sharpen."""
 

@@ -110,13 +110,14 @@ def ndvi(
             where=cube,
             fix="give a folder with an index.json",
         )
-    done = map_ndvi(
-        named(cube, bands),
-        geotiff(output),
-        definition=definition,
-        dtype=dtype,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        **wavelengths,
-    )
+    with named(cube, bands) as image:
+        done = map_ndvi(
+            image,
+            geotiff(output),
+            definition=definition,
+            dtype=dtype,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            **wavelengths,
+        )
     return Result(done.text, plain(done.record))

@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,13 +117,16 @@ def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str]
     return None if value is None else [n.strip() for n in value.split(",") if n.strip()]
 
 
-def named(path: Path, bands: list[str] | None) -> Any:
+@contextmanager
+def named(path: Path, bands: list[str] | None) -> Iterator[Any]:
     """A path, or the image in it with its bands named by the user, for files that name none."""
     if bands is None:
-        return path
+        yield path
+        return
     from trifuse.products import open_cube
 
-    return open_cube(path, bands=bands)
+    with open_cube(path, bands=bands) as image:
+        yield image
 
 
 def geotiff(path: Path) -> Path:
@@ -134,9 +138,7 @@ def geotiff(path: Path) -> Path:
 
 def network_on_series(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that let a network see series: its weights and how it sees them."""
-    hint = (
-        "Of a trained network, a published .ckpt, or prior: none. Default: those that come along."
-    )
+    hint = "Of a trained TAMRF, or a published .ckpt; default: those that come along."
     origin = "Day 0 of the network: first, january or a date; default: as trained."
     shown = "Show clouded pixels to the network? auto: as trained."
     for option in (

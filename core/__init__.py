@@ -35,7 +35,8 @@ from trifuse.core.sampling import BandSampling, Sampling
 from trifuse.core.series import Series
 from trifuse.core.streaming import ahead
 from trifuse.core.tiling import Mosaic, Tile, TilePlan
-from trifuse.core.units import Manifest, Unit, run_units
+from trifuse.core.units import Manifest, run_units
+from trifuse.core.work import Unit
 
 __all__ = [
     "Grid",

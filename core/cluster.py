@@ -17,8 +17,7 @@ from distributed import Client, Future, as_completed
 from distributed.scheduler import KilledWorker
 
 from trifuse.core.errors import ConfigError
-from trifuse.core.units import Unit
-from trifuse.core.workers import ATTEMPTS, Outcome, Work, attempt, lost
+from trifuse.core.work import ATTEMPTS, Outcome, Unit, Work, attempt, lost
 
 PATIENCE = "20s"
 """Time that a scheduler has to answer."""

@@ -39,7 +39,7 @@ def _nearest(x: np.ndarray) -> np.ndarray:
 
 
 def _linear(x: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - np.abs(x), 0)
+    return np.asarray(np.maximum(1 - np.abs(x), 0))
 
 
 def _keys(a: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -71,11 +71,6 @@ class TilePlan:
         if self.blend == "cut" and self.overlap % 2:
             raise ConfigError(f"overlap of {self.overlap}", fix="give an even one to cut in half")
 
-    @classmethod
-    def with_halo(cls, height: int, width: int, tile: int, halo: int) -> TilePlan:
-        """Exact tiles for a receptive field of ``halo`` pixels on each side."""
-        return cls(height, width, max(tile, 2 * halo + 1), 2 * halo)
-
     def spans(self, size: int) -> list[tuple[int, int]]:
         """Start and stop of the tiles along an axis of ``size`` pixels."""
         step = self.tile - self.overlap

@@ -16,25 +16,11 @@ from typing import Any
 from trifuse.core.atomic import fingerprint, read_json, sha256, write_json
 from trifuse.core.errors import PartialError, ProductError, StoreError, TrifuseError
 from trifuse.core.log import progress_bar
-from trifuse.core.workers import Outcome, Work, check_place, in_processes, on_cluster, serially
+from trifuse.core.work import Outcome, Unit, Work
+from trifuse.core.workers import check_place, in_processes, on_cluster, serially
 
 MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One piece of work.
-
-    Attributes:
-        id: deterministic and unique; stable over runs.
-        file: name of the file it writes, relative to the folder of the manifest.
-        payload: what the unit function needs; must pickle.
-    """
-
-    id: str
-    file: str
-    payload: Any = None
 
 
 @dataclass

@@ -7,26 +7,15 @@ what it is done with is sent once to each worker, not with each unit.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trifuse.core.errors import ConfigError, DataError, MissingExtraError, TrifuseError
-
-if TYPE_CHECKING:
-    from trifuse.core.units import Unit
-
-Work = Callable[["Unit", Path], Mapping[str, Any]]
-"""Writes the file of a unit into a folder and returns plain JSON values for the manifest."""
-
-Outcome = Mapping[str, Any] | TrifuseError
-"""What a unit returned, or why it failed."""
-
-ATTEMPTS = 3
-"""Workers that may be lost over one unit before it counts as failed."""
+from trifuse.core.errors import ConfigError, MissingExtraError
+from trifuse.core.work import ATTEMPTS, Outcome, Unit, Work, attempt, lost
 
 
 def serially(units: Sequence[Unit], work: Work, folder: Path) -> Iterator[tuple[Unit, Outcome]]:
@@ -82,23 +71,6 @@ def on_cluster(
             package.
     """
     yield from _cluster().outcomes(units, work, folder.absolute(), address)
-
-
-def attempt(work: Work, unit: Unit, folder: Path) -> Outcome:
-    """Do a unit; an error on purpose is a result, which no second attempt would change."""
-    try:
-        return work(unit, folder)
-    except TrifuseError as e:
-        return e
-
-
-def lost(unit: Unit, tries: int) -> TrifuseError:
-    """Why a unit that kills its workers failed."""
-    return DataError(
-        f"{tries} workers ended while they did it",
-        where=unit.id,
-        fix="give them more memory, or fewer of them",
-    )
 
 
 def check_place(jobs: int, scheduler: str | None) -> None:

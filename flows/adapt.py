@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trifuse.core import ConfigError, CubeSource
@@ -18,11 +17,62 @@ from trifuse.restore import RestoredView
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What came of adapting a network to its scene.
+
+    Attributes:
+        kept: whether the adapted network is used.
+        why: in words.
+        updates: that were done; 0 if there was nothing to adapt.
+        seconds: that they were given.
+        gain_db: one scale down, against the network as it was.
+        cells_rmse: on Sentinel-3's cells held back, before and after; None where too few are.
+        weights_sha256: of the network, if it is kept: what determines the pixels, since the time
+            that updates take differs from run to run.
+    """
+
+    kept: bool
+    why: str
+    updates: int
+    seconds: float = 0.0
+    gain_db: float = 0.0
+    cells_rmse: tuple[float, float] | None = None
+    weights_sha256: str | None = None
+
+    @property
+    def text(self) -> str:
+        """One line for a terminal."""
+        if not self.updates:
+            return f"network not adapted to the scene: {self.why}"
+        cells = self.cells_rmse
+        held = "too few" if cells is None else f"RMSE {cells[0]:.5f} before, {cells[1]:.5f} after"
+        return (
+            f"network adapted to the scene, {self.updates} updates: {self.gain_db:+.2f} dB "
+            f"one scale down, Sentinel-3's cells held back: {held}; "
+            f"{'kept' if self.kept else 'not kept'}, {self.why}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        if not self.seconds:
+            return {"kept": self.kept, "why": self.why, "updates": self.updates}
+        return {
+            "kept": self.kept,
+            "why": self.why,
+            "seconds": self.seconds,
+            "updates": self.updates,
+            "gain_db": self.gain_db,
+            "cells_rmse": None if self.cells_rmse is None else list(self.cells_rmse),
+            **({} if self.weights_sha256 is None else {"weights_sha256": self.weights_sha256}),
+        }
+
+
 def require_adaptable(how: Method, seconds: float | None) -> None:
     """Refuse to adapt what has no network that could be.
 
     Raises:
-        ConfigError: if the method has no such network, or the time is no positive number.
+        ConfigError: if the method is not ``refined``, or the time is no positive number.
     """
     if seconds is None:
         return
@@ -43,13 +93,13 @@ def adapt_view(
     seconds: float,
     *,
     device: str = "auto",
-) -> tuple[RestoredView, dict[str, Any]]:
+) -> tuple[RestoredView, Adaptation]:
     """Train the network that refines a view on the scene itself; see :mod:`trifuse.train.adapt`.
 
     Args:
-        how: the method.
-        view: what it made of the sharp image; see :meth:`trifuse.fusion.Method.learner` for what
-            of it is trained.
+        how: the method, ``refined``.
+        view: what it made of the sharp image. Without weights a network that changes nothing yet
+            is where the training starts.
         s2: the sharp image.
         s3: the coarse image.
         place: where its cells lie and how wide they see.
@@ -57,7 +107,7 @@ def adapt_view(
         device: see :func:`trifuse.flows.fuse.fuse`.
 
     Returns:
-        The view to go on with, the better of the two; and a record in plain JSON values.
+        The view to go on with, the better of the two; and what is to be said of it.
 
     Raises:
         DataError: if the scene has no part to learn from.
@@ -68,23 +118,22 @@ def adapt_view(
     if refined is None:
         why = "no band was restored"
         _log.warning("%s: not adapted: %s", s2.name, why)
-        return view, {"kept": False, "why": why, "updates": 0}
+        return view, Adaptation(kept=False, why=why, updates=0)
     done = adapt(refined, s3, psf=place.psf, shift=place.shift, seconds=seconds)
-    cells = [float(f"{c:.4g}") for c in done.cells]
-    record: dict[str, Any] = {
-        "kept": done.kept,
-        "why": done.why,
-        "seconds": seconds,
-        "updates": done.steps,
-        "gain_db": round(done.gain, 4),
-        "cells_rmse": None if math.isnan(cells[0]) else cells,
-    }
+    before, after = (float(f"{c:.4g}") for c in done.cells)
+    adaptation = Adaptation(
+        kept=done.kept,
+        why=done.why,
+        updates=done.steps,
+        seconds=seconds,
+        gain_db=round(done.gain, 4),
+        cells_rmse=None if math.isnan(before) else (before, after),
+        weights_sha256=digest(done.view.network) if done.kept else None,
+    )
     if not done.kept:
-        return view, record
-    # What determines the pixels: the time that updates take differs from run to run.
-    record["weights_sha256"] = digest(done.view.network)
+        return view, adaptation
     # Errors stay calibrated as they were: no network like this one was among those fitted on.
-    return replace(view, source=done.view, refinement=done.view), record
+    return replace(view, source=done.view, refinement=done.view), adaptation
 
 
 def digest(network: Refiner) -> str:
@@ -93,18 +142,3 @@ def digest(network: Refiner) -> str:
     for parameter in network.state_dict().values():
         found.update(parameter.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def adaptation_text(record: Mapping[str, Any] | None) -> list[str]:
-    """What was adapted, in one line; nothing if nothing was asked for."""
-    if record is None:
-        return []
-    if not record["updates"]:
-        return [f"network not adapted to the scene: {record['why']}"]
-    cells = record["cells_rmse"]
-    held = "too few" if cells is None else f"RMSE {cells[0]:.5f} before, {cells[1]:.5f} after"
-    return [
-        f"network adapted to the scene, {record['updates']} updates: {record['gain_db']:+.2f} dB "
-        f"one scale down, Sentinel-3's cells held back: {held}; "
-        f"{'kept' if record['kept'] else 'not kept'}, {record['why']}"
-    ]

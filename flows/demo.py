@@ -68,7 +68,7 @@ def run_demo(
         OutputExistsError: if the folder exists and ``overwrite`` is False.
         MissingExtraError: if matplotlib is not installed.
     """
-    from trifuse.train import TrainConfig, load_config, train
+    from trifuse.train import TrainConfig, load_config, train_fusion
 
     require_matplotlib()  # a missing extra is told before any work
     out = Path(out)
@@ -97,7 +97,7 @@ def run_demo(
             f"optim.warmup={min(50, steps // 4)}",
         ],
     )
-    trained = train(settings, out / "store", out / "run")
+    trained = train_fusion(settings, out / "store", out / "run")
     clock("training")
     fused = fuse(test.s2, test.s3, out / "fused.tif", weights=trained.weights)
     clock("fusion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from trifuse.core import PSF, BandError, Cube, CubeSource, DataError, DegradeAccumulator, Window
 from trifuse.core.resample import NO_SHIFT
-from trifuse.flows.fuse import selfcheck_text
+from trifuse.flows.cells import cell_psf, open_on_cells
+from trifuse.flows.fuse_record import selfcheck_text
 from trifuse.flows.inputs import Image, as_source
-from trifuse.fusion import SelfCheck, fuse_cube, get_method
+from trifuse.fusion import Method, SelfCheck, fuse_cube, get_method
 from trifuse.fusion.selfcheck import MIN_SHARE, compare
 from trifuse.metrics import Scores, format_bands, format_table, score
 
@@ -68,7 +70,8 @@ def evaluate(
         fused: the cube to judge; None prints the baselines alone.
         truth: HrHSI on the same pixels (it may cover more ground).
         s2: the sharp input, for the baselines.
-        s3: the coarse input, for the baselines and the self-check.
+        s3: the coarse input, for the baselines and the self-check; a .SEN3 product is brought
+            onto the cells that :func:`trifuse.flows.fuse.fuse` saw.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency, for a fused cube
             that does not tell what it was made with.
         margin: pixels left out at each edge of the image.
@@ -88,33 +91,21 @@ def evaluate(
     methods = [get_method(n) for n in dict.fromkeys(BASELINES if baselines is None else baselines)]
     if truth is None and (s3 is None or fused is None):
         raise DataError("nothing to compare with", fix="give a truth, or a fused cube and its S3")
-    psf, shift = PSF.from_mtf(mtf), NO_SHIFT
-    if fused is not None:
-        with as_source(fused) as source:
-            psf, shift = _seen_by(source, psf)
-    cubes: dict[str, Cube] = {}
-    ratio = 1.0
-    if truth is not None and s2 is not None and s3 is not None:
-        with as_source(s2) as sharp, as_source(s3) as coarse:
-            for method in methods:
-                cubes[method.name], result = fuse_cube(
-                    sharp, coarse, method=method, psf=psf, shift=shift
-                )
-                ratio = float(result.ratio)
-    cubes |= dict(extra or {})
-    check = None
-    if fused is not None:
-        with as_source(fused) as source:
-            name = str(source.meta.get("method", "fused"))
-            ratio = float(source.meta.get("ratio", ratio))
-            cubes[name if name not in cubes else "fused"] = source.read()
-            if s3 is not None:
-                with as_source(s3) as coarse:
-                    check, ratio = _selfcheck(source.read(), coarse, psf, shift)
-    scores = {}
-    if truth is not None:
-        with as_source(truth) as reference:
-            scores = {n: _score(c, reference, ratio, margin) for n, c in cubes.items()}
+    with ExitStack() as opened:
+        images = _open(opened, fused, truth, s2, s3)
+        psf, shift = _seen_through(images, mtf)
+        cubes, ratio = _baselines(images, methods, psf, shift)
+        cubes |= dict(extra or {})
+        check = None
+        if images.fused is not None:
+            name = str(images.fused.meta.get("method", "fused"))
+            ratio = float(images.fused.meta.get("ratio", ratio))
+            cube = cubes[name if name not in cubes else "fused"] = images.fused.read()
+            if images.s3 is not None:
+                check, ratio = _selfcheck(cube, images.s3, psf, shift)
+        scores = {}
+        if images.truth is not None:
+            scores = {n: _score(c, images.truth, ratio, margin) for n, c in cubes.items()}
     record = {
         "scores": {n: s.to_json() for n, s in scores.items()},
         "selfcheck": None if check is None else check.to_json(),
@@ -122,6 +113,46 @@ def evaluate(
         "margin": margin,
     }
     return Evaluation(scores, check, record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What an evaluation looks at, opened; S3 on the cells that the fusion saw."""
+
+    fused: CubeSource | None
+    truth: CubeSource | None
+    s2: CubeSource | None
+    s3: CubeSource | None
+
+
+def _open(
+    opened: ExitStack, fused: Image | None, truth: Image | None, s2: Image | None, s3: Image | None
+) -> _Images:
+    def source(image: Image | None) -> CubeSource | None:
+        return None if image is None else opened.enter_context(as_source(image))
+
+    made, true = source(fused), source(truth)
+    sharp = source(s2) if truth is not None and s3 is not None else None
+    # A fused image starts at a corner of the cells it was made from, its S2 may start elsewhere.
+    fine = sharp if made is None else made
+    coarse = None
+    if s3 is not None and fine is not None:
+        coarse = opened.enter_context(open_on_cells(s3, fine))
+    return _Images(made, true, sharp, coarse)
+
+
+def _baselines(
+    images: _Images, methods: Sequence[Method], psf: PSF, shift: tuple[float, float]
+) -> tuple[dict[str, Cube], float]:
+    """Cubes of simpler methods, and their ratio; none and 1 without a truth and both inputs."""
+    cubes, ratio = {}, 1.0
+    if images.truth is not None and images.s2 is not None and images.s3 is not None:
+        for method in methods:
+            cubes[method.name], result = fuse_cube(
+                images.s2, images.s3, method=method, psf=psf, shift=shift
+            )
+            ratio = float(result.ratio)
+    return cubes, ratio
 
 
 def _score(cube: Cube, reference: CubeSource, ratio: float, margin: int) -> Scores:
@@ -146,13 +177,15 @@ def _score(cube: Cube, reference: CubeSource, ratio: float, margin: int) -> Scor
     return score(true.data, part.data, valid, ratio=ratio, bands=part.bands)
 
 
-def _seen_by(fused: CubeSource, psf: PSF) -> tuple[PSF, tuple[float, float]]:
-    """PSF and shift of the coarse cells that a fused image was made with, as far as it tells."""
-    width = fused.meta.get("psf_sigma_cells")
-    registration = fused.meta.get("registration")
+def _seen_through(images: _Images, mtf: float) -> tuple[PSF, tuple[float, float]]:
+    """PSF and shift of the coarse cells: what the fused image tells, else what is nominal."""
+    about: Mapping[str, Any] = {} if images.fused is None else images.fused.meta
+    registration = about.get("registration")
     moved = registration.get("shift_pixels") if isinstance(registration, Mapping) else None
     shift = (float(moved[0]), float(moved[1])) if moved else NO_SHIFT
-    return (PSF(float(width)) if width is not None else psf), shift
+    if (width := about.get("psf_sigma_cells")) is not None:
+        return PSF(float(width)), shift
+    return (PSF.from_mtf(mtf) if images.s3 is None else cell_psf(images.s3, mtf)), shift
 
 
 def _selfcheck(

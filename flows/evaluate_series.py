@@ -1,7 +1,7 @@
-"""How good are predicted dates: on images hidden from the network, or sharper than those it saw.
+"""How good are predicted dates: on images hidden from a method, or sharper than those it saw.
 
-Tasks and margins as in Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159; every table has
-the baselines beside the network.
+Tasks and margins as in Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159. All methods go
+through one protocol; unless others are named, the baselines stand beside the network.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ import torch
 
 from trifuse.core import ConfigError, DataError, Series, Window, fill_nearest
 from trifuse.core.runtime import Runtime
-from trifuse.flows.interpolate import Clouds, Trained, as_trained, trained_area
+from trifuse.flows.interpolate import TAMRF, Clouds, choose_method, method_area
 from trifuse.products.series.find import open_sensors
 from trifuse.temporal.area import KELVIN, Area
-from trifuse.temporal.baselines import Stack, upsampled
-from trifuse.temporal.blocks import block_side, forecast_of
+from trifuse.temporal.blocks import block_side
 from trifuse.temporal.config import Sensor
+from trifuse.temporal.contract import SeriesMethod, forecast_of
+from trifuse.temporal.methods import BASELINES, SERIES_METHODS, get_series_method
 from trifuse.temporal.metrics import brisque, date_angles, date_errors, frequency_restoration
-from trifuse.temporal.model import Tamrf
 from trifuse.temporal.observation import GSD, compensate_residual
-from trifuse.temporal.scoring import BASELINES, as_seen, score_hidden
+from trifuse.temporal.scoring import as_seen, score_methods
+from trifuse.temporal.stack import Stack, upsampled
 from trifuse.temporal.strategies import Selection
 from trifuse.temporal.strategies import task as select_dates
+from trifuse.temporal.tamrf import Trained
 
 TASKS = ("gap-filling", "band-sharpening", "fusion", "thermal")
 CLEAR_SHARE = 0.99
@@ -42,12 +44,12 @@ Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class SeriesEvaluation:
-    """Scores of a network and of the baselines.
+    """Scores of methods, by their names in :data:`trifuse.temporal.SERIES_METHODS`.
 
     Attributes:
         task: of :data:`TASKS`.
         scores: sensor → method → measure → mean over dates and bands. ``rmse`` is in reflectance,
-            ``rmse_k`` of temperatures in kelvin, ``sam`` in radians, ``fr`` in dB.
+            ``rmse_k`` of temperatures in kelvin, ``sam`` in degrees, ``fr`` in dB.
         bands: sensor → method → band → RMSE.
         dates: sensor → number of dates compared.
         record: everything, as plain JSON values.
@@ -79,6 +81,7 @@ class SeriesEvaluation:
 def evaluate_series(
     series: Path | str | Mapping[str, Series],
     *,
+    methods: Sequence[str | SeriesMethod] | None = None,
     weights: Path | str | Trained | None = None,
     task: str = "gap-filling",
     margin: float = 300.0,
@@ -88,12 +91,12 @@ def evaluate_series(
     device: str = "auto",
     max_memory: float = 4.0,
 ) -> SeriesEvaluation:
-    """Score a network on a series.
+    """Score methods on a series.
 
-    * ``gap-filling``: images within gaps of 30 days are hidden from it.
+    * ``gap-filling``: images within gaps of 30 days are hidden.
     * ``fusion``: images of the fine sensor are hidden on days on which both sensors have one.
-    * ``band-sharpening``: it sees all images of the fine sensor, whose coarser bands are compared.
-    * ``thermal``: it sees everything; temperatures are compared on the days of the coarse sensor,
+    * ``band-sharpening``: all images of the fine sensor are seen; its coarser bands are compared.
+    * ``thermal``: everything is seen; temperatures are compared on the days of the coarse sensor,
       also after the residual against the observation is added.
 
     Predictions go through the observation model of the sensor before they are compared with what
@@ -101,7 +104,10 @@ def evaluate_series(
 
     Args:
         series: as of :func:`trifuse.flows.interpolate.interpolate`.
-        weights: likewise; of the prior alone the baselines are scored, of which it is one.
+        methods: names in :data:`trifuse.temporal.SERIES_METHODS`, or methods, in the order of the
+            table; default: that which :func:`trifuse.flows.interpolate.interpolate` would take,
+            and for hidden dates the baselines.
+        weights: of ``tamrf``, as of :func:`trifuse.flows.interpolate.interpolate`.
         task: of :data:`TASKS`.
         margin: metres left out at each edge.
         days_origin: as of :func:`trifuse.flows.interpolate.interpolate`.
@@ -111,7 +117,7 @@ def evaluate_series(
         max_memory: GB.
 
     Raises:
-        ConfigError: for an unknown task.
+        ConfigError: for an unknown task or method, or none.
         DataError: if there is nothing to compare: a sensor is absent, the margin leaves nothing,
             no date is hidden or none is clear.
         MissingExtraError: if BRISQUE is wanted and piq is not installed.
@@ -121,8 +127,10 @@ def evaluate_series(
     if not (math.isfinite(margin) and margin >= 0):
         raise ConfigError(f"margin of {margin} m", fix="give 0 or more")
     opened = series if isinstance(series, Mapping) else open_sensors(series)
-    trained = as_trained(weights, opened)
-    area = trained_area(trained, opened, days_origin=days_origin, clouds=clouds)
+    main = choose_method(TAMRF if methods and TAMRF in methods else None, weights, opened)
+    area = method_area(main, opened, days_origin=days_origin, clouds=clouds)
+    hides = task in ("gap-filling", "fusion")
+    scored = _scored(methods, main, hides)
     sensors = area.config.sensors
     fine = min(sensors, key=lambda s: s.ratio)
     coarse = max(sensors, key=lambda s: s.ratio)
@@ -142,39 +150,33 @@ def evaluate_series(
         )
     images = {s.name: _stack(area, s, block) for s in sensors}
     chosen = select_dates(
-        task, {s.name: images[s.name].doy.tolist() for s in sensors}, coarse.name, fine.name
+        task, {s.name: images[s.name].days.tolist() for s in sensors}, coarse.name, fine.name
     )
     runtime = Runtime(device)
-    network = isinstance(trained.model, Tamrf)
-    if isinstance(trained.model, Tamrf):
-        trained.model.to(runtime.torch_device)
-    forecast = forecast_of(trained.model, area, block)
+    main.move_to(runtime.torch_device)
     scores: dict[str, Scores] = {}
     bands: dict[str, Scores] = {}
     dates: dict[str, int] = {}
     with runtime.computing():
-        if task in ("gap-filling", "fusion"):
-            made = score_hidden(
-                forecast if network else None, sensors, images, chosen, margin=margin
-            )
+        if hides:
+            over = [method.over(area, block) for method in scored]
+            made = score_methods(over, sensors, images, chosen, margin=margin)
             for sensor in sensors:
                 if sensor.name in made:
-                    scores[sensor.name], bands[sensor.name] = _means(sensor, made[sensor.name])
-                    dates[sensor.name] = len(made[sensor.name]["doy"])
+                    means = _means(sensor, made[sensor.name], [m.name for m in scored])
+                    scores[sensor.name], bands[sensor.name] = means
+                    dates[sensor.name] = len(made[sensor.name]["days"])
         else:
             sensor = fine if task == "band-sharpening" else coarse
-            which = _sharpened(sensor, task)
+            seen = {s.name: images[s.name].only(chosen.visible.get(s.name, ())) for s in sensors}
+            query = list(chosen.target[sensor.name])
             found = _score_sharpened(
-                forecast(
-                    {s.name: images[s.name].only(chosen.visible.get(s.name, ())) for s in sensors},
-                    list(chosen.target[sensor.name]),
-                )[sensor.name],
-                images[sensor.name].only(chosen.target[sensor.name]),
+                {m.name: forecast_of(m, area, block)(seen, query)[sensor.name] for m in scored},
+                images[sensor.name].only(query),
                 sensor,
-                which,
+                _sharpened(sensor, task),
                 margin,
                 with_brisque,
-                "network" if network else "prior",
             )
             scores[sensor.name], bands[sensor.name], dates[sensor.name] = found
     if not scores:
@@ -188,7 +190,7 @@ def evaluate_series(
         "margin_m": margin,
         "days_origin": area.origin.isoformat(),
         "clouds": "withheld" if area.blank else "shown",
-        "model": dict(trained.card),
+        "model": dict(main.record),
         "window": [block.row, block.col, block.height, block.width],
         "scores": scores,
         "bands": bands,
@@ -196,6 +198,24 @@ def evaluate_series(
         "shown": _counts(chosen),
     }
     return SeriesEvaluation(task, scores, bands, dates, record)
+
+
+def _scored(
+    methods: Sequence[str | SeriesMethod] | None, main: SeriesMethod, hides: bool
+) -> list[SeriesMethod]:
+    """The methods of the table, each once: those asked for, or the main one and what needs less."""
+    if methods is None:
+        beside = BASELINES if hides else ()
+        methods = beside if main.name in beside else (main.name, *beside)
+    named = {m if isinstance(m, str) else m.name: m for m in methods}
+    if not named:
+        raise ConfigError("no methods to score", fix=f"give some of {', '.join(SERIES_METHODS)}")
+    out = []
+    for name, method in named.items():
+        if isinstance(method, str) and name != main.name:
+            method = get_series_method(name, sensors=main.config.sensors)
+        out.append(main if isinstance(method, str) else method)
+    return out
 
 
 def _middle(area: Area, budget: float) -> Window:
@@ -245,24 +265,25 @@ def _sharpened(sensor: Sensor, task: str) -> list[int]:
 
 
 def _score_sharpened(
-    predicted: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
     observed: Stack,
     sensor: Sensor,
     which: Sequence[int],
     margin: float,
     with_brisque: bool,
-    name: str,
 ) -> tuple[Scores, Scores, int]:
     """Agreement with the observation, and sharpness against it, of some bands."""
     # What clouds hide is bridged: neither their cold nor a gap may blur into clear pixels.
     clear = np.where(observed.valid[:, None], observed.data, np.nan).astype(np.float32)
     known = np.stack([fill_nearest(image) for image in clear])
     up = upsampled(known, sensor.ratio) if sensor.ratio > 1 else known
-    methods = {name: predicted, "as observed": up}
-    if sensor.ratio > 1:
-        given = (torch.from_numpy(np.nan_to_num(predicted)), torch.from_numpy(known))
-        residual = compensate_residual(*given, sensor).numpy()
-        methods = {name: predicted, f"{name} + residual": residual, "as observed": up}
+    methods = {}
+    for name, images in predicted.items():
+        methods[name] = images
+        if sensor.ratio > 1:
+            given = (torch.from_numpy(np.nan_to_num(images)), torch.from_numpy(known))
+            methods[f"{name} + residual"] = compensate_residual(*given, sensor).numpy()
+    methods["as observed"] = up
     rim, edge = round(margin / GSD / sensor.ratio), round(margin / GSD)
     inner = np.s_[..., rim : -rim or None, rim : -rim or None]
     fine = np.s_[..., edge : -edge or None, edge : -edge or None]
@@ -270,7 +291,8 @@ def _score_sharpened(
     sharp = [
         i
         for i, v in enumerate(valid)
-        if v.mean() >= CLEAR_SHARE and np.isfinite(up[i, which][fine]).all()
+        if v.mean() >= CLEAR_SHARE
+        and all(np.isfinite(images[i, which][fine]).all() for images in methods.values())
     ]
     if not valid.any():
         raise DataError("no clear pixel to compare with", where=sensor.name)
@@ -310,12 +332,14 @@ def _unit_range(image: np.ndarray, reference: np.ndarray, hot: bool) -> np.ndarr
     return (image - low) / max(high - low, 1e-9)
 
 
-def _means(sensor: Sensor, made: Mapping[str, np.ndarray]) -> tuple[Scores, Scores]:
+def _means(
+    sensor: Sensor, made: Mapping[str, np.ndarray], names: Sequence[str]
+) -> tuple[Scores, Scores]:
     """Means over dates and bands, temperatures apart."""
     hot = np.array([b in sensor.thermal for b in sensor.bands])
     scores: Scores = {}
     bands: Scores = {}
-    for method in ("network", *BASELINES):
+    for method in names:
         if f"{method}/rmse" not in made:
             continue
         rmse = made[f"{method}/rmse"] * np.where(hot, KELVIN, 1.0)

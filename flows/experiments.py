@@ -15,7 +15,8 @@ import numpy as np
 
 from trifuse.core import ConfigError, Cube, MemorySource, TilePlan, refuse_existing
 from trifuse.flows.evaluate import evaluate
-from trifuse.flows.fuse import fuse, selfcheck_text
+from trifuse.flows.fuse import fuse
+from trifuse.flows.fuse_record import selfcheck_text
 from trifuse.flows.report import report
 from trifuse.flows.report_figures import spectra
 from trifuse.metrics import Scores, format_table, jsd_spectra
@@ -170,7 +171,7 @@ def shells(
 
     Source: Cristille et al. 2024, §4 and §5.
     """
-    from trifuse.train import TrainConfig, load_config, train
+    from trifuse.train import TrainConfig, load_config, train_fusion
 
     out = Path(out)
     refuse_existing(out, overwrite=overwrite)
@@ -208,7 +209,7 @@ def shells(
             ],
         )
         started = time.perf_counter()
-        weights = train(chosen, out / f"store-{name}", out / f"run-{name}").weights
+        weights = train_fusion(chosen, out / f"store-{name}", out / f"run-{name}").weights
         seconds[name] = time.perf_counter() - started
         fused = fuse(test.s2, test.s3, weights=weights, coregister="off").cube
         assert fused is not None

@@ -15,7 +15,6 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,9 +32,11 @@ from trifuse.core import (
     canonical_name,
 )
 from trifuse.core.resample import apply_separable, blur_matrix
+from trifuse.flows.cells import cell_psf, open_on_cells
 from trifuse.flows.inputs import Image, as_source, provenance
-from trifuse.flows.match import CELL, minutes_apart, other_instrument
+from trifuse.flows.match import minutes_apart, other_instrument
 from trifuse.simulate import FidelityReport, convolve, fidelity
+from trifuse.simulate.fidelity import MAX_SAM
 from trifuse.simulate.views import sensor_table, view_operators
 from trifuse.srf_data import names
 
@@ -65,7 +66,7 @@ class Checked:
             f"synthetic {r['table']} of {r['enmap']} against {r['observed']}",
             f"{report.pixels} of {report.of} pixels of {r['gsd']:g} m compared"
             + ("" if r["minutes_apart"] is None else f", {_apart(r['minutes_apart'])} apart"),
-            f"spectral angle {report.sam:.4f} rad, above 0.1 rad in "
+            f"spectral angle {report.sam:.2f}°, above {MAX_SAM:.1f}° in "
             f"{100 * report.sam_share:.1f} % of the pixels",
             "band     SSIM",
         ]
@@ -110,39 +111,19 @@ def check_fidelity(
     coarse = s3 is not None
     image = s3 if s3 is not None else s2
     assert image is not None
-    with as_source(enmap) as spectral, _observed(image, spectral, coarse) as observed:
-        chosen = table or str(observed.meta.get("sensor", ""))
-        if chosen not in names():
-            chosen = table or ("S3A_SYN" if coarse else "S2A_MSI")
+    with as_source(enmap) as spectral, _opened(image, spectral, coarse=coarse) as observed:
+        chosen = _table(observed, table, "S3A_SYN" if coarse else "S2A_MSI")
         warnings = _warnings(observed, chosen, spectral)
-        operator = view_operators(
-            spectral.bands,
-            spectral.meta,
-            s2="S2A_MSI" if coarse else chosen,
-            s3=chosen if coarse else "S3A_SYN",
-            where=spectral.name,
-        )[1 if coarse else 0]
-        psf = _psf(observed, mtf)
-        if coarse:
-            ground = _shared(spectral.grid, observed.grid)
-            target = observed.grid.window(ground)
-            made = MemorySource(convolve(spectral, operator, _around(spectral.grid, target)))
-            synthetic = _averaged(made, operator.bands.names, target, psf)
-            seen = observed.read(ground)
-        else:
-            ground = _shared(observed.grid, spectral.grid)
-            target = spectral.grid.window(ground)
-            synthetic = convolve(spectral, operator, ground)
-            known = {canonical_name(n) for n in operator.bands.names}
-            bands = [n for n in observed.bands.names if canonical_name(n) in known]
-            seen = _averaged(observed, bands, target, psf)
+        psf = cell_psf(observed, mtf)
+        compare = _on_cells_of_s3 if coarse else _on_pixels_of_enmap
+        synthetic, seen = compare(spectral, observed, chosen, psf)
         report = fidelity(synthetic, seen)
         record = {
             "kind": "fidelity",
             "table": chosen,
             "enmap": spectral.name,
             "observed": observed.name,
-            "gsd": target.gsd[1],
+            "gsd": (observed if coarse else spectral).grid.gsd[1],
             "psf_sigma_cells": psf.sigma,
             "minutes_apart": minutes_apart(spectral, observed),
             "warnings": warnings,
@@ -155,13 +136,42 @@ def check_fidelity(
     return Checked(report, record)
 
 
-def _observed(image: Image, spectral: CubeSource, coarse: bool) -> CubeSource:
-    from trifuse.products import detect, open_cube
+def _opened(image: Image, spectral: CubeSource, *, coarse: bool) -> CubeSource:
+    return open_on_cells(image, spectral) if coarse else as_source(image)
 
-    if coarse and isinstance(image, Path | str) and detect(image)[0] in ("sentinel3", "olci"):
-        ratio = max(2, round(CELL / spectral.grid.gsd[1]))
-        return open_cube(image, grid=spectral.grid.zoom_out(ratio))
-    return as_source(image)
+
+def _table(observed: CubeSource, given: str | None, default: str) -> str:
+    """Response table of the observed bands: the one given, the product's own, or the default."""
+    chosen = given or str(observed.meta.get("sensor", ""))
+    return chosen if chosen in names() else given or default
+
+
+def _on_cells_of_s3(
+    spectral: CubeSource, observed: CubeSource, table: str, psf: PSF
+) -> tuple[Cube, Cube]:
+    """Synthetic and observed Sentinel-3 on the observed cells that both show."""
+    _, operator = view_operators(
+        spectral.bands, spectral.meta, s2="S2A_MSI", s3=table, where=spectral.name
+    )
+    ground = _shared(spectral.grid, observed.grid)
+    target = observed.grid.window(ground)
+    made = MemorySource(convolve(spectral, operator, _around(spectral.grid, target)))
+    return _averaged(made, operator.bands.names, target, psf), observed.read(ground)
+
+
+def _on_pixels_of_enmap(
+    spectral: CubeSource, observed: CubeSource, table: str, psf: PSF
+) -> tuple[Cube, Cube]:
+    """Synthetic and observed Sentinel-2 on EnMAP's pixels that both show."""
+    operator, _ = view_operators(
+        spectral.bands, spectral.meta, s2=table, s3="S3A_SYN", where=spectral.name
+    )
+    ground = _shared(observed.grid, spectral.grid)
+    target = spectral.grid.window(ground)
+    synthetic = convolve(spectral, operator, ground)
+    known = {canonical_name(n) for n in operator.bands.names}
+    bands = [n for n in observed.bands.names if canonical_name(n) in known]
+    return synthetic, _averaged(observed, bands, target, psf)
 
 
 def _warnings(observed: CubeSource, chosen: str, spectral: CubeSource) -> list[str]:
@@ -175,14 +185,6 @@ def _warnings(observed: CubeSource, chosen: str, spectral: CubeSource) -> list[s
     for line in found:
         _log.warning("%s", line)
     return found
-
-
-def _psf(observed: CubeSource, mtf: float) -> PSF:
-    """Of the coarser image, with what bringing a swath onto a grid adds."""
-    own = PSF.from_mtf(mtf)
-    resampling = observed.meta.get("resampling")
-    metres = float(resampling.get("sigma_m", 0.0)) if isinstance(resampling, Mapping) else 0.0
-    return PSF(math.hypot(own.sigma, metres / observed.grid.gsd[1]))
 
 
 def _ratio(fine: Grid, coarse: Grid) -> tuple[float, float]:

@@ -3,52 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from trifuse.core import (
-    Band,
-    BandSet,
-    ConfigError,
-    Cube,
-    CubeSource,
-    DataError,
-    Grid,
-    MetadataError,
-    Window,
-    refuse_existing,
-)
-from trifuse.core.runtime import Runtime
-from trifuse.core.workers import require_place
-from trifuse.flows.adapt import adapt_view, adaptation_text, require_adaptable
+from trifuse.core import Band, BandSet, Cube, Grid
+from trifuse.flows.adapt import Adaptation, adapt_view
+from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
-from trifuse.flows.coregister import registration_text
-from trifuse.flows.fuse_record import (
-    about_record,
-    pairing_record,
-    restoration_text,
-    selfcheck_text,
-    settings_record,
-)
-from trifuse.flows.fuse_units import identity_of, place_of_work
-from trifuse.flows.inputs import Image, provenance
-from trifuse.flows.match import Box, match
-from trifuse.fusion import Method, SelfCheck, fuse_cube, fuse_target, get_method
-from trifuse.fusion import fuse as fuse_stream
+from trifuse.flows.fuse_options import DEFAULT, FuseOptions, choose_method
+from trifuse.flows.fuse_plan import FusionPlan, plan_fusion
+from trifuse.flows.fuse_record import FusionRecord, Outcome, input_record
+from trifuse.flows.fuse_units import identity_of, tile_computer
+from trifuse.flows.inputs import Image
+from trifuse.flows.match import Box
+from trifuse.fusion import FuseResult, Method, SelfCheck
+from trifuse.fusion.inference import CubeBuffer, stream
 from trifuse.fusion.ranks import on_ranks
-from trifuse.products import cube_writer, open_cube, write_quicklook, write_sidecar, write_stac_item
+from trifuse.products import CubeWriter, cube_writer
+from trifuse.products.write.companions import write_companions
+from trifuse.products.write.writer import DType
+from trifuse.restore import RestoredView
+
+__all__ = [
+    "DEFAULT",
+    "STRANGE",
+    "FuseOptions",
+    "Fused",
+    "FusionPlan",
+    "choose_method",
+    "fuse",
+    "plan_fusion",
+    "run",
+]
 
 STRANGE = "strange"
 """Band of the uncertainty file: above 1, a pixel's spectrum is unlike all that is known."""
-
-
-DEFAULT = "refined"
-"""Method where none is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +50,36 @@ class Fused:
     Attributes:
         path: the GeoTIFF; None if it was kept in memory.
         cube: the image; None if it was written.
-        selfcheck: its agreement with the Sentinel-3 input; None for a dry run.
-        record: what the sidecar says: inputs, pairing, shift found, method, self-check, timings.
+        facts: what is said of it: inputs, pairing, shift found, method, self-check, timings.
         files: everything that was written.
-        pairing: how the two images go together, in words.
         deviation: standard deviations, if asked for and kept in memory; see :func:`fuse`.
     """
 
     path: Path | None
     cube: Cube | None
-    selfcheck: SelfCheck | None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    facts: FusionRecord
     files: tuple[Path, ...] = ()
-    pairing: str = ""
     deviation: Cube | None = None
+
+    @property
+    def selfcheck(self) -> SelfCheck | None:
+        """Its agreement with the Sentinel-3 input; None for a dry run."""
+        return None if self.facts.outcome is None else self.facts.outcome.selfcheck
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The facts as the sidecar has them, in plain JSON values."""
+        return self.facts.to_json()
+
+    @property
+    def pairing(self) -> str:
+        """How the two images go together, in words."""
+        return self.facts.pair.text
 
     @property
     def text(self) -> str:
         """A few lines for a terminal."""
-        r = self.record
-        lines = [
-            f"{r['method']}: {r['height']}×{r['width']} pixels, {len(r['bands'])} bands, "
-            f"ratio {r['ratio']}",
-            self.pairing,
-            registration_text(r["registration"]),
-            *restoration_text(r.get("about", {}).get("restoration")),
-            *adaptation_text(r.get("adaptation")),
-        ]
-        if self.selfcheck is None:
-            return "\n".join([*lines, "dry run: nothing was written"])
-        if r["consistency"]["mode"] == "exact":
-            before, after = (r["consistency"][f"rmse_{when}"] for when in ("before", "after"))
-            lines.append(f"projected onto Sentinel-3: RMSE {before:.5f} before, {after:.1e} after")
-        lines += [selfcheck_text(self.selfcheck), f"took {r['timings']['total']:.1f} s"]
-        return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
+        return "\n".join([self.facts.text, *(f"wrote {f}" for f in self.files)])
 
 
 @on_ranks
@@ -128,34 +116,25 @@ def fuse(
 ) -> Fused:
     """Give a Sentinel-3 image the pixels of a Sentinel-2 image.
 
+    The other arguments are the fields of :class:`trifuse.flows.fuse_options.FuseOptions`, which
+    tells more of each.
+
     Args:
         s2: sharp bands (HrMSI): path (also of a .SAFE product), source or cube.
         s3: coarse bands (LrHSI): a .SEN3 product, which is brought onto cells nested in S2's
             pixels, or an image on such a grid, at any integer ratio.
-        out: GeoTIFF to write (cloud-optimised, with a sidecar and a quicklook); None keeps the
-            result in memory.
-        method: ``bicubic``, ``regression``, ``network`` or a method of :mod:`trifuse.fusion`;
-            default: ``network`` if weights are given, else ``refined``.
-        weights: safetensors of a trained network; with ``refined``: of the one that refines its
-            bands in place of that which comes along, or ``none`` for no network.
+        out: GeoTIFF to write; None keeps the result in memory.
+        method: a name or a method; default: ``network`` if weights are given, else ``refined``.
+        weights: of a trained network, or for ``refined`` of its refiner.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
-        sharpness: of S2's bands, for methods that restore them: ``auto`` (the default) goes by
-            the metadata, checked against the pixels; ``sharp`` restores nothing; ``1:2:6`` are
-            pixels per native pixel of the 10 m, 20 m and 60 m bands.
-        s2_noise: standard deviation of S2's noise (reflectance), for such methods.
+        sharpness: of S2's bands: ``auto``, ``sharp``, or such as ``1:2:6@3,0:nearest``.
+        s2_noise: standard deviation of S2's noise (reflectance).
         s3_noise: of S3's; default: told by what S2 does not explain.
-        adapt: seconds for which the network of ``refined`` is trained on the scene itself, one
-            scale down; the better of with and without is kept. Other seconds, or another machine,
-            give other pixels.
-        consistency: ``noise`` leaves it to the method how far to believe S3; ``exact`` makes the
-            result degrade to S3 (keep it exact in the file by ``dtype="float32"``).
+        adapt: seconds for which the network of ``refined`` is trained on the scene itself.
+        consistency: ``noise`` or ``exact``: whether the result has to degrade to S3.
         uncertainty: also make the standard deviation of each band at each pixel, and a band
-            ``strange`` that exceeds 1 where a spectrum is unlike all that the method knows;
-            written as ``<out>_std.tif``.
-        coregister: ``auto`` looks for a shift of S3 against S2 and heeds it if it is reliable,
-            at least 0.05 S3 cells and at least three times its standard error, and else changes
-            nothing; methods that restore S2 heed less, and the width of the PSF too;
-            ``off`` does not look; (east, north) in metres by which S3 has to be moved.
+            ``strange`` that exceeds 1 where a spectrum is unlike all that the method knows.
+        coregister: ``auto``, ``off``, or (east, north) in metres by which S3 has to be moved.
         bbox: area to fuse, (west, south, east, north) in degrees; default: what both show.
         like: an image whose ground is fused, in place of ``bbox``.
         bands: of S3 to make; default: all it has, or those of the network.
@@ -168,8 +147,7 @@ def fuse(
         quicklook: also write ``<out>.png``.
         compile: send networks through ``torch.compile``.
         jobs: processes that compute the tiles.
-        scheduler: address of a running Dask scheduler whose workers compute them, in place of
-            ``jobs``; they see inputs and output under the same paths.
+        scheduler: address of a running Dask scheduler whose workers compute them.
         overwrite: replace an output that exists.
         dry_run: open and check the inputs only.
 
@@ -193,184 +171,167 @@ def fuse(
 
     Source: Cristille et al. 2024, doi:10.3390/rs16163107.
     """
-    require_place(jobs, scheduler)
-    how = choose_method(method, weights, sharpness=sharpness, s2_noise=s2_noise, s3_noise=s3_noise)
-    require_adaptable(how, adapt)
-    path = None if out is None else Path(out)
-    if path is not None:
-        picture = [path.with_suffix(".png")] if quicklook else []
-        beside = [std_path(path)] if uncertainty else []
-        refuse_existing(path, *picture, *beside, overwrite=overwrite)
-    options: dict[str, Any] = {
-        "method": how,
-        "tile": tile,
-        "overlap": overlap,
-        "preset": preset,
-        "device": device,
-        "precision": precision,
-        "compile": compile,
-        "consistency": consistency,
-    }
-    with match(s2, s3, bbox=bbox, like=like) as matched:
-        sharp, coarse = matched.s2, matched.s3
-        _require_reflectance(sharp, coarse)
-        if bands is not None:
-            coarse = coarse.select(bands)
-        grid, made, ratio = fuse_target(sharp, coarse, method=how)
-        psf = matched.psf(mtf)
-        pairing = pairing_record(matched, how)
-        record: dict[str, Any] = {
-            "kind": "fused",
-            "method": how.name,
-            "ratio": ratio,
-            "mtf_at_nyquist": mtf,
-            "psf_sigma_cells": psf.sigma,
-            "pair": pairing,
-            "uncertainty": uncertainty,
-            "settings": settings_record(how),
-            "height": grid.height,
-            "width": grid.width,
-            "crs": grid.crs,
-            "bands": made.to_json(),
-            "inputs": {
-                "s2": {**provenance(s2, content=not dry_run), **about_record(sharp)},
-                "s3": {**provenance(s3, content=not dry_run), **about_record(coarse)},
-            },
-            "model": how.model_record(weights),
-            "registration": {"mode": "not run"},
-        }
-        text = "\n".join([matched.text, *(f"warning: {w}" for w in pairing["instrument"])])
-        if dry_run:
-            return Fused(path, None, None, record, pairing=text)
-        start = time.perf_counter()
-        view = how.view(sharp, Runtime(device, precision))
-        record["model"] = how.model_record(weights, view)
-        place = place_s3(view.source, coarse, how, psf, coregister)
-        record["registration"], record["psf_sigma_cells"] = place.record, place.psf.sigma
-        registered = time.perf_counter() - start
-        options |= {"psf": place.psf, "shift": place.shift}
-        told: dict[str, Any] = {}
-        if adapt is not None:
-            view, told = adapt_view(how, view, sharp, coarse, place, adapt, device=device)
-        adapted = time.perf_counter() - start - registered
-        changed = {"weights": told.get("weights_sha256"), **options}
-        identity = identity_of(s2, s3, method, grid, record, changed)
-        record |= {"adaptation": told} if told else {}
-        meta = {
-            "method": how.name,
-            "ratio": ratio,
-            "s2": sharp.name,
-            "s3": coarse.name,
-            "registration": record["registration"],
-            "psf_sigma_cells": place.psf.sigma,
-        }
-        if when := sharp.meta.get("start_time"):
-            meta["start_time"] = when
-        cube = deviation = None
-        with ExitStack() as stack:
-            options |= stack.enter_context(
-                place_of_work(path, identity, jobs=jobs, scheduler=scheduler)
-            )
-            if uncertainty:
-                planes = BandSet((*made, Band(STRANGE)))
-                if path is None:
-                    deviation, options["uncertainty"] = _memory(planes, grid)
-                else:
-                    options["uncertainty"] = stack.enter_context(
-                        cube_writer(
-                            std_path(path),
-                            grid,
-                            planes,
-                            dtype="float32",
-                            meta={**meta, "quantity": "standard deviation"},
-                            overwrite=overwrite,
-                        )
-                    ).write
-            if path is None:
-                cube, result = fuse_cube(view, coarse, **options)
-                cube = cube.with_meta(meta)
-            else:
-                writer = stack.enter_context(
-                    cube_writer(path, grid, made, dtype=dtype, meta=meta, overwrite=overwrite)
-                )
-                result = fuse_stream(view, coarse, writer.write, **options)
-    timings = {"registration": registered, "adaptation": adapted, **result.timings}
-    timings["total"] += registered + adapted
-    record |= {
-        "selfcheck": result.selfcheck.to_json(),
-        "timings": timings,
-        "consistency": result.consistency.to_json(),
-        "about": dict(result.about),
-    }
-    files: tuple[Path, ...] = ()
-    if path is not None:
-        beside = [std_path(path)] if uncertainty else []
-        files = (path, *beside, *_companions(path, record, quicklook))
-    return Fused(path, cube, result.selfcheck, record, files, text, deviation)
-
-
-def std_path(path: Path) -> Path:
-    """File of the standard deviations beside a fused image."""
-    return path.with_name(f"{path.stem}_std{path.suffix}")
-
-
-def _memory(bands: BandSet, grid: Grid) -> tuple[Cube, Callable[..., None]]:
-    """A cube, and what fills it window by window."""
-    cube = Cube(
-        np.full((len(bands), *grid.shape), np.nan, np.float32),
-        np.zeros(grid.shape, np.bool_),
-        bands,
-        grid,
-        {"quantity": "standard deviation"},
+    options = FuseOptions(
+        out=out,
+        method=method,
+        weights=weights,
+        mtf=mtf,
+        sharpness=sharpness,
+        s2_noise=s2_noise,
+        s3_noise=s3_noise,
+        adapt=adapt,
+        consistency=consistency,
+        uncertainty=uncertainty,
+        coregister=coregister,
+        bbox=bbox,
+        like=like,
+        bands=bands,
+        tile=tile,
+        overlap=overlap,
+        preset=preset,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        quicklook=quicklook,
+        compile=compile,
+        jobs=jobs,
+        scheduler=scheduler,
+        overwrite=overwrite,
     )
-
-    def keep(window: Window, values: np.ndarray, valid: np.ndarray) -> None:
-        rows, cols = window.slices
-        cube.data[:, rows, cols], cube.valid[rows, cols] = values, valid
-
-    return cube, keep
+    with plan_fusion(s2, s3, options) as plan:
+        return Fused(options.path, None, plan.record) if dry_run else run(plan)
 
 
-def _require_reflectance(*sources: CubeSource) -> None:
-    """Radiance, and reflectance at the top of the atmosphere, are not what the methods expect."""
-    for source in sources:
-        if (quantity := source.meta.get("quantity", "reflectance")) != "reflectance":
-            raise MetadataError(
-                f"holds {quantity}", where=source.name, fix="give level 2 surface reflectance"
-            )
-
-
-def choose_method(
-    method: Method | str | None, weights: Path | str | None, **options: Any
-) -> Method:
-    """The method that the arguments of :func:`fuse` stand for.
+@on_ranks
+def run(plan: FusionPlan) -> Fused:
+    """Do what a plan says.
 
     Args:
-        method: a name or a method.
-        weights: of a network.
-        options: fields of the method; those that are None are left as they are.
+        plan: of :func:`plan_fusion`; its images stay open.
+
+    Returns:
+        See :func:`fuse`.
 
     Raises:
-        ConfigError: if the method has no such field.
+        TrifuseError: as :func:`fuse`.
     """
-    if method is None:
-        method = "network" if weights is not None else DEFAULT
-    if not isinstance(method, str) and weights is not None:
-        raise DataError("both a method and weights are given", fix="leave out one of them")
-    how = get_method(method, weights) if isinstance(method, str) else method
-    given = {k: v for k, v in options.items() if v is not None}
-    known: set[str] = {f.name for f in fields(how) if f.init} if is_dataclass(how) else set()
-    if unknown := sorted(set(given) - known):
-        raise ConfigError(f"method {how.name} has no {', '.join(unknown)}", fix="take physics")
-    return replace(how, **given) if given else how  # type: ignore[type-var]
+    options = plan.options
+    (s2, s3), record = plan.given, plan.record
+    record = replace(
+        record,
+        s2=input_record(s2, plan.s2, content=True),
+        s3=input_record(s3, plan.s3, content=True),
+    )
+    ready = _prepared(plan)
+    record = replace(
+        record,
+        model=ready.model,
+        registration=ready.place.record,
+        psf=ready.place.psf,
+        adaptation=ready.adaptation,
+    )
+    image, deviation, result = _streamed(plan, ready, record)
+    seconds = {**ready.seconds, **result.timings}
+    seconds["total"] += sum(ready.seconds.values())
+    outcome = Outcome(result.selfcheck, seconds, result.consistency, result.about)
+    record = replace(record, outcome=outcome)
+    files: tuple[Path, ...] = ()
+    if (path := options.path) is not None:
+        written = [p for p in (path, options.std_path) if p is not None]
+        beside = write_companions(path, record.to_json(), quicklook=options.quicklook)
+        files = (*written, *beside)
+    return Fused(path, image, record, files, deviation)
 
 
-def _companions(path: Path, record: Mapping[str, Any], quicklook: bool) -> list[Path]:
-    """Quicklook, STAC Item and, last of all, the sidecar that marks the product as complete."""
-    picture = path.with_suffix(".png") if quicklook else None
-    with open_cube(path) as source:
-        if picture is not None:
-            write_quicklook(picture, source, overwrite=True)
-        item = write_stac_item(path, source, record, quicklook=picture)
-    files = [f for f in (picture, item) if f is not None]
-    return [*files, write_sidecar(path, record)]
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is found of a scene before its tiles are computed.
+
+    Attributes:
+        view: the sharp image as the method wants it.
+        place: where S3's cells lie and how wide they see.
+        model: see :class:`FusionRecord`.
+        adaptation: likewise.
+        seconds: that each step took.
+    """
+
+    view: RestoredView
+    place: Place
+    model: Mapping[str, Any] | None
+    adaptation: Adaptation | None
+    seconds: Mapping[str, float]
+
+
+def _prepared(plan: FusionPlan) -> _Prepared:
+    """Restore, co-register and adapt, as far as the method and the options want it."""
+    options, method = plan.options, plan.method
+    start = time.perf_counter()
+    view = method.view(plan.s2, options.streaming.runtime)
+    model = method.model_record(options.weights, view)
+    place = place_s3(view.source, plan.s3, method, plan.psf, options.coregister)
+    registered = time.perf_counter()
+    adaptation = None
+    if options.adapt is not None:
+        view, adaptation = adapt_view(
+            method, view, plan.s2, plan.s3, place, options.adapt, device=options.device
+        )
+    adapted = time.perf_counter()
+    seconds = {"registration": registered - start, "adaptation": adapted - registered}
+    return _Prepared(view, place, model, adaptation, seconds)
+
+
+def _streamed(
+    plan: FusionPlan, ready: _Prepared, record: FusionRecord
+) -> tuple[Cube | None, Cube | None, FuseResult]:
+    """Compute the tiles into files or memory: (image, standard deviations, what became of it)."""
+    options, overwrite = plan.options, plan.options.overwrite
+    meta = record.image_meta(ready.view.source, plan.s3)
+    identity = identity_of(plan, record, ready.place)
+    with ExitStack() as opened:
+        compute = opened.enter_context(tile_computer(options, identity))
+        deviation = None
+        if options.uncertainty:
+            about = {"quantity": "standard deviation"}
+            if options.path is not None:
+                about = {**meta, **about}
+            planes = BandSet((*plan.bands, Band(STRANGE)))
+            deviation = opened.enter_context(
+                _sink(options.std_path, plan.grid, planes, "float32", about, overwrite=overwrite)
+            )
+        image = opened.enter_context(
+            _sink(options.path, plan.grid, plan.bands, options.dtype, meta, overwrite=overwrite)
+        )
+        result = stream(
+            ready.view,
+            plan.s3,
+            image.write,
+            options.streaming,
+            method=plan.method,
+            psf=ready.place.psf,
+            shift=ready.place.shift,
+            uncertainty=None if deviation is None else deviation.write,
+            compute=compute,
+        )
+    return _kept(image), _kept(deviation), result
+
+
+@contextmanager
+def _sink(
+    path: Path | None,
+    grid: Grid,
+    bands: BandSet,
+    dtype: DType,
+    meta: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> Iterator[CubeWriter | CubeBuffer]:
+    """What takes an image window by window: a file, or memory where there is no path."""
+    if path is None:
+        yield CubeBuffer(grid, bands, meta)
+        return
+    with cube_writer(path, grid, bands, dtype=dtype, meta=meta, overwrite=overwrite) as writer:
+        yield writer
+
+
+def _kept(sink: CubeWriter | CubeBuffer | None) -> Cube | None:
+    return sink.cube if isinstance(sink, CubeBuffer) else None

@@ -4,75 +4,76 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import ConfigError, Grid
-from trifuse.core.workers import check_place
+from trifuse.core import ConfigError
+from trifuse.flows.coregister import Place
+from trifuse.flows.fuse_options import FuseOptions
+from trifuse.flows.fuse_plan import FusionPlan
+from trifuse.flows.fuse_record import FusionRecord
+from trifuse.fusion.inference import Compute
 from trifuse.fusion.parallel import in_parts
 from trifuse.fusion.ranks import Ranks
+from trifuse.fusion.tiles import TileWork
 from trifuse.products.write.writer import software
 
 
 @contextmanager
-def place_of_work(
-    out: Path | None, identity: Mapping[str, Any] | None, *, jobs: int, scheduler: str | None
-) -> Iterator[dict[str, Any]]:
-    """Options of :func:`trifuse.fusion.fuse` that say where the tiles are computed.
+def tile_computer(options: FuseOptions, identity: dict[str, Any] | None) -> Iterator[Compute]:
+    """What computes the tiles, where the options say.
 
-    Parts lie in a hidden folder beside the product. It goes when the block ends well; what a
-    killed run leaves there is used by the next one.
+    Parts lie in a hidden folder beside the product, or in the system's temporary folder where
+    there is none. It goes when the block ends well; what a killed run leaves there is used by the
+    next one.
 
     Args:
-        out: the product; None keeps parts in the system's temporary folder.
+        options: of the fusion.
         identity: what determines the pixels; None if that is not known.
-        jobs: processes of this machine.
-        scheduler: address of a running Dask scheduler.
 
     Raises:
         ConfigError: if more than one of processes, a scheduler and a launcher is asked for.
     """
-    check_place(jobs, scheduler)
-    ranks = Ranks.launched()
+    jobs, scheduler, ranks = options.jobs, options.scheduler, Ranks.launched()
     if ranks is not None and (jobs > 1 or scheduler is not None):
         raise ConfigError("jobs or a scheduler under a launcher", fix="give one of them")
     if jobs == 1 and scheduler is None and ranks is None:
-        yield {}
+        yield TileWork.tiles
         return
     with ExitStack() as temporary:
-        if out is None:
+        if (out := options.path) is None:
             folder = Path(temporary.enter_context(tempfile.TemporaryDirectory())) / "parts"
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
             folder = out.absolute().with_name(f".{out.name}.parts")
-        yield {
-            "compute": in_parts(
-                folder, identity=identity, jobs=jobs, scheduler=scheduler, ranks=ranks
-            )
-        }
+        yield in_parts(folder, identity=identity, jobs=jobs, scheduler=scheduler, ranks=ranks)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def identity_of(
-    s2: Any, s3: Any, method: Any, grid: Grid, record: Mapping[str, Any], options: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def identity_of(plan: FusionPlan, record: FusionRecord, place: Place) -> dict[str, Any] | None:
     """What determines the pixels of a fusion, so that parts of a killed run can be used.
+
+    Args:
+        plan: what is fused, and how.
+        record: with the contents of the inputs, and what was found of the scene.
+        place: where S3's cells lie.
 
     Returns:
         Plain JSON values; None where an input or the method is an object without a name.
     """
-    if not (isinstance(s2, str | Path) and isinstance(s3, str | Path)):
+    options, adapted = plan.options, record.adaptation
+    if not all(isinstance(image, str | Path) for image in plan.given):
         return None
-    if not isinstance(method, str | None):
+    if not isinstance(options.method, str | None):
         return None
-    given = {k: v for k, v in options.items() if isinstance(v, str | int | float | None)}
-    shift = [float(v) for v in options["shift"]]
     return {
         "software": software(),
-        **record,
-        "transform": list(grid.transform),
-        "options": given,
-        "shift": shift,
+        **replace(record, adaptation=None).to_json(),
+        "transform": list(plan.grid.transform),
+        "options": asdict(options.streaming),
+        "weights": None if adapted is None else adapted.weights_sha256,
+        "shift": [float(v) for v in place.shift],
     }

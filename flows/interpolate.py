@@ -20,7 +20,6 @@ from trifuse.core import (
     Unit,
     fingerprint,
     run_units,
-    sha256,
     write_json,
 )
 from trifuse.core.runtime import Runtime
@@ -32,40 +31,24 @@ from trifuse.products.series.folder import INDEX, write_index
 from trifuse.products.write.animation import can_animate, write_animation
 from trifuse.products.write.writer import software
 from trifuse.temporal.area import Area, blocks, open_area
-from trifuse.temporal.blocks import Prior, block_side
+from trifuse.temporal.blocks import block_side
 from trifuse.temporal.calendar import parse_date, parse_dates
 from trifuse.temporal.config import PUBLISHED, SENTINEL3
-from trifuse.temporal.model import Tamrf
+from trifuse.temporal.contract import SeriesMethod
+from trifuse.temporal.methods import get_series_method
 from trifuse.temporal.outputs import choose_bands
-from trifuse.temporal.published import load_published
-from trifuse.temporal.weights import SHIPPED, load_weights
+from trifuse.temporal.tamrf import Trained, load_trained
+
+__all__ = ["Interpolated", "Trained", "choose_method", "interpolate", "load_trained", "method_area"]
 
 Clouds = Literal["auto", "show", "withhold"]
-PRIOR = "prior"
-"""In place of weights: no network."""
+TAMRF, PRIOR = "tamrf", "prior"
+"""Methods that are chosen by themselves."""
 
 SMALLEST_BLOCK = 192
 """Smaller blocks spend more on their surroundings than on themselves: features go to disk."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A network and how it was trained to be used.
-
-    Attributes:
-        model: in eval mode; or the prior alone.
-        origin: ``first`` (image of the sensor on the target grid) or ``january`` (the first of
-            that month in the year of the first image): the day that is 0.
-        withhold: whether pixels that are not clear are withheld from it.
-        card: what is known of it; plain JSON values.
-    """
-
-    model: Tamrf | Prior
-    origin: Literal["first", "january"]
-    withhold: bool
-    card: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +93,7 @@ def interpolate(
     series: Path | str | Mapping[str, Series],
     out: Path | str,
     *,
+    method: str | SeriesMethod | None = None,
     weights: Path | str | Trained | None = None,
     dates: str | Sequence[date],
     bands: str | Sequence[str] = "all",
@@ -137,11 +121,14 @@ def interpolate(
         series: folder as of :func:`trifuse.products.build_series`, an area of LS2S2, or series by
             sensor.
         out: folder for the images.
-        weights: safetensors of TriFuse, a published checkpoint (``.ckpt``), what
-            :func:`load_trained` returned, or ``prior``: no network, but the interpolation of clear
-            pixels in which the sensors tell each other what they saw in between. Default: the
-            small network that comes with TriFuse for a year of Sentinel-2 and Landsat, which adds
-            to the prior; the prior for other series.
+        method: one of :data:`trifuse.temporal.SERIES_METHODS`, or as
+            :func:`trifuse.temporal.get_series_method` makes it. Default: ``tamrf`` if weights are
+            given or the series are a year of Sentinel-2 and Landsat, for which a small network
+            comes with TriFuse that adds to the prior; for other series ``prior``, the
+            interpolation of clear pixels in which the sensors tell each other what they saw.
+        weights: of the network: safetensors of TriFuse, a published checkpoint (``.ckpt``), or
+            what :func:`load_trained` returned; default: those that come along. ``prior`` stands
+            for that method.
         dates: as of :func:`trifuse.temporal.calendar.parse_dates`, or dates.
         bands: ``all``, or names; ``landsat:B4`` where a bare name means another sensor's; ``NDVI``
             of the predicted Sentinel-2 bands.
@@ -187,15 +174,18 @@ def interpolate(
     if not days:
         raise ConfigError("no dates were asked for", fix="give at least one")
     found = series if isinstance(series, Mapping) else open_sensors(series)
-    trained = as_trained(weights, found)
-    area = trained_area(trained, found, days_origin=days_origin, clouds=clouds)
-    names = choose_bands(trained.model.config, bands)
+    chosen = choose_method(method, weights, found)
+    area = method_area(chosen, found, days_origin=days_origin, clouds=clouds)
+    names = choose_bands(chosen.config, bands)
     runtime = Runtime(device)
-    job = Job.of(trained.model, area, days, names, dtype, features, quality)
+    job = Job.of(chosen, area, days, names, dtype, features, quality)
     _tell_limits(area, days)
     side, on_disk = _plan(area, job, max_memory * 1e9)
     parts = blocks(area, side)
-    record = _record(trained, area, job, len(parts))
+    record = _record(area, job, len(parts))
+    if chosen.halo is None and len(parts) > 1:
+        what = "%s looks at an area as a whole; its %d blocks may differ where they meet"
+        _log.warning(what, chosen.name, len(parts))
     if dry_run:
         return Interpolated(out, days, names, record)
     if not area.any_clear():
@@ -203,7 +193,7 @@ def interpolate(
             f"no clear pixel in any of {sum(len(s) for s in area.series.values())} images",
             fix="give other dates or another mask",
         )
-    _report_absent(trained.model, area)
+    _report_absent(chosen, area)
     manifest, every = _open_manifest(out, job, record, overwrite)
     missing = [u for u in every if u.id not in manifest.done]
     if missing:
@@ -212,32 +202,45 @@ def interpolate(
         todo = replace(todo, quality=any(u.payload[1] for u in missing))
         todo, work = _open_work(out / WORK, todo, side, manifest.config)
         units = [Unit(f"{b.row} {b.col}", f"block_{b.row}_{b.col}.npy", b) for b in parts]
-        place: Any = {"jobs": jobs, "scheduler": scheduler}
-        run_units(units, partial(block_unit, todo, runtime, on_disk), work, label="blocks", **place)
+        by: Any = {"jobs": jobs, "scheduler": scheduler}
+        run_units(units, partial(block_unit, todo, runtime, on_disk), work, label="blocks", **by)
         work.require_complete()
-        run_units(every, partial(date_unit, todo, parts, record), manifest, label="dates", **place)
+        run_units(every, partial(date_unit, todo, parts, record), manifest, label="dates", **by)
         manifest.require_complete()
         shutil.rmtree(out / WORK)
     return _finish(out, job, manifest, record, animation)
 
 
-def as_trained(weights: Path | str | Trained | None, series: Mapping[str, Series]) -> Trained:
-    """What stands for a network: itself, a file of weights, the shipped one, or the prior alone.
+def choose_method(
+    method: str | SeriesMethod | None,
+    weights: Path | str | Trained | None,
+    series: Mapping[str, Series],
+) -> SeriesMethod:
+    """A method for series; see :func:`interpolate`.
 
     Args:
-        weights: as of :func:`interpolate`.
-        series: by sensor; the prior takes what it knows of Sentinel-3.
+        method: as of :func:`interpolate`.
+        weights: likewise.
+        series: by sensor; methods without weights take what they know of Sentinel-3.
+
+    Raises:
+        ConfigError: if the method is unknown, or takes no weights and some are given.
+        WeightsError: if the weights cannot be used.
     """
-    if isinstance(weights, Trained):
+    if isinstance(weights, SeriesMethod) and method in (None, TAMRF):
         return weights
-    if weights is None and _as_trained_on(series):
-        return load_trained(SHIPPED)
-    if weights is not None and str(weights) != PRIOR:
-        return load_trained(weights)
-    prior = Prior()
+    if isinstance(weights, SeriesMethod) or (weights and isinstance(method, SeriesMethod)):
+        raise ConfigError("a method and weights of another", fix="leave out one of them")
+    if isinstance(method, SeriesMethod):
+        return method
+    if method is None and str(weights) == PRIOR:
+        method, weights = PRIOR, None
+    if method is None:
+        method = TAMRF if weights is not None or _as_trained_on(series) else PRIOR
+    sensors = PUBLISHED.sensors
     if SENTINEL3.name in series:
-        prior = Prior(replace(prior.config, sensors=(*prior.config.sensors, SENTINEL3)))
-    return Trained(prior, "first", True, {"name": PRIOR, "sha256": ""})
+        sensors = (*sensors, SENTINEL3)
+    return get_series_method(method, sensors=sensors, weights=weights)
 
 
 def _as_trained_on(series: Mapping[str, Series]) -> bool:
@@ -246,42 +249,26 @@ def _as_trained_on(series: Mapping[str, Series]) -> bool:
     return set(series) == {s.name for s in PUBLISHED.sensors} and len(years) == 1
 
 
-def load_trained(path: Path | str) -> Trained:
-    """Weights of TriFuse, or a published checkpoint (``.ckpt``), and how they want to be used.
-
-    Raises:
-        WeightsError: if the file is missing, damaged or of another network.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".ckpt":
-        model = load_published(path)
-        card = {"published": path.name}
-        return Trained(model.eval(), "first", False, {**card, "sha256": sha256(path)})
-    model, found = load_weights(path)
-    withhold = float(found.protocol.get("data", {}).get("blank", 0.0) or 0.0) > 0
-    return Trained(model.eval(), "january", withhold, {**found.to_json(), "sha256": sha256(path)})
-
-
-def trained_area(
-    trained: Trained,
+def method_area(
+    method: SeriesMethod,
     series: Path | str | Mapping[str, Series],
     *,
     days_origin: str | None = None,
     clouds: Clouds = "auto",
 ) -> Area:
-    """The area of series as a network wants it; see :func:`interpolate`."""
+    """The area of series as a method wants it; see :func:`interpolate`."""
     found = series if isinstance(series, Mapping) else open_sensors(series)
-    config = trained.model.config
+    config = method.config
     known = {s.name: found[s.name] for s in config.sensors if s.name in found}
     if ignored := sorted(set(found) - set(known)):
-        _log.warning("the network knows no %s, which is left out", ", ".join(ignored))
+        _log.warning("%s knows no %s, which is left out", method.name, ", ".join(ignored))
     if not known:
         raise DataError(
             f"series of {', '.join(sorted(found)) or 'no sensor'}, none of which the network knows",
             fix=f"give series of {' or '.join(s.name for s in config.sensors)}",
         )
-    withhold = trained.withhold if clouds == "auto" else clouds == "withhold"
-    how = days_origin or trained.origin
+    withhold = method.withhold if clouds == "auto" else clouds == "withhold"
+    how = days_origin or method.origin
     origin = None
     if how == "january":
         origin = date(min(s.dates[0] for s in known.values()).year, 1, 1)
@@ -313,7 +300,7 @@ def _open_manifest(
         "features": job.features,
         "origin": record["days_origin"],
         "clouds": record["clouds"],
-        "weights": record["model"]["sha256"],
+        "weights": job.method.identity,
         "series": job.identity,
     }
     earlier: set[str] = set()
@@ -361,7 +348,7 @@ def _open_work(
     return job, Manifest.open(folder, {**common, "dates": dates}, ids)
 
 
-def _record(trained: Trained, area: Area, job: Job, parts: int) -> dict[str, Any]:
+def _record(area: Area, job: Job, parts: int) -> dict[str, Any]:
     grid: Grid = area.grid
     inputs = {
         s.name: {
@@ -374,7 +361,7 @@ def _record(trained: Trained, area: Area, job: Job, parts: int) -> dict[str, Any
     }
     return {
         "kind": "interpolated",
-        "method": job.method,
+        "method": job.method.name,
         "bands": list(job.bands),
         "height": grid.height,
         "width": grid.width,
@@ -384,7 +371,7 @@ def _record(trained: Trained, area: Area, job: Job, parts: int) -> dict[str, Any
         "clouds": "withheld" if area.blank else "shown",
         "features": job.features,
         "inputs": inputs,
-        "model": dict(trained.card),
+        "model": dict(job.method.record),
     }
 
 
@@ -405,10 +392,10 @@ def _tell_limits(area: Area, days: Sequence[date]) -> None:
         )
 
 
-def _report_absent(model: Tamrf | Prior, area: Area) -> None:
-    for sensor in model.config.sensors:
+def _report_absent(method: SeriesMethod, area: Area) -> None:
+    for sensor in method.config.sensors:
         if sensor.name not in area.series:
-            how = "predicted from the others" if isinstance(model, Tamrf) else "missing"
+            how = "predicted from the others" if method.fills_absent else "missing"
             _log.warning("there is no series of %s: its bands are %s", sensor.name, how)
 
 
@@ -424,7 +411,7 @@ def _finish(
         if f"{d} quality" in manifest.done
     }
     record["dates"] = [d.isoformat() for d in days]
-    write_index(out, job.method, job.band_set, days, overwrite=True)
+    write_index(out, job.method.name, job.band_set, days, overwrite=True)
     if animation and can_animate():
         frames = [(d.isoformat(), open_geotiff(out / f"{d}.tif")) for d in days]
         write_animation(out / "series.gif", frames, overwrite=True)

@@ -1,4 +1,4 @@
-"""The pieces of work of an interpolation: blocks through the network, then images of dates."""
+"""The pieces of work of an interpolation: blocks through the method, then images of dates."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from trifuse.products.write.stac import write_stac_item
 from trifuse.products.write.writer import cube_writer, write_sidecar
 from trifuse.srf_data import load
 from trifuse.temporal.area import Area
-from trifuse.temporal.blocks import Prior, encode_block, predict_block
+from trifuse.temporal.block_images import Reading
 from trifuse.temporal.calendar import days_since
 from trifuse.temporal.config import TamrfConfig
-from trifuse.temporal.model import Tamrf
+from trifuse.temporal.contract import SeriesMethod
 from trifuse.temporal.outputs import NDVI, find_channel
 
 ATTENTION = "clear_attention"
@@ -39,19 +39,19 @@ class Job:
     """What is to be predicted.
 
     Attributes:
-        model: in eval mode.
+        method: by which.
         area: where.
         dates: when.
         bands: what, by name.
         band_set: the same with wavelengths.
-        channels: outputs of the network that are needed.
+        channels: outputs of the method that are needed.
         ndvi: how NDVI is made; None if it is not asked for.
         dtype: of the images.
-        features: how features are kept.
+        features: how features are kept, by methods that have any.
         quality: whether the quality is wanted.
     """
 
-    model: Tamrf | Prior
+    method: SeriesMethod
     area: Area
     dates: tuple[date, ...]
     bands: tuple[str, ...]
@@ -65,7 +65,7 @@ class Job:
     @classmethod
     def of(
         cls,
-        model: Tamrf | Prior,
+        method: SeriesMethod,
         area: Area,
         dates: Sequence[date],
         bands: Sequence[str],
@@ -76,9 +76,9 @@ class Job:
         """Find the channels that some bands need.
 
         Raises:
-            BandError: if the network lacks the bands of an NDVI that is asked for.
+            BandError: if the method lacks the bands of an NDVI that is asked for.
         """
-        config = model.config
+        config = method.config
         how = None
         needed = [find_channel(config, b) for b in bands if b != NDVI]
         if NDVI in bands:
@@ -87,7 +87,7 @@ class Job:
             needed += [find_channel(config, f"{finest.name}:{b}") for b in how.bands]
         band_set = BandSet(tuple(b for n in bands for b in wavelengths(config, [n])))
         return cls(
-            model,
+            method,
             area,
             tuple(dates),
             tuple(bands),
@@ -108,12 +108,7 @@ class Job:
     def quality_bands(self) -> tuple[str, ...]:
         """Names of the bands of the quality."""
         days = tuple(f"days_{s.name}" for s in self.area.sensors)
-        return (*days, ATTENTION) if isinstance(self.model, Tamrf) else days
-
-    @property
-    def method(self) -> str:
-        """``tamrf``, or ``prior`` without a network."""
-        return "tamrf" if isinstance(self.model, Tamrf) else "prior"
+        return (*days, ATTENTION) if self.method.tells_attention else days
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -139,7 +134,7 @@ class Job:
 
 
 def wavelengths(config: TamrfConfig, names: Sequence[str]) -> BandSet:
-    """Bands of a network by name, with what is known of their centres and widths."""
+    """Bands of a method by name, with what is known of their centres and widths."""
     out = []
     for name in names:
         if name == NDVI:
@@ -162,28 +157,21 @@ def block_unit(
     """Predict all dates of a block: (dates, bands and quality, y, x) float32 into one file."""
     block: Window = unit.payload
     query = days_since(job.area.origin, job.dates)
-    if isinstance(job.model, Tamrf):
-        job.model.to(runtime.torch_device)
+    job.method.move_to(runtime.torch_device)
     with runtime.computing(), tempfile.TemporaryDirectory(dir=where, prefix=".features-") as folder:
-        encoded = encode_block(
-            job.model,
-            job.area,
-            block,
-            dtype=job.features,
-            folder=Path(folder) if on_disk else None,
-            label="images",
-        )
-        values, paid = predict_block(
-            job.model, encoded, query, job.channels, mass=job.quality, label="rows"
-        )
-        gaps = [encoded.gaps(s.name, query) for s in job.area.sensors] if job.quality else []
+        kept = Path(folder) if on_disk else None
+        reading = Reading(dtype=job.features, folder=kept, label="images")
+        run = job.method.prepare(job.area, block, reading)
+        values, paid = run.predict(query, job.channels, mass=job.quality, label="rows")
+        seen = run.images.seen
+        gaps = [run.images.gaps(s.name, query) for s in job.area.sensors] if job.quality else []
     planes = []
     for name in job.bands:
         if name == NDVI:
             planes.append(_ndvi(job, values, block))
         else:
-            planes.append(values[:, job.channels.index(find_channel(job.model.config, name))])
-    planes += [np.where(encoded.seen, g, np.float32(np.nan)) for g in gaps]
+            planes.append(values[:, job.channels.index(find_channel(job.method.config, name))])
+    planes += [np.where(seen, g, np.float32(np.nan)) for g in gaps]
     if paid is not None:
         planes.append(paid)
     with atomic_path(where / unit.file, overwrite=True) as temporary:
@@ -201,7 +189,7 @@ def date_unit(
     meta = {
         "date": day.isoformat(),
         "start_time": f"{day}T00:00:00Z",
-        "method": job.method,
+        "method": job.method.name,
         "quantity": "quality" if is_quality else "reflectance",
     }
     if is_quality:
@@ -244,7 +232,7 @@ def date_unit(
 def _ndvi(job: Job, values: np.ndarray, block: Window) -> np.ndarray:
     """NDVI of the predicted bands: (dates, y, x)."""
     assert job.ndvi is not None
-    config = job.model.config
+    config = job.method.config
     finest = min(config.sensors, key=lambda s: s.ratio)
     at = [job.channels.index(find_channel(config, f"{finest.name}:{b}")) for b in job.ndvi.bands]
     bands = BandSet.of(job.ndvi.bands)

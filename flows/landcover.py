@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trifuse.core import BandError, Cube, WeightsError
+from trifuse.core import BandError, Cube
+from trifuse.core.weights import read_arrays
 
 PATCH = 16
 """Edge of a patch in pixels."""
@@ -25,6 +26,8 @@ TOLERANCE_NM = 40.0
 CLASSES = ("water", "cropland", "grassland", "bare", "forest", "built", "snow")
 
 WEIGHTS = Path(__file__).with_name("landcover.safetensors")
+
+_ARRAYS = ("mean", "std", "weight0", "bias0", "weight1", "bias1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,14 +114,5 @@ def load_classifier() -> Classifier:
     Raises:
         WeightsError: if its file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        state = load_file(WEIGHTS)
-        layers = tuple((state[f"weight{i}"], state[f"bias{i}"]) for i in range(2))
-        return Classifier(state["mean"], state["std"], layers)
-    except (SafetensorError, OSError, KeyError) as e:
-        raise WeightsError(
-            f"cannot be read ({e})", where=WEIGHTS, fix="install TriFuse again"
-        ) from None
+    _, (mean, std, *layers) = read_arrays(WEIGHTS, _ARRAYS)
+    return Classifier(mean, std, tuple(zip(layers[::2], layers[1::2], strict=True)))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -22,14 +20,11 @@ from trifuse.core import (
     ConfigError,
     CubeSource,
     GridError,
-    MemorySource,
     OverlapError,
     Window,
 )
+from trifuse.flows.cells import cell_psf, open_on_cells
 from trifuse.flows.inputs import Image, as_source
-
-CELL = 300.0
-"""Metres of a Sentinel-3 cell."""
 
 MAX_MINUTES = 5.0
 """Time between the two overpasses above which a pair is warned of."""
@@ -72,10 +67,7 @@ class Match:
         Args:
             mtf: the sensor's own modulation transfer at its Nyquist frequency.
         """
-        own = PSF.from_mtf(mtf)
-        resampling = self.s3.meta.get("resampling")
-        metres = resampling.get("sigma_m", 0.0) if isinstance(resampling, Mapping) else 0.0
-        return PSF(math.hypot(own.sigma, float(metres) / self.s3.grid.gsd[1])) if metres else own
+        return cell_psf(self.s3, mtf)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the record of a run."""
@@ -106,12 +98,7 @@ class Match:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -145,7 +132,7 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         if bbox is not None or like is not None:
             crs, box = ("EPSG:4326", _checked(bbox)) if bbox is not None else _ground(like)
             fine = fine[_window(fine, crs, box)]
-        coarse = opened.enter_context(_on_cells(s3, fine))
+        coarse = opened.enter_context(open_on_cells(s3, fine))
         shared = pair(fine, coarse)
         minutes = minutes_apart(fine, coarse)
         hidden = (_hidden(fine, shared.s2_window), _hidden(coarse, shared.s3_window))
@@ -182,36 +169,6 @@ def other_instrument(bands: BandSet, expected: BandSet, what: str) -> str:
     if not differ:
         return ""
     return f"{what} other response functions: {', '.join(differ)}"
-
-
-def _on_cells(s3: Image, fine: CubeSource) -> CubeSource:
-    """S3 as it is if it lies on a grid, else brought onto cells nested in S2's pixels."""
-    from trifuse.products import detect, open_cube
-
-    if isinstance(s3, Path | str):
-        kind, _ = detect(s3)
-        if kind in ("sentinel3", "olci"):
-            # It is read several times, costs most to bring onto the grid, and is small there.
-            with open_cube(s3, grid=_cells(fine)) as swath:
-                return MemorySource(swath.read(), swath.name)
-    return as_source(s3)
-
-
-def _cells(fine: CubeSource) -> Any:
-    ratio = round(CELL / fine.grid.gsd[1])
-    if ratio < 2 or abs(fine.grid.gsd[1] * ratio / CELL - 1) > 0.1:
-        raise GridError(
-            f"pixels of {fine.grid.gsd[1]:g} do not make up cells of 300 m",
-            where=fine.name,
-            fix="give a Sentinel-2 image in metres, of 10, 20 or 60 m pixels",
-        )
-    if ratio > min(fine.grid.shape):
-        raise OverlapError(
-            f"{fine.grid.height}×{fine.grid.width} pixels are less than one cell of 300 m",
-            where=fine.name,
-            fix="give a larger area",
-        )
-    return fine.grid.zoom_out(ratio)
 
 
 def _checked(bbox: Box) -> Box:

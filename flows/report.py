@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +28,7 @@ from trifuse.flows.landcover import classify as classify_patches
 from trifuse.flows.match import match
 from trifuse.flows.panels import require_matplotlib
 from trifuse.flows.report_figures import Figure, maps, per_band, pictures, spectra, transforms
+from trifuse.flows.report_page import page_of, summary_of
 from trifuse.metrics import (
     NDVI_CLASSES,
     NDVI_LIMITS,
@@ -127,22 +126,18 @@ def report(
     part = _open(fused, s2, s3, truth, landcover, legend)
     if dry_run:
         return Report(out, {"summary": ["dry run: nothing was written"]})
-    facts: dict[str, Any] = {}
-    figures = _figures(part, facts)
-    evaluation = _evaluation(part, made_of)
-    if evaluation is not None:
-        facts["scores"] = {n: s.to_json() for n, s in evaluation.scores.items()}
-        figures += _score_figures(part)
-    summary = _summary(fused, made_of, facts)
+    evaluation = _evaluation(part)
+    found = _merged([*_looks(part), *_scored(part, evaluation)])
+    summary = summary_of(fused, made_of, found.facts)
     record = {
         "kind": "report",
         "fused": fused.name,
-        "facts": facts,
+        "facts": found.facts,
         "summary": summary,
         "selfcheck": made_of.get("selfcheck"),
-        "figures": [f.title for f in figures],
+        "figures": [f.title for f in found.figures],
     }
-    page = _page(fused.name, summary, evaluation, figures, facts, made_of)
+    page = page_of(fused.name, summary, evaluation, found.figures, found.facts, made_of)
     write_bytes(out, page.encode("utf-8"), overwrite=overwrite)
     write_json(beside, {"software": software(), **record}, overwrite=overwrite)
     return Report(out, record, (out, beside))
@@ -217,7 +212,35 @@ def _over(source: CubeSource, cube: Cube) -> Cube:
     return source.read(window)
 
 
-def _figures(part: _Part, facts: dict[str, Any]) -> list[Figure]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look at the images gave.
+
+    Attributes:
+        figures: for the page.
+        facts: plain JSON values.
+        left_out: why there is nothing, if so.
+    """
+
+    figures: Sequence[Figure] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
+
+
+def _merged(looks: Iterable[_Found]) -> _Found:
+    """All that was found, in order."""
+    figures: list[Figure] = []
+    facts: dict[str, Any] = {}
+    for look in looks:
+        figures += look.figures
+        facts |= look.facts
+        if look.left_out:
+            facts["left_out"] = [*facts.get("left_out", []), *look.left_out]
+    return _Found(figures, facts)
+
+
+def _looks(part: _Part) -> Iterator[_Found]:
+    """Every look at the images; one that their bands do not allow says why."""
     images = {
         "Sentinel-2": part.s2,
         "Sentinel-3": part.s3,
@@ -225,23 +248,21 @@ def _figures(part: _Part, facts: dict[str, Any]) -> list[Figure]:
         "truth": part.truth,
     }
     there = {name: cube for name, cube in images.items() if cube is not None}
-    found: list[Figure] = []
-    for make in (_shown, _spectra_figure, _transforms_figure, _ndvi_figure, _clarity):
+    for look in (_composites, _spectra, _transforms, _ndvi, _clarity):
         try:
-            found += make(part, there, facts)
+            yield look(part, there)
         except (BandError, DataError) as e:
-            facts.setdefault("left_out", []).append(str(e))
-    return found
+            yield _Found(left_out=[str(e)])
 
 
-def _shown(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
-    return [pictures(there)]
+def _composites(part: _Part, there: Mapping[str, Cube]) -> _Found:
+    return _Found([pictures(there)])
 
 
-def _spectra_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+def _spectra(part: _Part, there: Mapping[str, Cube]) -> _Found:
     places = _places(part.fused)
-    facts["places"] = {name: list(at) for name, at in places.items()}
-    return [spectra(places, there, part.ratio)]
+    facts = {"places": {name: list(at) for name, at in places.items()}}
+    return _Found([spectra(places, there, part.ratio)], facts)
 
 
 def _places(cube: Cube) -> dict[str, tuple[int, int]]:
@@ -265,16 +286,14 @@ def _places(cube: Cube) -> dict[str, tuple[int, int]]:
     return {n: tuple(int(v) for v in np.unravel_index(i, shape)) for n, i in picks.items()}  # type: ignore[misc]
 
 
-def _transforms_figure(
-    part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]
-) -> list[Figure]:
+def _transforms(part: _Part, there: Mapping[str, Cube]) -> _Found:
     if part.s2 is None or part.s3 is None:
-        return []
-    figure, facts["transforms"] = transforms(part.fused, part.s2, part.s3, part.ratio, part.truth)
-    return [figure]
+        return _Found()
+    figure, facts = transforms(part.fused, part.s2, part.s3, part.ratio, part.truth)
+    return _Found([figure], {"transforms": facts})
 
 
-def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+def _ndvi(part: _Part, there: Mapping[str, Cube]) -> _Found:
     planes = {
         name: compute_ndvi(there[name]).masked()[0]
         for name in ("fused", "Sentinel-2", "truth")
@@ -290,9 +309,8 @@ def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) 
         about["jaccard_Sentinel-2_truth"] = jaccard(classes["truth"], classes["Sentinel-2"], valid)
     if part.cover is not None:
         about["landcover"] = index_agreement(planes, part.cover, part.legend, valid=valid).to_json()
-    facts["ndvi"] = about
     limits = ", ".join(f"{v:g}" for v in NDVI_LIMITS)
-    return [
+    figures = [
         maps(
             planes,
             title="NDVI",
@@ -310,19 +328,18 @@ def _ndvi_figure(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) 
             caption=f"{', '.join(NDVI_CLASSES)}; limits between them {limits}.",
         ),
     ]
+    return _Found(figures, {"ndvi": about})
 
 
-def _clarity(part: _Part, there: Mapping[str, Cube], facts: dict[str, Any]) -> list[Figure]:
+def _clarity(part: _Part, there: Mapping[str, Cube]) -> _Found:
     scores = {}
     for name in ("Sentinel-2", "fused", "truth"):
         if name in there and len(probability := classify_patches(there[name])):
             scores[name] = inception_score(probability)
-    if scores:
-        facts["inception_score"] = scores
-    return []
+    return _Found(facts={"inception_score": scores} if scores else {})
 
 
-def _evaluation(part: _Part, made_of: Mapping[str, Any]) -> Evaluation | None:
+def _evaluation(part: _Part) -> Evaluation | None:
     """Scores of the shown part; the baselines are made of it alone."""
     if part.truth is None:
         return None
@@ -332,119 +349,36 @@ def _evaluation(part: _Part, made_of: Mapping[str, Any]) -> Evaluation | None:
     )
 
 
-def _score_figures(part: _Part) -> list[Figure]:
-    assert part.truth is not None
+def _scored(part: _Part, evaluation: Evaluation | None) -> Iterator[_Found]:
+    """Scores and where the errors are; nothing without a truth."""
+    if part.truth is None or evaluation is None:
+        return
     shared = [b for b in part.fused.bands.names if b in set(part.truth.bands.names)]
     fused, truth = part.fused.select(shared), part.truth.select(shared)
     valid = fused.valid & truth.valid
     error = np.sqrt(np.nanmean((fused.masked() - truth.masked()) ** 2, axis=0))
     top = float(np.nanpercentile(error, 98))
-    return [
+    scores = {n: s.to_json() for n, s in evaluation.scores.items()}
+    by_band = (
+        ("PSNR by band", psnr_bands, "dB", "Against the truth; more is better."),
+        ("RMSE by band", rmse_bands, "reflectance", "Against the truth."),
+    )
+    lines = [
         per_band(
             shared,
-            {"fused": psnr_bands(truth.data, fused.data, valid)},
-            title="PSNR by band",
-            unit="dB",
-            caption="Against the truth; more is better.",
-        ),
-        per_band(
-            shared,
-            {"fused": rmse_bands(truth.data, fused.data, valid)},
-            title="RMSE by band",
-            unit="reflectance",
-            caption="Against the truth.",
-        ),
-        maps(
-            {"RMS over bands": error},
-            title="Where the errors are",
-            cmap="magma",
-            limits=(0.0, max(top, 1e-6)),
-            unit="reflectance",
-            caption="Root mean square over bands of fused less truth.",
-        ),
-    ]
-
-
-def _summary(fused: Path, made_of: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if "method" in made_of:
-        size = f"{made_of['height']}×{made_of['width']} pixels"
-        lines.append(
-            f"{fused.name}: {made_of['method']}, {size}, {len(made_of['bands'])} bands, "
-            f"ratio {made_of['ratio']}"
+            {"fused": measure(truth.data, fused.data, valid)},
+            title=title,
+            unit=unit,
+            caption=caption,
         )
-    for name, s in facts.get("scores", {}).items():
-        lines.append(f"{name}: PSNR {s['psnr']:.2f} dB, SAM {s['sam']:.2f}°, RMSE {s['rmse']:.5f}")
-    check = made_of.get("selfcheck")
-    if check:
-        numbers = ", ".join(f"{k} {_number(check[k])}" for k in ("rmse", "euclidean", "cosine"))
-        lines.append(
-            f"seen by Sentinel-3 again: {numbers} over {check['cells']} of {check['of']} cells"
-        )
-    for name, value in facts.get("inception_score", {}).items():
-        lines.append(
-            f"inception score of {name}: {value:.3f} (own classifier, not comparable "
-            "with published scores)"
-        )
-    ndvi = facts.get("ndvi", {})
-    lines += [
-        f"NDVI classes, {k.replace('_', ' ')}: {v:.3f}"
-        for k, v in ndvi.items()
-        if k.startswith("jaccard")
+        for title, measure, unit, caption in by_band
     ]
-    lines += [
-        f"NDVI classes against land cover, Jaccard of {k}: {v['jaccard']:.3f}"
-        for k, v in ndvi.get("landcover", {}).get("images", {}).items()
-    ]
-    lines += [f"left out: {reason}" for reason in facts.get("left_out", [])]
-    return lines
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.6f}"
-
-
-def _page(
-    name: str,
-    summary: Sequence[str],
-    evaluation: Evaluation | None,
-    figures: Sequence[Figure],
-    facts: Mapping[str, Any],
-    made_of: Mapping[str, Any],
-) -> str:
-    """The page; every text is escaped, since names of files and bands may hold anything."""
-    safe = html.escape
-    lines = "".join(f"<li>{safe(s)}</li>" for s in summary)
-    table = ""
-    if evaluation is not None:
-        table = f"<h2>Scores</h2><pre>{safe(evaluation.table(per_band=True))}</pre>"
-    shown = "".join(
-        f"<figure><h2>{safe(f.title)}</h2><img alt='{safe(f.title)}' src='{f.data_url}'>"
-        f"<figcaption>{safe(f.caption)}</figcaption></figure>"
-        for f in figures
+    where = maps(
+        {"RMS over bands": error},
+        title="Where the errors are",
+        cmap="magma",
+        limits=(0.0, max(top, 1e-6)),
+        unit="reflectance",
+        caption="Root mean square over bands of fused less truth.",
     )
-    details = "".join(
-        f"<details><summary>{safe(title)}</summary><pre>"
-        f"{safe(json.dumps(values, indent=1, ensure_ascii=False, default=str))}</pre></details>"
-        for title, values in (("All figures as JSON", facts), ("The run's record", made_of))
-        if values
-    )
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; "
-        "img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{safe(name)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{safe(name)}</h1><ul>{lines}</ul>{table}{shown}{details}"
-        f"<footer>{safe(software())}</footer></body></html>\n"
-    )
-
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1f24; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-figure { margin: 0; } img { max-width: 100%; height: auto; } figcaption { color: #57606a; }
-pre { overflow-x: auto; background: #f6f8fa; padding: 1rem; font-size: .8rem; }
-details { margin-top: 1.5rem; } footer { margin-top: 3rem; color: #57606a; }
-"""
+    yield _Found([*lines, where], {"scores": scores})

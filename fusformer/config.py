@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from trifuse.core import ConfigError
+from trifuse.fusformer.base import FusionConfig
 
 Skip = Literal["bicubic", "prior"]
 
 
 @dataclass(frozen=True, slots=True)
-class FusformerConfig:
+class FusformerConfig(FusionConfig):
     """The shell of Fusformer with a token mixer of choice.
 
     The defaults are cheap, exact in tiles, and start from the per-scene regression;
@@ -45,6 +45,8 @@ class FusformerConfig:
 
     Source: Hu et al. 2022, doi:10.1109/LGRS.2022.3194257.
     """
+
+    KIND: ClassVar[str] = "fusformer"
 
     hr_bands: int = 12
     lr_bands: int = 19
@@ -90,37 +92,45 @@ class FusformerConfig:
         if self.skip not in ("bicubic", "prior"):
             raise ConfigError(f"skip {self.skip!r}", fix="give 'bicubic' or 'prior'")
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The sharp image, and what the network adds to."""
+        return ("hrmsi", self.skip)
+
+    def normalised(self, mean: float, spread: float, size: float) -> Self:
+        """See :meth:`FusionConfig.normalised`."""
+        return replace(self, input_offset=mean, input_scale=spread, output_scale=size)
+
     @classmethod
-    def original(cls, hr_bands: int, lr_bands: int, *, width: int = 48) -> FusformerConfig:
+    def original(cls, hr_bands: int, lr_bands: int, *, width: int = 48) -> PaperConfig:
         """The network of the paper's release: global attention on plain reflectance."""
-        return cls(
-            hr_bands,
-            lr_bands,
-            width=width,
-            mixer="global",
-            skip="bicubic",
-            input_scale=1.0,
-            output_scale=1.0,
-        )
+        return PaperConfig(hr_bands, lr_bands, width=width)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> FusformerConfig:
-        """Inverse of :meth:`to_json`.
+@dataclass(frozen=True, slots=True)
+class PaperConfig(FusformerConfig):
+    """The network as the paper describes it; its sizes are free, its design is not.
 
-        Raises:
-            ConfigError: for unknown keys, values of another type, or out of range.
-        """
-        kinds = {f.name: type(f.default) for f in fields(cls)}
-        if unknown := sorted(set(values) - set(kinds)):
+    Raises:
+        ConfigError: if the mixer, the skip or the scales are others.
+    """
+
+    KIND: ClassVar[str] = "fusformer-paper"
+
+    mixer: str = "global"
+    skip: Skip = "bicubic"
+    input_scale: float = 1.0
+    output_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        FusformerConfig.__post_init__(self)
+        design = (self.mixer, self.skip, self.input_offset, self.input_scale, self.output_scale)
+        if design != ("global", "bicubic", 0.0, 1.0, 1.0):
             raise ConfigError(
-                f"unknown keys {', '.join(unknown)}", fix=f"known are {', '.join(kinds)}"
+                "the paper's network has global attention, the bicubic skip and plain reflectance",
+                fix=f"take {FusformerConfig.KIND} to change them",
             )
-        for name, value in values.items():
-            allowed = (int, float) if kinds[name] is float else (kinds[name],)
-            if not isinstance(value, allowed) or isinstance(value, bool):
-                raise ConfigError(f"{name} is {value!r}", fix=f"give a {kinds[name].__name__}")
-        return cls(**values)
+
+    def normalised(self, mean: float, spread: float, size: float) -> Self:
+        """It sees plain reflectance, as published."""
+        return self

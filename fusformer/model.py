@@ -21,7 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from trifuse.core import DataError
-from trifuse.fusformer.config import FusformerConfig
+from trifuse.core.card import NetworkKind
+from trifuse.fusformer.base import FusionNetwork
+from trifuse.fusformer.card import FusionCard
+from trifuse.fusformer.config import FusformerConfig, PaperConfig
 from trifuse.fusformer.mixers import Mixer, make_mixer
 
 
@@ -58,15 +61,10 @@ class FeedForward(nn.Module):
         return out
 
 
-class Fusformer(nn.Module):
-    """The network; see the module and :class:`FusformerConfig`.
+class Fusformer(FusionNetwork):
+    """The network; see the module, :class:`FusionNetwork` and :class:`FusformerConfig`."""
 
-    Attributes:
-        config: what it was built from.
-        halo: pixels that one output pixel sees beyond itself, per side; None if it sees the whole
-            image. Tiles with this margin equal the whole image.
-        alignment: tiles must start at multiples of this many pixels for that.
-    """
+    config: FusformerConfig
 
     def __init__(self, config: FusformerConfig) -> None:
         super().__init__()
@@ -91,7 +89,7 @@ class Fusformer(nn.Module):
 
         reaches = [m.reach for m in mixers]
         known = [r for r in reaches if r is not None]
-        self.halo: int | None = sum(known) + 2 if len(known) == len(reaches) else None
+        self.halo = sum(known) + 2 if len(known) == len(reaches) else None
         self.alignment = math.lcm(*(m.alignment for m in mixers))
 
     def highpass(self, hrmsi: Tensor, skip: Tensor) -> Tensor:
@@ -135,3 +133,8 @@ def build_model(config: FusformerConfig) -> Fusformer:
         ConfigError: if the mixer is unknown.
     """
     return Fusformer(config)
+
+
+FUSFORMER = NetworkKind("a Fusformer", FusformerConfig, Fusformer, FusionCard)
+
+FUSFORMER_PAPER = NetworkKind("a Fusformer", PaperConfig, Fusformer, FusionCard)

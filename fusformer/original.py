@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trifuse.core import WeightsError
 from trifuse.fusformer.config import FusformerConfig
-from trifuse.fusformer.model import Fusformer, build_model
+from trifuse.fusformer.model import Fusformer
 
 UNUSED = ("T_E.pos_embedding", "T_D.pos_embedding")
 """Tables that the release stores and never adds; 393,216 of its 504,463 numbers."""
@@ -52,7 +52,7 @@ def load_original_state(state: Mapping[str, Tensor]) -> Fusformer:
         width, bands = used["embedding.weight"].shape
     except (KeyError, ValueError) as e:
         raise WeightsError(f"no weights of the original Fusformer ({e!r})") from None
-    model = build_model(FusformerConfig.original(bands - lr_bands, lr_bands, width=width))
+    model = Fusformer(FusformerConfig.original(bands - lr_bands, lr_bands, width=width))
     try:
         model.load_state_dict({k: torch.as_tensor(v) for k, v in used.items()})
     except RuntimeError as e:

@@ -24,15 +24,15 @@ level as an input); Lim et al. 2017, arXiv:1707.02921 (residual blocks without n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trifuse.core import ConfigError, DataError
+from trifuse.core import ConfigError, DataError, WeightsError
+from trifuse.core.card import Card, NetworkConfig, NetworkKind
 from trifuse.fusformer.config import FusformerConfig
 from trifuse.fusformer.mixers import Mixer, make_mixer
 from trifuse.srf_data import S2_L2A
@@ -49,9 +49,15 @@ DEVIATION = 0.003
 FLOOR = 1e-5
 """Deviations below are as good as none."""
 
+LIMITS = (
+    "For Sentinel-2 surface reflectance 0–1 that was restored by the method named in the card.",
+    "Trained on synthetic errors: white noise, Gaussian blur by band, gain and offset.",
+)
+"""What is true of every refiner trained here."""
+
 
 @dataclass(frozen=True, slots=True)
-class RefinerConfig:
+class RefinerConfig(NetworkConfig):
     """What the network is made of.
 
     Attributes:
@@ -67,6 +73,8 @@ class RefinerConfig:
     Raises:
         ConfigError: if a value is out of range.
     """
+
+    KIND: ClassVar[str] = "refiner"
 
     width: int = 40
     blocks: int = 6
@@ -94,26 +102,30 @@ class RefinerConfig:
             mixer=self.mixer,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> RefinerConfig:
-        """Inverse of :meth:`to_json`.
+@dataclass(frozen=True, slots=True)
+class RefinerCard(Card[RefinerConfig]):
+    """Description of a trained refiner.
 
-        Raises:
-            ConfigError: for unknown keys, values of another type, or out of range.
-        """
-        kinds = {f.name: type(f.default) for f in fields(cls)}
-        if unknown := sorted(set(values) - set(kinds)):
-            raise ConfigError(
-                f"unknown keys {', '.join(unknown)}", fix=f"known are {', '.join(kinds)}"
-            )
-        for name, value in values.items():
-            if type(value) is not kinds[name]:
-                raise ConfigError(f"{name} is {value!r}", fix=f"give a {kinds[name].__name__}")
-        return cls(**values)
+    Attributes:
+        bands: the network's planes.
+        restoration: what was done to the bands before: ``local`` or ``stationary``.
+        limits: sentences on what it must not be used for.
+
+    Raises:
+        WeightsError: if the bands are others.
+    """
+
+    FORMAT: ClassVar[int] = 2
+
+    _: KW_ONLY
+    bands: tuple[str, ...] = BANDS
+    restoration: str = "local"
+    limits: tuple[str, ...] = LIMITS
+
+    def __post_init__(self) -> None:
+        if self.bands != BANDS:
+            raise WeightsError(f"was trained on bands {', '.join(self.bands)}")
 
 
 class Block(nn.Module):
@@ -202,6 +214,9 @@ class Refiner(nn.Module):
         correction = F.pixel_shuffle(self.head(tokens.permute(0, 3, 1, 2)), cell)
         out: Tensor = restored + unit * correction[:, :, :height, :width].float()
         return out
+
+
+REFINER = NetworkKind("a refiner", RefinerConfig, Refiner, RefinerCard)
 
 
 def local_mean(image: Tensor) -> Tensor:

@@ -59,23 +59,23 @@ class Consistency:
         return asdict(self)
 
 
-def left_of_cells(scene: Scene, seen: DegradeAccumulator) -> np.ndarray:
+def cell_residuals(scene: Scene, seen: DegradeAccumulator) -> np.ndarray:
     """Coarse image less the degraded result: (L, h, w) float64, NaN where a cell is not whole."""
     whole = (seen.share > 1 - WHOLE) & (seen.reach > INSIDE)
     return np.where(whole, scene.lrhsi - seen.result(INSIDE).astype(np.float64), np.nan)
 
 
-def projection(scene: Scene, left: np.ndarray) -> np.ndarray:
-    """The field on the coarse cells that makes up for what is left.
+def projection(scene: Scene, residuals: np.ndarray) -> np.ndarray:
+    """The field on the coarse cells that makes up for the residuals.
 
     Args:
         scene: the two images.
-        left: (L, h, w) from :func:`left_of_cells`.
+        residuals: (L, h, w) from :func:`cell_residuals`.
 
     Returns:
         (L, h, w) float32, to be added by :meth:`Scene.moved`.
     """
-    filled = fill_nearest(left)
+    filled = fill_nearest(residuals)
     sigma = scene.psf.pixels(scene.ratio)
     along = [
         _axis(n, scene.ratio, sigma, shift)
@@ -87,8 +87,8 @@ def projection(scene: Scene, left: np.ndarray) -> np.ndarray:
     return np.asarray(into_y @ solved @ into_x.T, np.float32)
 
 
-def measured(mode: str, before: np.ndarray, after: np.ndarray) -> Consistency:
-    """What :func:`left_of_cells` says before and after."""
+def agreement(mode: str, before: np.ndarray, after: np.ndarray) -> Consistency:
+    """What the residuals of :func:`cell_residuals` say before and after."""
     known = np.isfinite(before) & np.isfinite(after)
     if not known.any():
         return Consistency(mode, 0.0, 0.0, 0.0, 0)

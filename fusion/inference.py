@@ -31,7 +31,7 @@ from trifuse.core import (
 )
 from trifuse.core.resample import NO_SHIFT
 from trifuse.core.runtime import Precision, Runtime
-from trifuse.fusion.consistency import Consistency, left_of_cells, measured, projection
+from trifuse.fusion.consistency import Consistency, agreement, cell_residuals, projection
 from trifuse.fusion.method import Method
 from trifuse.fusion.methods import get_method
 from trifuse.fusion.scene import Scene
@@ -46,6 +46,61 @@ Compute = Callable[[TileWork], Iterator[tuple[Tile, np.ndarray]]]
 """Hands on (tile, (L, *tile.write.shape) float32) for each tile of the work, in order."""
 
 FINITE_TILE, BLENDED_TILE, BLENDED_OVERLAP = 256, 150, 20
+
+ConsistencyMode = Literal["noise", "exact"]
+"""How far the result has to degrade to the coarse image."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How a scene is gone through, whatever the method; what makes no sense is refused at once.
+
+    Attributes:
+        tile: edge of a tile in pixels, overlap included (default: 256, or 150 where blended).
+        overlap: blend linearly over so many pixels; default: exact tiles with the method's halo,
+            or 20 where its reach is unlimited.
+        preset: ``paper`` is tiles of 150 with a linear blend over 20.
+        device: ``auto``, ``cpu``, ``cuda``.
+        precision: ``32``, ``bf16`` or ``16``.
+        compile: send networks through ``torch.compile``.
+        consistency: ``noise`` leaves it to the method how far to believe the coarse image;
+            ``exact`` makes the result degrade to it, in a second pass; see
+            :mod:`trifuse.fusion.consistency`.
+
+    Raises:
+        ConfigError: if tile and preset, or device and precision, do not go together, or a word is
+            none of these.
+    """
+
+    tile: int | None = None
+    overlap: int | None = None
+    preset: Literal["paper"] | None = None
+    device: str = "auto"
+    precision: Precision = "32"
+    compile: bool = False
+    consistency: ConsistencyMode = "noise"
+
+    def __post_init__(self) -> None:
+        _ = self.runtime
+        if self.consistency not in ("noise", "exact"):
+            raise ConfigError(f"consistency {self.consistency!r}", fix="give noise or exact")
+        alone = self.tile is None and self.overlap is None
+        if self.preset is not None and not (self.preset == "paper" and alone):
+            raise ConfigError(
+                f"preset {self.preset!r}", fix="give 'paper', without tile and overlap"
+            )
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where networks run."""
+        return Runtime(self.device, self.precision, self.compile)
+
+    def plan(self, grid: Grid, method: Method) -> TilePlan:
+        """The tiles of a result; see :func:`plan_tiles`."""
+        tile, overlap = self.tile, self.overlap
+        if self.preset == "paper":
+            tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
+        return plan_tiles(*grid.shape, method, tile=tile, overlap=overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +159,7 @@ def fuse(
     psf: PSF | None = None,
     shift: tuple[float, float] = NO_SHIFT,
     compile: bool = False,
-    consistency: Literal["noise", "exact"] = "noise",
+    consistency: ConsistencyMode = "noise",
     uncertainty: Sink | None = None,
     compute: Compute = TileWork.tiles,
 ) -> FuseResult:
@@ -113,27 +168,20 @@ def fuse(
     Args:
         s2: sharp bands, or the view of them that the method made.
         s3: coarse bands on a grid nested to S2's, at any integer ratio.
-        sink: called with disjoint windows that cover the result, in order, from one thread.
-            Pixels without valid S2 or S3 are NaN and not valid.
+        sink: see :func:`stream`.
         method: ``bicubic``, ``regression`` or a :class:`Method` such as :class:`Network`.
-        tile: edge of a tile in pixels, overlap included (default: 256, or 150 where blended).
-        overlap: blend linearly over so many pixels; default: exact tiles with the method's halo,
-            or 20 where its reach is unlimited.
-        preset: ``paper`` is tiles of 150 with a linear blend over 20.
-        device: ``auto``, ``cpu``, ``cuda``.
-        precision: ``32``, ``bf16`` or ``16``.
+        tile: this and ``overlap``, ``preset``, ``device``, ``precision``, ``compile`` and
+            ``consistency``: see :class:`StreamOptions`.
+        overlap: likewise.
+        preset: likewise.
+        device: likewise.
+        precision: likewise.
         psf: of the coarse sensor; default: MTF 0.3 at Nyquist.
-        shift: (rows, columns) in sharp pixels by which the coarse cells lie beside where their
-            grid says; see :func:`trifuse.align.register`. No image is resampled.
-        compile: send networks through ``torch.compile``.
-        consistency: ``noise`` leaves it to the method how far to believe the coarse image;
-            ``exact`` makes the result degrade to it, in a second pass; see
-            :mod:`trifuse.fusion.consistency`.
-        uncertainty: takes the standard deviations of the L bands and, as one more plane, how
-            strange the pixels are, window by window as ``sink`` does; see
-            :class:`trifuse.fusion.method.Uncertain`.
-        compute: hands on each tile of the work, in order; default: computed here, one after the
-            other. See :func:`trifuse.fusion.parallel.in_parts`.
+        shift: see :func:`stream`.
+        compile: see :class:`StreamOptions`.
+        consistency: likewise.
+        uncertainty: see :func:`stream`.
+        compute: likewise.
 
     Returns:
         What was made, with the self-check.
@@ -144,65 +192,131 @@ def fuse(
         DataError: if nothing valid is shared.
         ConfigError: if tile and overlap, or device and precision, do not go together.
     """
+    return stream(
+        s2,
+        s3,
+        sink,
+        StreamOptions(
+            tile=tile,
+            overlap=overlap,
+            preset=preset,
+            device=device,
+            precision=precision,
+            compile=compile,
+            consistency=consistency,
+        ),
+        method=get_method(method) if isinstance(method, str) else method,
+        psf=PSF.from_mtf() if psf is None else psf,
+        shift=shift,
+        uncertainty=uncertainty,
+        compute=compute,
+    )
+
+
+def stream(
+    s2: CubeSource | RestoredView,
+    s3: CubeSource,
+    sink: Sink,
+    options: StreamOptions,
+    *,
+    method: Method,
+    psf: PSF,
+    shift: tuple[float, float] = NO_SHIFT,
+    uncertainty: Sink | None = None,
+    compute: Compute = TileWork.tiles,
+) -> FuseResult:
+    """:func:`fuse` with its options as one value.
+
+    Args:
+        s2: sharp bands, or the view of them that the method made.
+        s3: coarse bands on a grid nested to S2's, at any integer ratio.
+        sink: called with disjoint windows that cover the result, in order, from one thread.
+            Pixels without valid S2 or S3 are NaN and not valid.
+        options: how the scene is gone through.
+        method: how the two are fused.
+        psf: of the coarse sensor.
+        shift: (rows, columns) in sharp pixels by which the coarse cells lie beside where their
+            grid says; see :func:`trifuse.align.register`. No image is resampled.
+        uncertainty: takes the standard deviations of the L bands and, as one more plane, how
+            strange the pixels are, window by window as ``sink`` does; see
+            :class:`trifuse.fusion.method.Uncertain`.
+        compute: hands on each tile of the work, in order; default: computed here, one after the
+            other. See :func:`trifuse.fusion.parallel.in_parts`.
+
+    Raises:
+        TrifuseError: as :func:`fuse`.
+    """
     start = time.perf_counter()
-    method = get_method(method) if isinstance(method, str) else method
-    runtime = Runtime(device, precision, compile)
-    if consistency not in ("noise", "exact"):
-        raise ConfigError(f"consistency {consistency!r}", fix="give noise or exact")
+    runtime = options.runtime
     view = as_view(s2, lambda image: method.view(image, runtime))
-    psf = PSF.from_mtf() if psf is None else psf
     scene = Scene(view, s3, *method.bands(view.source.bands, s3.bands), psf, shift)
-    height, width = scene.grid.shape
-    if preset is not None:
-        if preset != "paper" or tile is not None or overlap is not None:
-            raise ConfigError(f"preset {preset!r}", fix="give 'paper', without tile and overlap")
-        tile, overlap = BLENDED_TILE, BLENDED_OVERLAP
-    plan = plan_tiles(height, width, method, tile=tile, overlap=overlap)
-    work = TileWork(scene, method, runtime, plan, uncertainty is not None)
+    tiles = options.plan(scene.grid, method)
+    work = TileWork(scene, method, runtime, tiles, uncertainty is not None)
     if work.uncertain and work.run.uncertain is None:
         raise ConfigError(f"method {method.name} tells no uncertainty", fix="take method physics")
     run = work.run  # prepared here, once
     prepared = time.perf_counter()
 
-    count = len(scene.bands)
+    before = correction = None
+    if options.consistency == "exact":
+        before = cell_residuals(scene, _pass(compute, work))
+        correction = projection(scene, before)
+    seen = _pass(compute, work, sink, uncertainty, correction=correction)
+    selfcheck = compare(scene.lrhsi, seen.result(MIN_SHARE))
+    after = cell_residuals(scene, seen)
+    end = time.perf_counter()
+    return FuseResult(
+        scene.grid,
+        scene.bands,
+        scene.ratio,
+        method.name,
+        tiles,
+        selfcheck,
+        {"prepare": prepared - start, "tiles": end - prepared, "total": end - start},
+        agreement(options.consistency, after if before is None else before, after),
+        ({"restoration": dict(view.record)} if view.record else {}) | dict(run.record),
+    )
 
-    def accumulator() -> DegradeAccumulator:
-        return DegradeAccumulator(count, height, width, scene.ratio, psf, shift=shift)
 
-    before = added = None
-    if consistency == "exact":
-        plain = accumulator()
-        _stream(compute, work, lambda window, data: plain.add(window, data[:count]))
-        before = left_of_cells(scene, plain)
-        added = projection(scene, before)
-    seen = accumulator()
+def _pass(
+    compute: Compute,
+    work: TileWork,
+    sink: Sink | None = None,
+    uncertainty: Sink | None = None,
+    *,
+    correction: np.ndarray | None = None,
+) -> DegradeAccumulator:
+    """Go through all tiles once and hand them on; without a sink, only to see them.
+
+    Args:
+        compute: hands on the tiles.
+        work: what they are of.
+        sink: see :func:`stream`.
+        uncertainty: likewise.
+        correction: (L, h, w) on the coarse cells, added to the result.
+
+    Returns:
+        What the coarse sensor sees of the result.
+    """
+    scene, count = work.scene, len(work.scene.bands)
+    seen = DegradeAccumulator(
+        count, *scene.grid.shape, scene.ratio, scene.psf, shift=scene.pair.shift
+    )
 
     def emit(window: Window, data: np.ndarray) -> None:
         values = data[:count]
-        if added is not None:
-            values = values + scene.moved(added, window)
+        if correction is not None:
+            values = values + scene.moved(correction, window)
         seen.add(window, values)
+        if sink is None:
+            return
         there = np.isfinite(values).any(axis=0)
         sink(window, values, there)
         if uncertainty is not None:
             uncertainty(window, data[count:], there)
 
     _stream(compute, work, emit)
-    check = compare(scene.lrhsi, seen.result(MIN_SHARE))
-    after = left_of_cells(scene, seen)
-    end = time.perf_counter()
-    timings = {"prepare": prepared - start, "tiles": end - prepared, "total": end - start}
-    return FuseResult(
-        scene.grid,
-        scene.bands,
-        scene.ratio,
-        method.name,
-        plan,
-        check,
-        timings,
-        measured(consistency, after if before is None else before, after),
-        ({"restoration": dict(view.record)} if view.record else {}) | dict(run.record),
-    )
+    return seen
 
 
 def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray], None]) -> None:
@@ -222,6 +336,23 @@ def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray
             future.result()
 
 
+class CubeBuffer:
+    """A cube in memory that is filled window by window; what is never written is missing.
+
+    Attributes:
+        cube: what there is so far.
+    """
+
+    def __init__(self, grid: Grid, bands: BandSet, meta: Mapping[str, Any]) -> None:
+        data = np.full((len(bands), *grid.shape), np.nan, np.float32)
+        self.cube = Cube(data, np.zeros(grid.shape, np.bool_), bands, grid, meta)
+
+    def write(self, window: Window, values: np.ndarray, valid: np.ndarray) -> None:
+        """Keep a window; a :data:`Sink`."""
+        rows, cols = window.slices
+        self.cube.data[:, rows, cols], self.cube.valid[rows, cols] = values, valid
+
+
 def fuse_cube(
     s2: CubeSource | RestoredView,
     s3: CubeSource,
@@ -232,15 +363,9 @@ def fuse_cube(
     """:func:`fuse` into memory, for scenes that fit; same options."""
     method = get_method(method) if isinstance(method, str) else method
     grid, bands, _ = fuse_target(as_view(s2).source, s3, method=method)
-    data = np.full((len(bands), *grid.shape), np.nan, np.float32)
-    valid = np.zeros(grid.shape, np.bool_)
-
-    def keep(window: Window, values: np.ndarray, there: np.ndarray) -> None:
-        rows, cols = window.slices
-        data[:, rows, cols], valid[rows, cols] = values, there
-
-    result = fuse(s2, s3, keep, method=method, **options)  # type: ignore[arg-type]
-    return Cube(data, valid, bands, grid, {"method": method.name}), result
+    kept = CubeBuffer(grid, bands, {"method": method.name})
+    result = fuse(s2, s3, kept.write, method=method, **options)  # type: ignore[arg-type]
+    return kept.cube, result
 
 
 def plan_tiles(

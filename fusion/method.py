@@ -19,7 +19,7 @@ import numpy as np
 from trifuse.align import Registration
 from trifuse.core import PSF, BandSet, CubeSource, Window
 from trifuse.core.runtime import Runtime
-from trifuse.fusformer.card import Card
+from trifuse.fusformer.card import FusionCard
 from trifuse.fusion.scene import Scene
 from trifuse.restore.refined_source import RefinedSource
 from trifuse.restore.view import RestoredView
@@ -46,7 +46,7 @@ class Method(Protocol):
     @property
     def alignment(self) -> int: ...  # noqa: D102
     @property
-    def card(self) -> Card | None:  # noqa: D102
+    def card(self) -> FusionCard[Any] | None:  # noqa: D102
         return None
 
     @property

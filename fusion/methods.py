@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from trifuse.core import BandSet, ConfigError, WeightsError, sha256
+from trifuse.core import BandSet, ConfigError, WeightsError
+from trifuse.core.card import NetworkKind
 from trifuse.core.runtime import Runtime
-from trifuse.fusformer.card import Card, check_bands
-from trifuse.fusformer.model import Fusformer
-from trifuse.fusformer.weights import load_weights
-from trifuse.fusion.method import Method, Run
-from trifuse.fusion.network_run import NetworkRun
+from trifuse.core.weights import described, read_card
+from trifuse.fusformer import (
+    FUSION,
+    REFINERS,
+    FusionCard,
+    FusionNetwork,
+    RefinerCard,
+    check_bands,
+    load_weights,
+)
+from trifuse.fusion.method import Method, Run, TileRun
+from trifuse.fusion.network_run import Beside, Called, NetworkRun
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral import PRIORS
 from trifuse.fusion.spectral.base import Masked, Upsampled
@@ -62,17 +71,35 @@ class Regression(Method):
         return Masked(scene, regression_prior(scene, ridge=self.ridge, residual=self.residual))
 
 
+def _prior(scene: Scene, card: FusionCard[Any]) -> TileRun:
+    """What the card says that the network was shown as ``prior``."""
+    if card.prior not in PRIORS:
+        raise WeightsError(
+            f"the network starts from {card.prior!r}, an unknown prior",
+            fix="install the version of TriFuse that wrote it",
+        )
+    return PRIORS[card.prior](scene)
+
+
+VIEWS: dict[str, Callable[[Scene, FusionCard[Any]], TileRun]] = {
+    "bicubic": lambda scene, _: Upsampled(scene),
+    "prior": _prior,
+}
+"""What networks can be called with beside the sharp image; see
+:attr:`trifuse.fusformer.FusionConfig.inputs`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Network(Method):
-    """A trained network.
+    """A trained network, of whatever kind its card says.
 
     Attributes:
         model: the network.
         card: what it was trained for.
     """
 
-    model: Fusformer
-    card: Card = field()
+    model: FusionNetwork
+    card: FusionCard[Any] = field()
     name: str = "network"
 
     @classmethod
@@ -80,7 +107,7 @@ class Network(Method):
         """From a file of weights.
 
         Raises:
-            WeightsError: if the file is damaged or its card asks for an unknown prior.
+            WeightsError: if the file is damaged or of no network that fuses.
         """
         model, card = load_weights(path)
         return cls(model, card)
@@ -107,19 +134,19 @@ class Network(Method):
         self, weights: Path | str | None, view: RestoredView | None = None
     ) -> dict[str, Any] | None:
         """See :meth:`Method.model_record`."""
-        digest = {"sha256": sha256(weights)} if weights is not None else {}
-        return {**self.card.to_json(), **digest}
+        return self.card.to_json() if weights is None else described(weights, self.card)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> Run:
-        """Fit the prior, if the network starts from one."""
-        if self.card.config.skip == "bicubic":
-            return NetworkRun(self.model, Upsampled(scene), scene, runtime)
-        if self.card.prior not in PRIORS:
-            raise WeightsError(
-                f"the network starts from {self.card.prior!r}, an unknown prior",
-                fix="install the version of TriFuse that wrote it",
-            )
-        return NetworkRun(self.model, PRIORS[self.card.prior](scene), scene, runtime)
+        """Make ready what the network is called with, such as a prior.
+
+        Raises:
+            WeightsError: if its card asks for an unknown prior.
+        """
+        inputs = self.card.config.inputs
+        views = [VIEWS[name](scene, self.card) for name in inputs if name != "hrmsi"]
+        if inputs == ("hrmsi", inputs[-1]):
+            return NetworkRun(self.model, views[0], scene, runtime)
+        return NetworkRun(Called(self.model, inputs), Beside(views), scene, runtime)
 
 
 METHODS: dict[str, str] = {
@@ -162,6 +189,15 @@ def get_method(name: str, weights: Path | str | None = None, **options: Any) -> 
     if name not in METHODS:
         known = ", ".join([*METHODS, "network"])
         raise ConfigError(f"unknown method {name!r}", fix=f"give one of {known}")
-    module, _, attribute = METHODS[name].partition(":")
-    made: Method = getattr(import_module(module), attribute)(**options)
+    made: Method = resolve_name(METHODS[name])(**options)
     return made
+
+
+def method_for(weights: Path | str) -> str:
+    """Name of the method that takes weights, by what their card says.
+
+    Raises:
+        WeightsError: if they cannot be read, or are of a network that neither fuses nor refines.
+    """
+    kinds: tuple[NetworkKind[Any, Any, Any], ...] = (*FUSION, *REFINERS)
+    return "refined" if isinstance(read_card(weights, kinds), RefinerCard) else "network"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,36 @@ from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral.base import TileRun
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """Several predictions of the coarse bands, one after the other."""
+
+    runs: Sequence[TileRun]
+
+    def __call__(self, window: Window, hrmsi: np.ndarray) -> np.ndarray:
+        """(l, y, x) finite sharp pixels → (runs · L, y, x) float32."""
+        return np.concatenate([run(window, hrmsi) for run in self.runs])
+
+
+class Called(nn.Module):
+    """A network of any inputs, called with the sharp image and all others beside each other.
+
+    Args:
+        model: the network.
+        inputs: in the order of its arguments; see :attr:`trifuse.fusformer.FusionConfig.inputs`.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.inputs = model, tuple(inputs)
+
+    def forward(self, hrmsi: Tensor, beside: Tensor) -> Tensor:
+        """(B, l, H, W) and (B, views · L, H, W) → (B, L, H, W)."""
+        others = iter(beside.chunk(len(self.inputs) - self.inputs.count("hrmsi"), dim=1))
+        out: Tensor = self.model(*(hrmsi if n == "hrmsi" else next(others) for n in self.inputs))
+        return out
 
 
 class NetworkRun(Run):

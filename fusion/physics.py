@@ -29,7 +29,7 @@ from trifuse.fusion.method import Method, Run, Uncertain
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral.chain import ChainRun, chain_prior
 from trifuse.restore.scene_sampling import parse_sampling
-from trifuse.restore.view import RestoredSource, RestoredView, restored_view
+from trifuse.restore.view import RestoredView, restored_view
 
 SHIFT_FROM, WIDTH_FROM = 0.01, 0.02
 """Shifts in cells, and relative changes of the PSF's width, below which what is told is better than
@@ -81,19 +81,8 @@ class Physics(Method):
         Raises:
             ConfigError: if bands that are no Sentinel-2 bands are given ratios.
         """
-        return self.restored(s2, runtime, RestoredSource)
-
-    def restored(
-        self, s2: CubeSource, runtime: Runtime, kind: type[RestoredSource]
-    ) -> RestoredView:
-        """:meth:`view` by a restoration of this or another kind."""
         return restored_view(
-            s2,
-            kind,
-            how=self.sharpness,
-            mtf=self.s2_mtf,
-            noise=self.s2_noise,
-            device=runtime.device,
+            s2, how=self.sharpness, mtf=self.s2_mtf, noise=self.s2_noise, device=runtime.device
         )
 
     def place(self, estimate: Registration, nominal: PSF) -> tuple[tuple[float, float], PSF]:

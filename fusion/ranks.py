@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +19,12 @@ from typing import Any, TypeVar
 import torch
 
 from trifuse.core import DataError, Manifest, PartialError, TrifuseError, Unit, progress_bar
-from trifuse.core.workers import Work, attempt
+from trifuse.core.work import Work, attempt
 
 Result = TypeVar("Result")
+
+_leads: ContextVar[bool] = ContextVar("leads", default=False)
+"""Whether this process is the first one of a launcher, in a function that all of them called."""
 
 _PATIENCE = timedelta(hours=12)
 """How long ranks wait for another: the first one writes the product while they wait."""
@@ -56,12 +60,15 @@ class Ranks:
     @contextmanager
     def leading(self) -> Iterator[None]:
         """Around what the first rank does, so that the others end if it fails."""
+        token = _leads.set(True)
         try:
             yield
         except BaseException as e:
             if self._listening:  # in a round they learn it when this process ends
                 self._tell("failed", str(e) or repr(e))
             raise
+        finally:
+            _leads.reset(token)
 
     def run_units(self, units: Sequence[Unit], work: Work, manifest: Manifest) -> None:
         """On the first rank: share the units out; as :func:`trifuse.core.run_units`."""
@@ -146,13 +153,14 @@ def _ended() -> DataError:
 def on_ranks(function: Callable[..., Result]) -> Callable[..., Result]:
     """Let a function be called by every process of a launcher: the first one runs it.
 
-    The others do what it hands out, and return what it returns.
+    The others do what it hands out, and return what it returns. Such a function may call another
+    one: that is a part of what the first process runs.
     """
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Result:
         ranks = Ranks.launched()
-        if ranks is None:
+        if ranks is None or _leads.get():
             return function(*args, **options)
         if ranks.rank:
             followed: Result = ranks.follow()

@@ -18,16 +18,18 @@ import torch
 
 import trifuse.fusformer
 from trifuse.align import Registration
-from trifuse.core import PSF, BandSet, CubeSource, sha256
+from trifuse.core import PSF, BandSet, CubeSource
 from trifuse.core.runtime import Runtime
+from trifuse.core.weights import described, read_card
+from trifuse.fusformer import REFINERS
+from trifuse.fusformer.networks import load_refiner
 from trifuse.fusformer.refiner import Refiner, RefinerConfig
-from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.fusion.method import Method
 from trifuse.fusion.physics import Physics, PhysicsRun, placed
 from trifuse.fusion.scene import Scene
 from trifuse.restore.one_scale_down import trusted_share
 from trifuse.restore.refined_source import RefinedSource
-from trifuse.restore.view import LocallyRestoredSource, RestoredSource, RestoredView
+from trifuse.restore.view import LocallyRestoredSource, RestoredSource, RestoredView, restored_view
 
 SHIPPED = Path(trifuse.fusformer.__file__).with_name("shipped") / "refiner.safetensors"
 """Weights that come along; their card beside them says what they are good for."""
@@ -83,7 +85,14 @@ class Refined(Method):
             WeightsError: if the weights cannot be used.
             ConfigError: if bands that are no Sentinel-2 bands are given ratios.
         """
-        view = self.physics.restored(s2, runtime, LocallyRestoredSource)
+        view = restored_view(
+            s2,
+            LocallyRestoredSource,
+            how=self.sharpness,
+            mtf=self.s2_mtf,
+            noise=self.s2_noise,
+            device=runtime.device,
+        )
         if (restored := view.restoration) is None:
             return view
         view = replace(view, record={**view.record, "by_place": True})
@@ -115,7 +124,7 @@ class Refined(Method):
         if self.network == "none" or (view is not None and view.refinement is None):
             return None
         path = weights_of(self.network)
-        return {**load_refiner(path)[1].to_json(), "sha256": sha256(path)}
+        return described(path, read_card(path, REFINERS))
 
     @property
     def adaptable(self) -> bool:
@@ -126,8 +135,10 @@ class Refined(Method):
         self, view: RestoredView, s2: CubeSource, *, device: str = "auto"
     ) -> RefinedSource | None:
         """The refined bands; without weights, restored bands that are left as they are yet."""
-        if view.refinement is not None or view.restoration is None:
+        if isinstance(view.refinement, RefinedSource):
             return view.refinement
+        if view.restoration is None:
+            return None
         return self._refined(view.restoration, s2, untrained(), device)
 
     def prepare(self, scene: Scene, runtime: Runtime) -> PhysicsRun:

@@ -8,6 +8,7 @@ from trifuse.core import DataError
 from trifuse.metrics.inputs import check, check_mask, mean, per_band, planes
 
 BINS = 256
+"""Bins of a histogram unless told otherwise."""
 
 
 def jsd(

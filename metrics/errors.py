@@ -33,7 +33,7 @@ def rmse(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = Non
 def rmse_bands(
     truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None
 ) -> np.ndarray:
-    """Root mean square error of each band: (band,). See :func:`rmse`."""
+    """Root mean square error of each band: (band,), in the unit of the data. See :func:`rmse`."""
     return per_band(_rmse, truth, estimate, valid)
 
 

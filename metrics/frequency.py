@@ -93,7 +93,7 @@ def transfer(
         bins: rings.
 
     Returns:
-        Frequencies and the ratio of amplitudes (in ``power``).
+        Frequencies in cycles per pixel and the unit-less ratio of amplitudes (in ``power``).
 
     Raises:
         DataError: if the shapes differ, or as of :func:`amplitude`.

@@ -31,15 +31,15 @@ class Scores:
         ssim: mean over bands.
         uiqi: mean over bands.
         cc: mean over bands.
-        jsd: of the histograms, mean over bands.
-        jsd_spectra: of the mean spectra.
-        cosine: mean over pixels.
+        jsd: of the histograms, mean over bands, 0…1.
+        jsd_spectra: of the mean spectra, 0…1.
+        cosine: mean over pixels, −1…1.
         euclidean: mean over pixels, unit of the data.
         pixels: pixels that count in at least one band.
         of: pixels of the image.
         bands: names.
         psnr_bands: dB, one per band.
-        rmse_bands: one per band.
+        rmse_bands: unit of the data, one per band.
         ssim_bands: one per band.
     """
 

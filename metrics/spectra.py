@@ -27,12 +27,21 @@ def sam(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None
         Yuhas, Goetz, Boardman 1992, Discrimination among semi-arid landscape endmembers using the
         spectral angle mapper (SAM) algorithm, JPL Publication 92-14, 147–149.
     """
-    return float(np.degrees(mean(sam_map(truth, estimate, valid))))
+    return float(np.degrees(mean(np.arccos(_cosines(truth, estimate, valid)))))
 
 
 def sam_map(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Spectral angle of each pixel in **radians**: (y, x) float64, NaN where there is none."""
-    angle: np.ndarray = np.arccos(_cosines(truth, estimate, valid))
+    """Spectral angle of each pixel in degrees, 0…180: (y, x) float64, NaN where there is none.
+
+    Args:
+        truth: (band, y, x), NaN where missing.
+        estimate: (band, y, x), NaN where missing.
+        valid: (y, x) bool, True where a pixel counts; default: all.
+
+    Raises:
+        DataError: if the shapes disagree or nothing is valid.
+    """
+    angle: np.ndarray = np.degrees(np.arccos(_cosines(truth, estimate, valid)))
     return angle
 
 

@@ -34,7 +34,7 @@ class Moments:
 
 
 def ssim(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Structural similarity, mean over windows, then bands; 1 is perfect.
+    """Structural similarity, mean over windows, then bands: at most 1, which is perfect.
 
     Gaussian windows of 11 × 11 pixels with σ = 1.5, K1 = 0.01, K2 = 0.03, and for L the range
     (maximum less minimum) of the valid pixels of the true band; 1 for a constant band.
@@ -79,7 +79,7 @@ def uiqi(
     *,
     window: int = UIQI_WINDOW,
 ) -> float:
-    """Universal image quality index (Q), mean over sliding windows, then bands; 1 is perfect.
+    """Universal image quality index (Q), mean over sliding windows, then bands, −1…1; 1 is perfect.
 
     4·cov·x̄·ȳ / ((σx² + σy²)(x̄² + ȳ²)) with plain means over each window. In a window where both
     images are constant only the factor of the means is left.

@@ -1,29 +1,52 @@
 """Readers and writers of satellite products, and NDVI."""
 
-from trifuse.products.cave.reader import CaveSource, cave_scenes, is_cave, open_cave
-from trifuse.products.enmap.factory import write_enmap_l2a
-from trifuse.products.enmap.reader import EnmapSource, is_enmap, open_enmap, open_enmap_all
+from trifuse.products.cave import CaveSource, cave_scenes, is_cave, open_cave, write_cave
+from trifuse.products.enmap import (
+    EnmapSource,
+    is_enmap,
+    open_enmap,
+    open_enmap_all,
+    write_enmap_l2a,
+)
 from trifuse.products.files.envi import open_envi
 from trifuse.products.files.geotiff import open_geotiff
 from trifuse.products.files.raster import crs_text, parse_crs
 from trifuse.products.files.source import MosaicSource, RasterSource
 from trifuse.products.inspect import describe, inspect_product, inspect_source
-from trifuse.products.landsat.factory import write_landsat
-from trifuse.products.landsat.reader import LandsatSource, is_landsat, open_landsat
+from trifuse.products.landsat import LandsatSource, is_landsat, open_landsat, write_landsat
 from trifuse.products.ndvi import ndvi, write_ndvi
 from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
-from trifuse.products.open import detect, open_cube
-from trifuse.products.sentinel2.factory import write_sentinel2_cogs, write_sentinel2_safe
-from trifuse.products.sentinel2.reader import Sentinel2Source, is_sentinel2, open_sentinel2
-from trifuse.products.sentinel3.factory import write_syn
-from trifuse.products.sentinel3.factory_olci import write_olci_l1
-from trifuse.products.sentinel3.grid import SwathSource
-from trifuse.products.sentinel3.olci import OlciSwath, open_olci, open_olci_swath
-from trifuse.products.sentinel3.reader import SynSwath, open_sentinel3, open_syn_swath
-from trifuse.products.series.build import BuiltSeries, build_series
-from trifuse.products.series.find import open_sensors
-from trifuse.products.series.folder import is_series, open_series, write_series
-from trifuse.products.series.ls2s2 import is_ls2s2, open_ls2s2
+from trifuse.products.open import detect, find_reader, open_cube, open_scenes
+from trifuse.products.reader import Reader
+from trifuse.products.registry import READERS
+from trifuse.products.sentinel2 import (
+    Sentinel2Source,
+    is_sentinel2,
+    open_sentinel2,
+    write_sentinel2_cogs,
+    write_sentinel2_safe,
+)
+from trifuse.products.sentinel3 import (
+    OlciSwath,
+    SwathSource,
+    SynSwath,
+    open_olci,
+    open_olci_swath,
+    open_sentinel3,
+    open_syn_swath,
+    write_olci_l1,
+    write_syn,
+)
+from trifuse.products.series import (
+    BuiltSeries,
+    build_series,
+    is_ls2s2,
+    is_series,
+    open_ls2s2,
+    open_sensors,
+    open_series,
+    write_series,
+)
 from trifuse.products.write.animation import can_animate, write_animation
 from trifuse.products.write.quicklook import choose_rgb, read_small, write_quicklook
 from trifuse.products.write.stac import footprint, stac_item, write_stac_item
@@ -38,7 +61,11 @@ from trifuse.products.write.writer import (
 
 __all__ = [
     "open_cube",
+    "open_scenes",
     "detect",
+    "find_reader",
+    "READERS",
+    "Reader",
     "open_geotiff",
     "open_envi",
     "open_enmap",
@@ -64,6 +91,7 @@ __all__ = [
     "is_cave",
     "cave_scenes",
     "CaveSource",
+    "write_cave",
     "open_landsat",
     "is_landsat",
     "LandsatSource",

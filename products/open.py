@@ -6,31 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import ConfigError, CubeSource, ProductError
-from trifuse.products.cave.reader import is_cave, open_cave
-from trifuse.products.enmap.reader import is_enmap, open_enmap
-from trifuse.products.files.envi import open_envi
-from trifuse.products.files.geotiff import open_geotiff
-from trifuse.products.files.raster import driver_of, envi_header, plain_file
-from trifuse.products.landsat.reader import is_landsat, open_landsat
-from trifuse.products.sentinel2.reader import is_sentinel2, open_sentinel2
-from trifuse.products.sentinel3.delivery import sentinel3_kind
-from trifuse.products.sentinel3.olci import open_olci
-from trifuse.products.sentinel3.reader import open_sentinel3
+from trifuse.core import CubeSource, ProductError
+from trifuse.products.files.geotiff import READER as GEOTIFF
+from trifuse.products.files.raster import driver_of, plain_file
+from trifuse.products.reader import Reader
+from trifuse.products.registry import READERS
 from trifuse.products.series.folder import is_series
 
-_SWATH = {"grid", "gsd", "crs", "bbox", "mask", "bands", "sigma", "radius"}
-_OPTIONS = {
-    "enmap": {"mask", "scene"},
-    "sentinel2": {"resolution", "bands", "mask", "upsampling"},
-    "landsat": {"bands", "mask"},
-    "sentinel3": _SWATH,
-    "olci": _SWATH,
-    "geotiff": {"bands", "scale", "offset", "nodata"},
-    "envi": {"bands", "scale", "offset", "nodata"},
-    "cave": {"extend"},
-}
-_OTHER_READERS = {".zarr": "Zarr"}
+_UNREAD = {".zarr": "Zarr"}
+"""Formats of the field that no reader takes, by their suffix."""
 
 
 def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSource:
@@ -39,7 +23,8 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A (SAFE folder or zip, COGs with their
     item), Sentinel-3 SY_2_SYN and OL_1_EFR (.SEN3 folder or zip), Landsat Collection 2 Level 2
     (folder, tar), GeoTIFF and COG, ENVI (header or data), images like CAVE's (folder of 31 PNGs,
-    ``.mat``). Several files, or a folder with nothing but GeoTIFFs, are the tiles of one mosaic.
+    ``.mat``), and whatever else is among :data:`trifuse.products.READERS`. Several files, or a
+    folder with nothing but GeoTIFFs, are the tiles of one mosaic.
 
     Args:
         path: file or folder, or the tiles of one mosaic.
@@ -59,85 +44,78 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
         ConfigError: if an option does not apply to it.
     """
     if not isinstance(path, (str, Path)):
-        files = list(path)
-        if len(files) != 1:
-            return open_geotiff(files, **_taken("geotiff", options, "tiles"))
-        path = files[0]
-    kind, found = detect(path)
-    options = _taken(kind, options, str(path))
-    if kind == "enmap":
-        return open_enmap(path, **options)
-    if kind == "sentinel2":
-        return open_sentinel2(path, **options)
-    if kind == "landsat":
-        return open_landsat(path, **options)
-    if kind == "sentinel3":
-        return open_sentinel3(path, **options)
-    if kind == "olci":
-        return open_olci(path, **options)
-    if kind == "cave":
-        return open_cave(path, **options)
-    return open_envi(path, **options) if kind == "envi" else open_geotiff(found, **options)
+        several = list(path)
+        if len(several) != 1:
+            return GEOTIFF.open(several, **GEOTIFF.taken(options, "tiles"))
+        path = several[0]
+    reader = find_reader(path)
+    taken = reader.taken(options, str(path))
+    files = reader.files(Path(path))
+    return reader.open(files[0] if len(files) == 1 else files, **taken)
+
+
+def open_scenes(
+    scene: Path | str | Sequence[Path | str], *, mask: str = "default"
+) -> Sequence[CubeSource]:
+    """Open every scene that a delivery holds, as sources of spectra to make other bands of.
+
+    An EnMAP order and a folder of images like CAVE's may hold several. Others are opened as by
+    :func:`open_cube`.
+
+    Args:
+        scene: as of :func:`open_cube`.
+        mask: what is not usable, as of :func:`trifuse.products.open_enmap`; for readers that have
+            masks of spectra.
+
+    Raises:
+        TrifuseError: as :func:`open_cube`.
+    """
+    if isinstance(scene, (str, Path)):
+        reader = find_reader(scene)
+        if reader.scenes is not None:
+            return reader.scenes(Path(scene), mask)
+    return [open_cube(scene)]
 
 
 def detect(path: Path | str) -> tuple[str, list[Path]]:
-    """Kind of a product and its files.
-
-    Kinds are ``enmap``, ``sentinel2``, ``sentinel3``, ``olci``, ``landsat``, ``geotiff``,
-    ``envi`` and ``cave``.
+    """Kind of a product, as of :data:`trifuse.products.READERS`, and its files.
 
     Raises:
-        ProductError: if it does not exist or is none of these.
+        ProductError: if it does not exist or is of no kind that is known.
+    """
+    reader = find_reader(path)
+    return reader.kind, list(reader.files(Path(path)))
+
+
+def find_reader(path: Path | str) -> Reader:
+    """The reader of a product: the first of :data:`trifuse.products.READERS` that knows it.
+
+    Raises:
+        ProductError: if it does not exist or is of no kind that is known.
     """
     path = Path(path)
-    if (reader := _OTHER_READERS.get(path.suffix.lower())) and not is_sentinel2(path):
-        raise ProductError(
-            f"is {reader}, which has no reader here",
+    if path.exists() and not is_series(path):
+        for reader in READERS:
+            if reader.detects(path):
+                return reader
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> ProductError:
+    """What is wrong with a path that no reader takes; what names a file says so itself."""
+    if known := _UNREAD.get(path.suffix.lower()):
+        return ProductError(
+            f"is {known}, which has no reader here",
             where=path,
             fix="give its bands as one GeoTIFF on one grid",
         )
-    if path.exists() and is_enmap(path):
-        return "enmap", [path]
-    if path.exists() and is_sentinel2(path):
-        return "sentinel2", [path]
-    if path.exists() and is_landsat(path):
-        return "landsat", [path]
-    if product := sentinel3_kind(path):
-        # other types go to the reader of SY_2_SYN, which names what it takes
-        return "olci" if product == "OL_1_EFR" else "sentinel3", [path]
-    if is_cave(path):
-        return "cave", [path]
+    if is_series(path):
+        return ProductError(
+            "is a series of dates, not one image", where=path, fix="give one of its files"
+        )
     if path.is_dir():
-        return "geotiff", _tiles(path)
-    path = plain_file(path)
-    if path.suffix.lower() == ".hdr":
-        return "envi", [path]
-    kind = driver_of(path)
-    if kind == "ENVI" and envi_header(path) is not None:
-        return "envi", [path]
-    return "geotiff", [path]
-
-
-def _tiles(folder: Path) -> list[Path]:
-    if is_series(folder):
-        raise ProductError(
-            "is a series of dates, not one image", where=folder, fix="give one of its files"
+        return ProductError(
+            "holds neither an EnMAP delivery nor GeoTIFFs", where=path, fix="give a product"
         )
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    tiles = [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
-    if not tiles:
-        raise ProductError(
-            "holds neither an EnMAP delivery nor GeoTIFFs", where=folder, fix="give a product"
-        )
-    return tiles
-
-
-def _taken(kind: str, options: dict[str, Any], where: str) -> dict[str, Any]:
-    given = {k: v for k, v in options.items() if v is not None}
-    if wrong := sorted(set(given) - _OPTIONS[kind]):
-        raise ConfigError(
-            f"{', '.join(wrong)} does not apply to {kind}",
-            where=where,
-            fix=f"give {', '.join(sorted(_OPTIONS[kind]))}",
-        )
-    return given
+    driver = driver_of(plain_file(path))
+    return ProductError(f"is {driver} that no reader takes", where=path)

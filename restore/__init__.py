@@ -2,11 +2,11 @@
 
 from trifuse.restore.injection import InjectedSource
 from trifuse.restore.refined_source import RefinedSource
-from trifuse.restore.restoration import posterior_deviation, restore
+from trifuse.restore.restoration import restore
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
 from trifuse.restore.sharpeners import SHARPENERS, Sharpener, get_sharpener
-from trifuse.restore.sharpness import Sharpness, sharpness_of
-from trifuse.restore.sharpness_check import SharpnessCheck, check_sharpness, learn
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness_check import SharpnessCheck, check_sharpness, learn, sharpness_of
 from trifuse.restore.view import (
     LocallyRestoredSource,
     RestoredSource,
@@ -19,7 +19,6 @@ __all__ = [
     "InjectedSource",
     "LocallyRestoredSource",
     "RefinedSource",
-    "posterior_deviation",
     "restore",
     "RestoredSource",
     "RestoredView",

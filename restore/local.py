@@ -13,7 +13,7 @@ frequency F_k, whose pixels are independent given the place:
 where F_k divides by the square root of the scene's power and Σ_k |F_k|² of the bands' windows is
 one, so e_k = 1 and C(x) = C give back the stationary prior. e_k(x) is the energy of the restored
 detail around x, and C(x) its covariance, over pixels of the same kind of ground
-(:class:`trifuse.restore.scene_statistics.Kinds`) and with the posterior's added (the M step of
+(:class:`trifuse.restore.places.Kinds`) and with the posterior's added (the M step of
 expectation maximisation), drawn towards the scene's C. The minimum is found by conjugate gradients
 from the stationary solution with the stationary posterior as preconditioner, a fixed number of
 steps.
@@ -34,12 +34,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trifuse.restore.places import LEAST_SHARE, Covariances, Energies
-from trifuse.restore.planar import from_cells, to_cells, weigh
+from trifuse.restore.places import (
+    LEAST_SHARE,
+    SMOOTH,
+    Covariances,
+    Energies,
+    Kinds,
+    from_cells,
+    to_cells,
+    weigh,
+)
 from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restoration import _fold as fold
 from trifuse.restore.restoration import _unfold as unfold
-from trifuse.restore.scene_statistics import SMOOTH, Kinds, Statistics
+from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness, pixel_noise
 from trifuse.restore.spectrum import analysis, cosines, frequencies, noise_gain, transfer
 

@@ -21,7 +21,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from trifuse.core import PSF
-from trifuse.restore.band_covariance import LevelSums, centred
+from trifuse.restore.pixel_evidence import centred
+from trifuse.restore.scene_statistics import LevelSums
 from trifuse.restore.sharpness import Sharpness
 
 LEAST, MOST = 0.08, 0.95
@@ -36,7 +37,7 @@ DIFFERS = 0.03
 under the benchmark's errors it was found within 3 %, once 3.4 %."""
 
 
-def found_mtf(blocks: Sequence[np.ndarray], sharpness: Sharpness) -> tuple[float, ...]:
+def estimate_mtf(blocks: Sequence[np.ndarray], sharpness: Sharpness) -> tuple[float, ...]:
     """Modulation transfers at the native Nyquist frequency, as the pixels have them.
 
     Args:

@@ -28,7 +28,8 @@ import numpy as np
 from trifuse.core import Cube, CubeSource, Grid, MemorySource, Window
 from trifuse.core.native import native_field, native_view
 from trifuse.restore.local import LocalRestorer
-from trifuse.restore.scene_statistics import ground_kinds, scene_statistics
+from trifuse.restore.places import ground_kinds
+from trifuse.restore.scene_statistics import scene_statistics
 from trifuse.restore.sharpness import pixel_noise
 from trifuse.restore.view import RestoredSource
 

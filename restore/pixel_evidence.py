@@ -14,8 +14,7 @@ import numpy as np
 from scipy.fft import dctn
 from scipy.ndimage import binary_dilation
 
-from trifuse.core import CubeSource, DataError, Window
-from trifuse.restore.band_covariance import centred
+from trifuse.core import CubeSource, DataError, Window, fill_nearest
 from trifuse.restore.sharpness import Sharpness
 from trifuse.restore.spectrum import interpolation, samples
 
@@ -264,3 +263,17 @@ def search_blocks(source: CubeSource, sharpness: Sharpness) -> list[np.ndarray]:
     blocks = [source.read(w).masked() for w in dict.fromkeys(chosen)]
     whole = [b for b in blocks if np.isfinite(b).all()]
     return whole or [b for b in blocks if np.isfinite(b).all(axis=0).any()]
+
+
+def centred(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A block less the mean of each band, and where a band was missing.
+
+    Args:
+        block: (l, y, x); NaN where missing, which is bridged from its neighbours.
+
+    Returns:
+        (l, y, x) finite float64, and (y, x) bool.
+    """
+    hole = np.isnan(block).any(axis=0)
+    filled = (fill_nearest(block) if hole.any() else block).astype(np.float64)
+    return filled - filled.mean(axis=(1, 2), keepdims=True), hole

@@ -1,20 +1,37 @@
-"""What the detail around each pixel tells: covariance of the bands, energy by band of frequency.
+"""The statistics of each place: what the detail around a pixel tells.
 
-Both are averages over windows of several pixels, so they are taken for cells of 2×2 pixels, and
-the covariance's window is moved by three pixels at a time and interpolated between.
+Covariance of the bands and energy by band of frequency are averages over windows of several pixels,
+so they are taken for cells of 2×2 pixels, and the covariance's window is moved by three pixels at a
+time and interpolated between.
+
+A window around a pixel at the edge of a lake holds land, whose bands go together otherwise. So
+pixels are sorted softly into a few kinds of ground by their spectra, and averages are taken over
+the window for each kind alone.
+
+Small matrices at every pixel are kept one plane for each entry: (l, l, n). Libraries take a matrix
+at a time, and at twelve bands spend longer on that than on the products. With an entry of all
+pixels side by side each step is one operation on long vectors, and a chunk of pixels stays in the
+cache from step to step. Matrices are symmetric and positive definite.
+
+Sources: Lloyd 1982, doi:10.1109/TIT.1982.1056489 (k-means); Tomasi and Manduchi 1998,
+doi:10.1109/ICCV.1998.710815 (averages over pixels that are alike).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from trifuse.core import CubeSource, fill_nearest
 from trifuse.core.resample import blur_matrix
-from trifuse.restore.planar import invert_, products
-from trifuse.restore.scene_statistics import Kinds
+from trifuse.restore.pixel_evidence import sample_windows
+from trifuse.restore.sharpness import Sharpness
 
 AROUND_COVARIANCE, AROUND_ENERGY = 4.0, 1.6
 """Standard deviations in pixels of the windows that statistics are taken over."""
@@ -33,6 +50,85 @@ LEAST_OF_KIND = 1e-3
 
 STEPS = (3, 2, 1)
 """Pixels that the covariance's window is moved by; the first that divides a block."""
+
+KINDS = 6
+"""Kinds of ground."""
+
+SOFTNESS = 0.15
+"""Squared distance at which a kind's share falls by e: of the bands' deviations, mean over them."""
+
+SMOOTH = 1.0
+"""Standard deviation in pixels of the Gaussian that spectra are taken after."""
+
+KIND_PIXELS = 20_000
+"""Pixels that kinds are learnt from, about."""
+
+KIND_STEPS = 20
+"""Of k-means."""
+
+CHUNK = 2048
+"""Pixels at once on a CPU: 1 MB of matrices of twelve bands. A GPU takes all of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kinds:
+    """Where the kinds of ground of a scene lie among spectra.
+
+    Attributes:
+        centres: (k, l) mean spectra, reflectance.
+        deviation: (l,) standard deviation of the scene's bands.
+    """
+
+    centres: np.ndarray
+    deviation: np.ndarray
+
+    def shares(self, image: Tensor) -> Tensor:
+        """How much each pixel is of each kind: (l, y, x) → (k, y, x), sums to one over kinds."""
+        scale = torch.as_tensor(self.deviation, dtype=image.dtype, device=image.device)
+        centres = torch.as_tensor(self.centres, dtype=image.dtype, device=image.device)
+        spectra = (image / scale[:, None, None]).flatten(1).T
+        apart = torch.cdist(spectra, centres / scale) ** 2 / len(scale)
+        shares = torch.softmax(-apart / SOFTNESS, dim=1)
+        return shares.T.reshape(len(centres), *image.shape[1:])
+
+
+def ground_kinds(source: CubeSource, sharpness: Sharpness) -> Kinds:
+    """Kinds of a scene, from windows spread evenly over it: of the scene alone.
+
+    Args:
+        source: the image, as it is.
+        sharpness: of its bands.
+    """
+    windows = sample_windows(source.grid.shape, sharpness.period, sharpness.origin)
+    total = sum(w.height * w.width for w in windows)
+    step = max(1, round((total / KIND_PIXELS) ** 0.5))
+    spectra = []
+    for window in windows:
+        data = source.read(window).masked()
+        there = np.isfinite(data).all(axis=0)
+        if not there.any():
+            continue
+        filled = fill_nearest(data)
+        smooth = np.stack([gaussian_filter(plane, SMOOTH, mode="reflect") for plane in filled])
+        spectra.append(smooth[:, ::step, ::step][:, there[::step, ::step]].T)
+    found = np.concatenate(spectra) if spectra else np.zeros((0, len(source.bands)))
+    if len(found) < KINDS:
+        return Kinds(np.zeros((1, len(source.bands))), np.ones(len(source.bands)))
+    found = found.astype(np.float64)
+    deviation = np.maximum(found.std(axis=0), 1e-6)
+    scaled = found / deviation
+    # From pixels at even steps along the direction that they differ most in: no chance in it.
+    centred = scaled - scaled.mean(axis=0)
+    along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    places = ((np.arange(KINDS) + 0.5) / KINDS * len(scaled)).astype(int)
+    centres = scaled[np.argsort(along, kind="stable")[places]]
+    for _ in range(KIND_STEPS):
+        nearest = cdist(scaled, centres).argmin(axis=1)
+        for k in range(KINDS):
+            own = nearest == k
+            if own.any():
+                centres[k] = scaled[own].mean(axis=0)
+    return Kinds(centres * deviation, deviation)
 
 
 class Covariances:
@@ -171,3 +267,90 @@ def average_by_kind(
         mean = (onto[0] @ (planes * share) @ onto[1].T) / there
         out += (back[0] @ mean @ back[1].T).mul_(share)
     return out
+
+
+def products(planes: Tensor, cell: int) -> Tensor:
+    """Products of each plane with itself and those after it, averaged over cells.
+
+    Args:
+        planes: (l, y, x).
+        cell: pixels along the side of a cell.
+
+    Returns:
+        (l · (l + 1) / 2, y / cell, x / cell), in the order of :func:`torch.triu_indices`.
+    """
+    count, (rows, cols) = len(planes), planes.shape[1:]
+    out = planes.new_zeros(count * (count + 1) // 2, rows // cell, cols // cell)
+    for row in range(cell):
+        for col in range(cell):
+            part = planes[:, row::cell, col::cell].contiguous()
+            at = 0
+            for i in range(count):
+                out[at : at + count - i].addcmul_(part[i], part[i:])
+                at += count - i
+    return out.div_(cell**2) if cell > 1 else out
+
+
+def weigh(planes: Tensor, vectors: Tensor) -> Tensor:
+    """Matrix times vector at each pixel.
+
+    Args:
+        planes: (l, l, n).
+        vectors: (k, l, n), k vectors at each pixel.
+
+    Returns:
+        (k, l, n).
+    """
+    out = torch.empty_like(vectors)
+    for part in _chunks(planes):
+        matrices, ins, outs = planes[:, :, part], vectors[:, :, part], out[:, :, part]
+        torch.mul(matrices[0], ins[:, :1], out=outs)
+        for j in range(1, len(matrices)):
+            outs.addcmul_(matrices[j], ins[:, j : j + 1])
+    return out
+
+
+def invert_(planes: Tensor) -> Tensor:
+    """Inverse of each matrix, in place, by Gauss and Jordan without pivots.
+
+    Args:
+        planes: (l, l, n); definite matrices need no pivots.
+
+    Returns:
+        ``planes``.
+    """
+    for part in _chunks(planes):
+        m = planes[:, :, part]
+        for k in range(len(m)):
+            pivot = 1 / m[k, k]
+            column = m[:, k].clone()
+            row = m[k] * pivot
+            m.addcmul_(column[:, None], row, value=-1)
+            m[k] = row
+            m[:, k] = column * -pivot
+            m[k, k] = pivot
+    return planes
+
+
+def to_cells(planes: Tensor, cell: int) -> Tensor:
+    """Pixels by their place in a cell: (l, y, x) → (cell², l, cells)."""
+    count, rows, cols = planes.shape
+    if cell == 1:
+        return planes.reshape(1, count, -1)
+    parts = planes.reshape(count, rows // cell, cell, cols // cell, cell)
+    return parts.permute(2, 4, 0, 1, 3).reshape(cell**2, count, -1)
+
+
+def from_cells(parts: Tensor, shape: torch.Size, cell: int) -> Tensor:
+    """The inverse of :func:`to_cells`."""
+    if cell == 1:
+        return parts.reshape(-1, *shape)
+    rows, cols = (n // cell for n in shape)
+    planes = parts.reshape(cell, cell, -1, rows, cols)
+    return planes.permute(2, 3, 0, 4, 1).reshape(-1, *shape)
+
+
+def _chunks(planes: Tensor) -> list[slice]:
+    n = planes.shape[2]
+    size = CHUNK if planes.device.type == "cpu" else n
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]

@@ -192,18 +192,3 @@ def restore(
     before = -spans[0].start, -spans[1].start
     restorer = BlockRestorer(shape, sharpness, statistics, device)
     return solve_block(np.asarray(image, np.float32), shape, restorer, before)
-
-
-def posterior_deviation(
-    sharpness: Sharpness, statistics: Statistics, size: int = 120
-) -> np.ndarray:
-    """Standard deviation of each restored band under the model, far from borders: (l,) float64.
-
-    Args:
-        sharpness: of each band.
-        statistics: of the scene.
-        size: pixels of the block it is computed on; its value matters little.
-    """
-    size += -size % sharpness.period
-    deviation: np.ndarray = BlockRestorer((size, size), sharpness, statistics).deviation
-    return deviation

@@ -18,7 +18,8 @@ import numpy as np
 from trifuse.core import ConfigError, CubeSource, Window
 from trifuse.core.kernels import KERNELS, kernel_of
 from trifuse.restore.sampling_search import FoundSampling, Given, find_sampling
-from trifuse.restore.sharpness import Sharpness, known_facts, native_class, sharpness_of
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness_check import known_facts, native_class, sharpness_of
 
 BLOCK, BLOCKS = 240, 4
 """Pixels of a block that is looked at, and how many, spread evenly over the image."""
@@ -241,7 +242,7 @@ def _decided(
 def _nesting(blurred: Sequence[FoundSampling]) -> tuple[list[FoundSampling], list[FoundSampling]]:
     """Groups whose ratios divide each other, the largest groups first; and the others."""
     kept: list[FoundSampling] = []
-    dropped = []
+    dropped: list[FoundSampling] = []
     for one in sorted(blurred, key=lambda f: (-len(f.bands), f.ratio)):
         fits = all(max(one.ratio, k.ratio) % min(one.ratio, k.ratio) == 0 for k in kept)
         (kept if fits else dropped).append(one)

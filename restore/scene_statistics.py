@@ -1,32 +1,37 @@
-"""What the restoration must know of a scene.
+"""What the restoration must know of a scene: means, power by frequency, covariance of the bands.
 
-Means, power by spatial frequency and the covariance of the bands are those of the whole scene.
-How bands go together differs from place to place, so there are also kinds of ground: pixels that
-learn their statistics from each other, not from others. A window around a pixel at the edge of a
-lake holds land; so pixels are sorted softly into a few kinds by their spectra, and averages are
-taken over the window for each kind alone.
+The detail of 60 m bands can only be compared with that of the others at 60 m, but how visible light
+and infrared share detail depends on its scale. What holds over scales is how much of a blurred
+band's detail the sharper bands explain. So the covariance is built from the sharpest bands
+outwards: theirs at their own sampling; then for the bands of each coarser sampling their
+regression R on all sharper ones and what it leaves, E, both at that sampling:
 
-Source: Lloyd 1982, doi:10.1109/TIT.1982.1056489 (k-means); Tomasi and Manduchi 1998,
-doi:10.1109/ICCV.1998.710815 (averages over pixels that are alike).
+    C = [ C₁     C₁ Rᵀ        ]
+        [ R C₁   R C₁ Rᵀ + E  ]
+
+and so on. Noise is taken off by where it sits, on the pixels or on the native samples.
+
+Source: Pourahmadi 1999, doi:10.1093/biomet/86.3.677 (a covariance from successive regressions).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import resources
+from typing import Any
 
 import numpy as np
-import torch
 from scipy.fft import dctn
-from scipy.ndimage import gaussian_filter
-from scipy.spatial.distance import cdist
-from torch import Tensor
+from scipy.ndimage import binary_dilation
 
-from trifuse.core import CubeSource, fill_nearest
-from trifuse.restore.band_covariance import LevelSums, band_covariance, centred
-from trifuse.restore.pixel_evidence import pixel_evidence, sample_blocks, sample_windows
+from trifuse.core import CubeSource, canonical_name
+from trifuse.core.resample import blur_matrix, degrade_matrix
+from trifuse.restore.pixel_evidence import centred, pixel_evidence, sample_blocks
 from trifuse.restore.sharpness import LEAST_NOISE, Sharpness, pixel_noise
+from trifuse.restore.spectrum import interpolation, samples
 
 BINS = 40
 """Of spatial frequency, in equal steps of its logarithm."""
@@ -37,20 +42,15 @@ BIN_EDGES = np.geomspace(1 / 512, 0.7072, BINS + 1)
 LEAST_POWER = 0.05
 """Least spectral density, in that of the noise."""
 
-KINDS = 6
-"""Kinds of ground."""
+SMOOTH = 2.0, 1.5, 1.0
+"""Detail is what a Gaussian of so many cells takes away: of the sharpest level, the next, and all
+further ones. Wider at finer levels, where less of the detail is noise."""
 
-SOFTNESS = 0.15
-"""Squared distance at which a kind's share falls by e: of the bands' deviations, mean over them."""
+TRUST = 100.0
+"""Cells that the universal covariance counts for."""
 
-SMOOTH = 1.0
-"""Standard deviation in pixels of the Gaussian that spectra are taken after."""
-
-KIND_PIXELS = 20_000
-"""Pixels that kinds are learnt from, about."""
-
-KIND_STEPS = 20
-"""Of k-means."""
+LEAST_SHARE = 1e-4
+"""Least eigenvalue of a covariance, of the mean variance of its bands."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ def scene_statistics(
 ) -> Statistics:
     """Statistics of a scene, from blocks spread evenly over it: of the scene alone, memory flat.
 
-    The covariance is :func:`trifuse.restore.band_covariance.band_covariance`.
+    The covariance is :func:`band_covariance`.
 
     Args:
         source: the image, in reflectance.
@@ -113,67 +113,6 @@ def scene_statistics(
     on_pixels, on_samples = (v**2 for v in pixel_noise(sharpness, outside))
     covariance = band_covariance(sums.levels, on_pixels, on_samples, source.bands.names)
     return Statistics(sums.mean(), sums.power(), covariance, outside, sums.levels[-1].cells)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Kinds:
-    """Where the kinds of ground of a scene lie among spectra.
-
-    Attributes:
-        centres: (k, l) mean spectra, reflectance.
-        deviation: (l,) standard deviation of the scene's bands.
-    """
-
-    centres: np.ndarray
-    deviation: np.ndarray
-
-    def shares(self, image: Tensor) -> Tensor:
-        """How much each pixel is of each kind: (l, y, x) → (k, y, x), sums to one over kinds."""
-        scale = torch.as_tensor(self.deviation, dtype=image.dtype, device=image.device)
-        centres = torch.as_tensor(self.centres, dtype=image.dtype, device=image.device)
-        spectra = (image / scale[:, None, None]).flatten(1).T
-        apart = torch.cdist(spectra, centres / scale) ** 2 / len(scale)
-        shares = torch.softmax(-apart / SOFTNESS, dim=1)
-        return shares.T.reshape(len(centres), *image.shape[1:])
-
-
-def ground_kinds(source: CubeSource, sharpness: Sharpness) -> Kinds:
-    """Kinds of a scene, from windows spread evenly over it: of the scene alone.
-
-    Args:
-        source: the image, as it is.
-        sharpness: of its bands.
-    """
-    windows = sample_windows(source.grid.shape, sharpness.period, sharpness.origin)
-    total = sum(w.height * w.width for w in windows)
-    step = max(1, round((total / KIND_PIXELS) ** 0.5))
-    spectra = []
-    for window in windows:
-        data = source.read(window).masked()
-        there = np.isfinite(data).all(axis=0)
-        if not there.any():
-            continue
-        filled = fill_nearest(data)
-        smooth = np.stack([gaussian_filter(plane, SMOOTH, mode="reflect") for plane in filled])
-        spectra.append(smooth[:, ::step, ::step][:, there[::step, ::step]].T)
-    found = np.concatenate(spectra) if spectra else np.zeros((0, len(source.bands)))
-    if len(found) < KINDS:
-        return Kinds(np.zeros((1, len(source.bands))), np.ones(len(source.bands)))
-    found = found.astype(np.float64)
-    deviation = np.maximum(found.std(axis=0), 1e-6)
-    scaled = found / deviation
-    # From pixels at even steps along the direction that they differ most in: no chance in it.
-    centred = scaled - scaled.mean(axis=0)
-    along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    places = ((np.arange(KINDS) + 0.5) / KINDS * len(scaled)).astype(int)
-    centres = scaled[np.argsort(along, kind="stable")[places]]
-    for _ in range(KIND_STEPS):
-        nearest = cdist(scaled, centres).argmin(axis=1)
-        for k in range(KINDS):
-            own = nearest == k
-            if own.any():
-                centres[k] = scaled[own].mean(axis=0)
-    return Kinds(centres * deviation, deviation)
 
 
 class BlockSums:
@@ -248,3 +187,169 @@ def _bins(shape: tuple[int, int], highest: float) -> tuple[np.ndarray, np.ndarra
     highest = 1.0 if highest > 0.4 else highest
     which[(f < BIN_EDGES[0]) | (f >= highest) | (which >= BINS)] = BINS
     return f, which
+
+
+class LevelSums:
+    """Sums over blocks of what goes together at one sampling.
+
+    Args:
+        sharpness: of all bands.
+        level: number of the sampling among ``sharpness.ratios``.
+
+    Attributes:
+        ratio: pixels per cell.
+        numbers: of the bands that are as sharp, or sharper.
+        cells: taken so far.
+    """
+
+    def __init__(self, sharpness: Sharpness, level: int) -> None:
+        self._s = sharpness
+        self.ratio = sharpness.ratios[level]
+        self.numbers = [i for i, r in enumerate(sharpness.ratio) if r <= self.ratio]
+        self._widest = max(sharpness.sigma(i) for i in self.numbers)
+        self._smooth = SMOOTH[min(level, len(SMOOTH) - 1)]
+        self.cells = 0
+        count = len(self.numbers)
+        self._products = np.zeros((count, count))
+        self._noise = np.zeros((2, count))
+        self._moments: dict[tuple[int, int, float], np.ndarray] = {}
+
+    def add(self, data: np.ndarray, hole: np.ndarray) -> None:
+        """Take a block, as :func:`centred` gives it; its sides are multiples of the ratio."""
+        n_y, n_x = (n // self.ratio for n in hole.shape)
+        smooth_y, smooth_x = (_smoothing(n, self._smooth) for n in (n_y, n_x))
+        bad = hole.reshape(n_y, self.ratio, n_x, self.ratio).any(axis=(1, 3))
+        if bad.any():
+            bad = binary_dilation(bad, iterations=2)
+        good = ~bad
+        count = int(good.sum())
+        details = np.empty((len(self.numbers), count))
+        for row, i in enumerate(self.numbers):
+            y, x = (self._to_cells(n, i) for n in hole.shape)
+            cells = data[i] if y is None or x is None else y @ data[i] @ x.T
+            details[row] = (cells - smooth_y @ cells @ smooth_x.T)[good]
+            along, across = (self._noise_moments(n, i) for n in hole.shape)
+            self._noise[:, row] += count * (along * across * (1, -2, 1)).sum(axis=1)
+        self._products += details @ details.T
+        self.cells += count
+
+    def covariance(self, on_pixels: np.ndarray, on_samples: np.ndarray) -> np.ndarray:
+        """(k, k) of the bands' detail, without noise of these variances: (l,) each."""
+        mean = 1 / max(self.cells, 1)
+        noise = self._noise[0] * on_pixels[self.numbers] + self._noise[1] * on_samples[self.numbers]
+        return np.asarray(mean * (self._products - np.diag(noise)))
+
+    def _to_cells(self, n: int, band: int) -> np.ndarray | None:
+        """Pixels of an axis to equally sharp cells: (n / ratio, n); None: as they are."""
+        s = self._s
+        if s.ratio[band] == self.ratio:
+            return None if self.ratio == 1 else samples(n, self.ratio, s.upsampling)
+        extra = float(np.sqrt(max(self._widest**2 - s.sigma(band) ** 2, 0)))
+        return _degradation(n, self.ratio, extra)
+
+    def _noise_moments(self, n: int, band: int) -> np.ndarray:
+        """Of unit noise on an axis: variance of cells, covariance with smoothed ones, their own.
+
+        Returns:
+            (2, 3): of noise of the pixels, and of the native samples.
+        """
+        ratio = self._s.ratio[band]
+        key = n, ratio, round(self._s.sigma(band), 6)
+        if key not in self._moments:
+            to_cells = self._to_cells(n, band)
+            pixels = np.eye(n) if to_cells is None else to_cells
+            native = pixels if ratio == 1 else pixels @ interpolation(n, ratio, self._s.upsampling)
+            smooth = _smoothing(len(pixels), self._smooth)
+            self._moments[key] = np.array([_moments(c, smooth @ c) for c in (pixels, native)])
+        return self._moments[key]
+
+
+def band_covariance(
+    levels: Sequence[LevelSums], on_pixels: np.ndarray, on_samples: np.ndarray, names: Sequence[str]
+) -> np.ndarray:
+    """Covariance of the detail of all bands, as sharp as the sharpest of them.
+
+    Each level is drawn towards the universal covariance by ``TRUST`` cells.
+
+    Args:
+        levels: from the sharpest to the coarsest.
+        on_pixels: (l,) variance of the noise of each band's pixels.
+        on_samples: (l,) of its native samples.
+        names: of the bands.
+
+    Returns:
+        (l, l), positive definite, mean 1 on the diagonal of the sharpest bands.
+    """
+    whole = np.zeros((len(names), len(names)))
+    sharpest, done = levels[0].numbers, list[int]()
+    for level in levels:
+        at = {band: row for row, band in enumerate(level.numbers)}
+        sharp = [at[i] for i in sharpest]
+        found = _drawn(
+            level.covariance(on_pixels, on_samples),
+            level.cells,
+            sharp,
+            [names[i] for i in level.numbers],
+        )
+        news = [i for i in level.numbers if i not in done]
+        old, new = [at[i] for i in done], [at[i] for i in news]
+        before = whole[np.ix_(done, done)]
+        regression = np.linalg.solve(found[np.ix_(old, old)], found[np.ix_(old, new)]).T
+        left = found[np.ix_(new, new)] - regression @ found[np.ix_(old, new)]
+        cross = regression @ before
+        whole[np.ix_(news, done)], whole[np.ix_(done, news)] = cross, cross.T
+        whole[np.ix_(news, news)] = cross @ regression.T + left
+        done += news
+    whole = _floored(whole)
+    return np.asarray(whole / whole.diagonal()[sharpest].mean())
+
+
+def _drawn(
+    covariance: np.ndarray, cells: int, sharp: list[int], names: Sequence[str]
+) -> np.ndarray:
+    """A level's covariance, mean 1 over the sharpest bands, drawn towards the universal one."""
+    known, universal = universal_covariance()
+    at = [known.get(canonical_name(n), -1) for n in names]
+    size = covariance.diagonal()[sharp].mean()
+    drawn = covariance / size if size > 0 else np.eye(len(names))
+    if min(at) >= 0:
+        shared = universal[np.ix_(at, at)]
+        shared = shared / shared.diagonal()[sharp].mean()
+        weight = cells if size > 0 else 0
+        drawn = (weight * drawn + TRUST * shared) / (weight + TRUST)
+    return _floored(drawn)
+
+
+def _floored(covariance: np.ndarray) -> np.ndarray:
+    """Symmetric, and no direction without variance."""
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    least = LEAST_SHARE * max(values.clip(0).mean(), 1e-12)
+    made = (vectors * np.maximum(values, least)) @ vectors.T
+    return np.asarray((made + made.T) / 2)
+
+
+@lru_cache(maxsize=1)
+def universal_covariance() -> tuple[dict[str, int], np.ndarray]:
+    """Covariance of the detail of Sentinel-2's bands over many landscapes.
+
+    Returns:
+        Number of each band by name, and (12, 12) float64. Made by ``universal_covariance.py`` in
+        the folder of measurements from procedural scenes.
+    """
+    file = resources.files("trifuse.restore") / "universal_covariance.json"
+    about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return {n: i for i, n in enumerate(about["bands"])}, np.array(about["covariance"])
+
+
+def _moments(a: np.ndarray, b: np.ndarray) -> list[float]:
+    return [float((p * q).sum(axis=1).mean()) for p, q in ((a, a), (a, b), (b, b))]
+
+
+@lru_cache(maxsize=16)
+def _smoothing(n: int, sigma: float) -> np.ndarray:
+    return np.asarray(blur_matrix(n, sigma).toarray())
+
+
+@lru_cache(maxsize=32)
+def _degradation(n: int, ratio: int, sigma: float) -> np.ndarray:
+    return np.asarray(degrade_matrix(n, ratio, sigma).toarray())

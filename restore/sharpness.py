@@ -1,17 +1,16 @@
-"""How sharp and how noisy each band of an image is told to be, by its source or by who asks."""
+"""How sharp and how noisy each band of an image is taken to be."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from trifuse.core import PSF, ConfigError, CubeSource, GridError, MetadataError, canonical_name
-from trifuse.core.kernels import KERNELS, kernel_of
+from trifuse.core import PSF, ConfigError
+from trifuse.core.kernels import kernel_of
 
 MTF, NOISE = 0.3, 0.003
 """Where nothing is known: modulation transfer at the native Nyquist frequency, and the standard
@@ -19,16 +18,6 @@ deviation of the noise (reflectance)."""
 
 LEAST_NOISE = 1e-4
 """No band is taken for cleaner: the step of counts, and what keeps the equations well posed."""
-
-_WHOLE = 0.02
-"""A native sampling may be so far from a whole number of pixels."""
-
-_NATIVE = {
-    **dict.fromkeys(("B2", "B3", "B4", "B8"), 0),
-    **dict.fromkeys(("B5", "B6", "B7", "B8A", "B11", "B12"), 1),
-    **dict.fromkeys(("B1", "B9", "B10"), 2),
-}
-"""Sentinel-2's bands by native sampling: 10 m, 20 m, 60 m."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,75 +109,6 @@ class Sharpness:
         declared = set(numbers)
         ratio = tuple(1 if i in declared else r for i, r in enumerate(self.ratio))
         return replace(self, ratio=ratio)
-
-
-def sharpness_of(
-    source: CubeSource, *, mtf: float | None = None, noise: float | None = None
-) -> Sharpness | None:
-    """What is told of an image's sharpness.
-
-    Args:
-        source: any image; its ``sampling`` tells, as far as nothing else is given here.
-        mtf: of all bands that are not sharp, in place of the source's or of 0.3.
-        noise: standard deviation in all bands, in place of the source's or of 0.003.
-
-    Returns:
-        None where nothing is told of the native sampling, or all bands are sharp: such an image
-        is taken as it is.
-
-    Raises:
-        MetadataError: if what metadata tell makes no sense.
-        GridError: if a native pixel is no whole number of pixels.
-        ConfigError: if ``mtf`` or ``noise`` is out of range.
-    """
-    ratios = _ratios(source)
-    if ratios is None or max(ratios) == 1:
-        return None
-    mtfs, sigmas = known_facts(source, "mtf", mtf), known_facts(source, "noise", noise)
-    source.sampling.require_clear("origin", source.name)
-    coarsest = source.sampling.bands[ratios.index(max(ratios))]
-    row, col = coarsest.origin or (0, 0)
-    kernel = coarsest.kernel if coarsest.kernel in KERNELS else "bicubic"
-    return Sharpness(ratios, mtfs, sigmas, kernel, (int(row), int(col)))
-
-
-def known_facts(
-    source: CubeSource, fact: Literal["mtf", "noise"], given: float | None
-) -> tuple[float, ...]:
-    """One value per band: the one given, else the source's, else the usual one."""
-    if given is not None:
-        return (given,) * len(source.bands)
-    source.sampling.require_clear(fact, source.name)
-    usual = MTF if fact == "mtf" else NOISE
-    return tuple(usual if v is None else float(v) for v in source.sampling.values(fact))
-
-
-def native_class(name: str) -> int | None:
-    """0, 1 or 2 for Sentinel-2's bands of 10 m, 20 m and 60 m by their name; None for others."""
-    return _NATIVE.get(canonical_name(name))
-
-
-def _ratios(source: CubeSource) -> tuple[int, ...] | None:
-    """Pixels per native pixel of each band; None where nothing is told."""
-    names, pixel = source.bands.names, source.grid.gsd[1]
-    source.sampling.require_clear("gsd", source.name)
-    told = dict(zip(names, source.sampling.values("gsd"), strict=True))
-    native = {n: gsd for n, gsd in told.items() if gsd is not None}
-    if not native:
-        return None
-    if missing := [n for n in names if n not in native]:
-        raise MetadataError(f"native_gsd lacks band {missing[0]}", where=source.name)
-    ratios = []
-    for name in names:
-        share = max(native[name] / pixel, 1.0)
-        if not math.isfinite(share) or abs(share - round(share)) > _WHOLE * share:
-            raise GridError(
-                f"{name} is sampled at {native[name]:g} m, no whole number of pixels of "
-                f"{pixel:g} m",
-                where=source.name,
-            )
-        ratios.append(round(share))
-    return tuple(ratios)
 
 
 def pixel_noise(sharpness: Sharpness, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

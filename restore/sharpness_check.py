@@ -1,4 +1,4 @@
-"""Whether the pixels bear out what is told of their sharpness, and what follows if they do not.
+"""How sharp the bands of an image are: what is told, and what of it the pixels bear out.
 
 A band that was interpolated by a known rule lies in the range of that rule but for noise that was
 added later. A sharp band does not, and what lies outside is detail: the sharp bands' own detail
@@ -13,15 +13,26 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import CubeSource
-from trifuse.restore.mtf_search import found_mtf
+from trifuse.core import CubeSource, GridError, MetadataError, canonical_name
+from trifuse.core.kernels import KERNELS
+from trifuse.restore.mtf_search import estimate_mtf
 from trifuse.restore.pixel_evidence import Evidence, pixel_evidence, search_blocks
 from trifuse.restore.scene_statistics import Statistics, scene_statistics
-from trifuse.restore.sharpness import LEAST_NOISE, ON_PIXELS, Sharpness
+from trifuse.restore.sharpness import LEAST_NOISE, MTF, NOISE, ON_PIXELS, Sharpness
+
+_WHOLE = 0.02
+"""A native sampling may be so far from a whole number of pixels."""
+
+_NATIVE = {
+    **dict.fromkeys(("B2", "B3", "B4", "B8"), 0),
+    **dict.fromkeys(("B5", "B6", "B7", "B8A", "B11", "B12"), 1),
+    **dict.fromkeys(("B1", "B9", "B10"), 2),
+}
+"""Sentinel-2's bands by native sampling: 10 m, 20 m, 60 m."""
 
 EXPLAINED = 0.05
 """Share of what is outside the range above which a band is sharp, whatever is told of it."""
@@ -34,6 +45,75 @@ NOISE_DIFFERS = 1.25
 the pixels say of it is not exact."""
 
 _log = logging.getLogger(__name__)
+
+
+def sharpness_of(
+    source: CubeSource, *, mtf: float | None = None, noise: float | None = None
+) -> Sharpness | None:
+    """What is told of an image's sharpness.
+
+    Args:
+        source: any image; its ``sampling`` tells, as far as nothing else is given here.
+        mtf: of all bands that are not sharp, in place of the source's or of 0.3.
+        noise: standard deviation in all bands, in place of the source's or of 0.003.
+
+    Returns:
+        None where nothing is told of the native sampling, or all bands are sharp.
+
+    Raises:
+        MetadataError: if what metadata tell makes no sense.
+        GridError: if a native pixel is no whole number of pixels.
+        ConfigError: if ``mtf`` or ``noise`` is out of range.
+    """
+    ratios = _ratios(source)
+    if ratios is None or max(ratios) == 1:
+        return None
+    mtfs, sigmas = known_facts(source, "mtf", mtf), known_facts(source, "noise", noise)
+    source.sampling.require_clear("origin", source.name)
+    coarsest = source.sampling.bands[ratios.index(max(ratios))]
+    row, col = coarsest.origin or (0, 0)
+    kernel = coarsest.kernel if coarsest.kernel is not None else "bicubic"
+    kernel = kernel if kernel in KERNELS else "bicubic"
+    return Sharpness(ratios, mtfs, sigmas, kernel, (int(row), int(col)))
+
+
+def known_facts(
+    source: CubeSource, fact: Literal["mtf", "noise"], given: float | None
+) -> tuple[float, ...]:
+    """One value per band: the one given, else the source's, else the usual one."""
+    if given is not None:
+        return (given,) * len(source.bands)
+    source.sampling.require_clear(fact, source.name)
+    usual = MTF if fact == "mtf" else NOISE
+    return tuple(usual if v is None else float(v) for v in source.sampling.values(fact))
+
+
+def native_class(name: str) -> int | None:
+    """0, 1 or 2 for Sentinel-2's bands of 10 m, 20 m and 60 m by their name; None for others."""
+    return _NATIVE.get(canonical_name(name))
+
+
+def _ratios(source: CubeSource) -> tuple[int, ...] | None:
+    """Pixels per native pixel of each band; None where nothing is told."""
+    names, pixel = source.bands.names, source.grid.gsd[1]
+    source.sampling.require_clear("gsd", source.name)
+    told = dict(zip(names, source.sampling.values("gsd"), strict=True))
+    native = {n: gsd for n, gsd in told.items() if gsd is not None}
+    if not native:
+        return None
+    if missing := [n for n in names if n not in native]:
+        raise MetadataError(f"native_gsd lacks band {missing[0]}", where=source.name)
+    ratios = []
+    for name in names:
+        share = max(native[name] / pixel, 1.0)
+        if not math.isfinite(share) or abs(share - round(share)) > _WHOLE * share:
+            raise GridError(
+                f"{name} is sampled at {native[name]:g} m, no whole number of pixels of "
+                f"{pixel:g} m",
+                where=source.name,
+            )
+        ratios.append(round(share))
+    return tuple(ratios)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +264,7 @@ def learn(
             noise = tuple(min(factor * n, 1.0) for n in sharpness.noise)
             sharpness = replace(sharpness, noise=noise)
         if find_mtf and sharpness.blurred:
-            mtf = found_mtf(search_blocks(source, sharpness), sharpness)
+            mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
             sharpness = replace(sharpness, mtf=mtf)
     outside = np.where(np.array(sharpness.ratio) > 1, evidence.outside, np.nan)
     return sharpness, scene_statistics(source, sharpness, outside), check

@@ -9,23 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from trifuse.core import CubeSource, DataError, Window
 from trifuse.core.runtime import Runtime
-from trifuse.restore.blockwise import BLOCK, BlockwiseSource
+from trifuse.restore.blockwise import BLOCK, BlockwiseSource, LatticeSource
 from trifuse.restore.local import HALO_PERIODS, LocalRestorer
+from trifuse.restore.places import Kinds, ground_kinds
 from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restored_errors import REACH, RestoredErrors, restored_errors
-from trifuse.restore.scene_sampling import scene_sampling
-from trifuse.restore.scene_statistics import Kinds, Statistics, ground_kinds
-from trifuse.restore.sharpness import Sharpness, sharpness_of
-from trifuse.restore.sharpness_check import learn
-
-if TYPE_CHECKING:
-    from trifuse.restore.refined_source import RefinedSource
+from trifuse.restore.scene_sampling import SceneSampling, scene_sampling
+from trifuse.restore.scene_statistics import Statistics
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness_check import learn, sharpness_of
 
 Calibrated = Literal["restoration", "local", "refined"]
 """Steps of the restoration after which errors were calibrated."""
@@ -53,7 +51,7 @@ class RestoredView:
     restored: bool = False
     deviation: Mapping[str, float] | None = None
     restoration: RestoredSource | None = None
-    refinement: RefinedSource | None = None
+    refinement: LatticeSource | None = None
     calibrated_as: Calibrated | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -212,18 +210,23 @@ def restored_view(
     Args:
         s2: the image.
         kind: of restoration.
-        how: bands were sampled, see :func:`trifuse.restore.sharpness.sharpness_of`.
+        how: bands were sampled, see :func:`trifuse.restore.scene_sampling.scene_sampling`.
         mtf: of blurred bands at their native Nyquist frequency, in place of what is found.
         noise: standard deviation (reflectance), believed as far as the pixels can have so much.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        MetadataError, GridError, ConfigError: see :func:`trifuse.restore.sharpness.sharpness_of`.
+        MetadataError, GridError, ConfigError: see
+            :func:`trifuse.restore.scene_sampling.scene_sampling`.
     """
-    sampled = scene_sampling(s2, how, mtf=mtf, noise=noise)
+    told = sharpness_of(s2, mtf=mtf, noise=noise) if how == "auto" else None
+    if told is None:
+        sampled = scene_sampling(s2, how, mtf=mtf, noise=noise)
+        told = sampled.sharpness
+    else:
+        sampled = SceneSampling(told)
     names = s2.bands.names
     found = {"sampling": sampled.to_json(names)} if sampled.found else {}
-    told = sampled.sharpness
     if told is None:
         known = s2.sampling.values("noise") if noise is None else (noise,) * len(s2.bands)
         return _unrestored(s2, known, found)
@@ -311,7 +314,8 @@ def restored(
 
     Raises:
         DataError: if the image is too small to learn from, or holds no valid pixel.
-        MetadataError, GridError, ConfigError: see :func:`sharpness_of`.
+        MetadataError, GridError, ConfigError: see
+            :func:`trifuse.restore.scene_sampling.scene_sampling`.
     """
     told = sharpness_of(source, mtf=mtf, noise=noise)
     if told is None:

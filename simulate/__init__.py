@@ -1,12 +1,17 @@
 """Synthetic triplets from spectral scenes, and the store that training reads them from."""
 
-from trifuse.core.rooms import callable_room
+from trifuse.moved import callable_room
 from trifuse.simulate.fidelity import FidelityReport, fidelity
 from trifuse.simulate.generate import StorePlan, plan_store, simulate_store
-from trifuse.simulate.ground.deliver import SceneFiles, write_scene
-from trifuse.simulate.ground.procedural import ProceduralScene, procedural_layers, procedural_scene
+from trifuse.simulate.ground import (
+    ProceduralScene,
+    SceneFiles,
+    procedural_layers,
+    procedural_scene,
+    write_scene,
+)
 from trifuse.simulate.observation import PROTOCOLS, ObservationErrors, Observed, observe
-from trifuse.simulate.seasons.series import (
+from trifuse.simulate.seasons import (
     SensorImages,
     SyntheticSeries,
     procedural_series,

@@ -15,8 +15,8 @@ import numpy as np
 from trifuse.core import BandError, Cube, Grid, GridError, canonical_name
 from trifuse.metrics import sam_map, ssim_bands
 
-MAX_SAM = 0.1
-"""Spectral angle in radians above which a pixel is flagged."""
+MAX_SAM = math.degrees(0.1)
+"""Spectral angle in degrees above which a pixel is flagged: 0.1 rad, 5.7°."""
 
 MIN_SSIM = 0.8
 """Structural similarity below which a band is flagged."""
@@ -29,8 +29,8 @@ class FidelityReport:
     Attributes:
         bands: names of the bands compared, in the synthetic cube's order.
         left_out: names that only one of the cubes has.
-        sam: mean spectral angle in radians.
-        sam_share: share (0–1) of the compared pixels whose angle exceeds 0.1 rad.
+        sam: mean spectral angle in degrees.
+        sam_share: share (0–1) of the compared pixels whose angle exceeds :data:`MAX_SAM`, 5.7°.
         ssim: structural similarity of each band, NaN where there is none.
         pixels: pixels compared.
         of: pixels of the grid.
@@ -59,7 +59,7 @@ class FidelityReport:
         """What is wrong, in words; empty if nothing is."""
         found = []
         if self.sam > MAX_SAM:
-            found.append(f"mean spectral angle of {self.sam:.3f} rad is above {MAX_SAM:g}")
+            found.append(f"mean spectral angle of {self.sam:.2f}° is above {MAX_SAM:.1f}°")
         low = [f"{n} {s:.3f}" for n, s in zip(self.bands, self.ssim, strict=True) if s < MIN_SSIM]
         if low:
             found.append(f"SSIM is below {MIN_SSIM:g} in {', '.join(low)}")

@@ -81,7 +81,11 @@ def simulate_store(
     the scenes in hand and ends with the same bytes when it is started again. Scenes are read by
     blocks of rows; what is held is the views of one scene per process.
 
-    >>> simulate_store(["enmap_a", "enmap_b"], "store")  # doctest: +SKIP
+    >>> from trifuse.core import MemorySource
+    >>> from trifuse.simulate import procedural_scene
+    >>> scene = MemorySource(procedural_scene(120, seed=1))
+    >>> len(simulate_store(scene, "store", SimulateConfig(patch=60)))
+    4
 
     Args:
         scenes: see :data:`Scene`; a list of paths is a list of scenes.
@@ -176,22 +180,15 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     """The work of one unit: also runs in other processes."""
     source, config = unit.payload
     try:
-        hrmsi, hrhsi = fine_views(
-            source,
-            s2=config.s2,
-            s3=config.s3,
-            bands=config.bands,
-            overlap=config.overlap,
-            min_coverage=config.min_coverage,
-        )
+        hrmsi, hrhsi = fine_views(source, **config.views)
     finally:
         source.close()
     valid = hrmsi.valid & hrhsi.valid
     for view in (hrmsi, hrhsi):
         valid &= np.isfinite(view.data).all(axis=0)
-    places = choose_patches(valid, config, unit.id)
+    corners = choose_patches(valid, config, unit.id)
     lattice = patch_shares(valid, config)
-    shares = [float(lattice[row // config.step, col // config.step]) for row, col in places]
+    shares = [float(lattice[row // config.step, col // config.step]) for row, col in corners]
     psfs = band_psfs(config.psf, hrhsi.bands)
     about = {
         "unit": unit.id,
@@ -211,7 +208,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     return write_shard(
         folder / unit.file,
         (hrmsi, hrhsi),
-        places,
+        corners,
         shares,
         patch=config.patch,
         ratio=config.ratio,
@@ -221,20 +218,13 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     )
 
 
-def _open(scene: Scene, config: SimulateConfig) -> list[CubeSource]:
-    """The sources of what the user names: an EnMAP order or a CAVE folder may hold several."""
+def _open(scene: Scene, config: SimulateConfig) -> Sequence[CubeSource]:
+    """The sources of what the user names, of which a delivery may hold several."""
     if isinstance(scene, CubeSource):
         return [scene]
-    from trifuse.products import cave_scenes, detect, open_cave, open_cube, open_enmap_all
+    from trifuse.products import open_scenes
 
-    if not isinstance(scene, str | Path):
-        return [open_cube(list(scene))]
-    kind, _ = detect(scene)
-    if kind == "enmap":
-        return list(open_enmap_all(scene, mask=config.mask))
-    if kind == "cave":
-        return [open_cave(one, extend=True) for one in cave_scenes(scene)]
-    return [open_cube(scene)]
+    return open_scenes(scene, mask=config.mask)
 
 
 def _unit(source: CubeSource, config: SimulateConfig) -> Unit:
@@ -247,16 +237,7 @@ def _unit(source: CubeSource, config: SimulateConfig) -> Unit:
 
 
 def _operators(source: CubeSource, config: SimulateConfig) -> tuple[Any, Any]:
-    return view_operators(
-        source.bands,
-        source.meta,
-        s2=config.s2,
-        s3=config.s3,
-        bands=config.bands,
-        overlap=config.overlap,
-        min_coverage=config.min_coverage,
-        where=source.name,
-    )
+    return view_operators(source.bands, source.meta, where=source.name, **config.views)
 
 
 def _require_spectra(source: CubeSource) -> None:

@@ -55,7 +55,7 @@ __all__ = [
 NoiseAt = Literal["pixel", "native"]
 
 
-def _within(errors: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+def _within(errors: Any, **limits: tuple[float, float]) -> None:
     for name, (low, high) in limits.items():
         value = getattr(errors, name)
         if not low <= value <= high:
@@ -86,16 +86,7 @@ class SharpErrors:
     clouds: float = 0.0
 
     def __post_init__(self) -> None:
-        _within(
-            self,
-            {
-                "mtf": (0.01, 1),
-                "gain": (0, 1),
-                "offset": (0, 1),
-                "noise": (0, 1),
-                "clouds": (0, 0.95),
-            },
-        )
+        _within(self, mtf=(0.01, 1), gain=(0, 1), offset=(0, 1), noise=(0, 1), clouds=(0, 0.95))
         if self.noise_at not in ("pixel", "native"):
             raise ConfigError(f"noise at {self.noise_at!r}", fix="give pixel or native")
 
@@ -117,7 +108,7 @@ class CoarseErrors:
     clouds: float = 0.0
 
     def __post_init__(self) -> None:
-        _within(self, {"shift": (0, 5), "width": (0, 0.9), "noise": (0, 1), "clouds": (0, 0.95)})
+        _within(self, shift=(0, 5), width=(0, 0.9), noise=(0, 1), clouds=(0, 0.95))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +235,10 @@ def observe(
     clean = s2_sharp.masked()
     gain, offset = draw_calibration(len(clean), sharp.gain, sharp.offset, rng["calibration"])
     calibrated = calibrate(clean, gain, offset)
-    native_noise = sharp.noise if sharp.noise_at == "native" else 0.0
     seen = calibrated
     if sharp.blur:
         seen = calibrate(native_view(clean, ratios, sharp.mtf), gain, offset)
-        if native_noise:
-            seen = seen + native_field(clean.shape, ratios, native_noise, rng["noise"])
-    elif native_noise:
-        seen = add_noise(seen, native_noise, rng["noise"])
-    if sharp.noise_at == "pixel":
-        seen = add_noise(seen, sharp.noise, rng["noise"])
+    seen = _noisy(seen, sharp, ratios, rng["noise"])
     seen = hide(seen, sharp.clouds, float(ratio), rng["clouds"])
     told = replace(
         s2_sharp.with_meta(_told_sharp(s2_sharp, ratios, errors.told)),
@@ -276,17 +261,20 @@ def observe(
             "noise": dict.fromkeys(s3_truth.bands.names, errors.told.coarse_noise),
         },
     )
-    return Observed(
-        told,
-        lrhsi,
-        s3_truth,
-        replace(s2_sharp, data=calibrated),
-        psf,
-        Drawn(gain, offset, shift, width),
-    )
+    unblurred = replace(s2_sharp, data=calibrated)
+    return Observed(told, lrhsi, s3_truth, unblurred, psf, Drawn(gain, offset, shift, width))
 
 
 _STREAMS = ("calibration", "noise", "clouds", "shift", "cells", "coarse clouds")
+
+
+def _noisy(
+    seen: np.ndarray, errors: SharpErrors, ratios: Sequence[int], rng: np.random.Generator
+) -> np.ndarray:
+    """The sharp image with its noise, on pixels or as each band's native sampling spreads it."""
+    if errors.noise_at == "native" and errors.blur and errors.noise:
+        return np.asarray(seen + native_field(seen.shape, ratios, errors.noise, rng))
+    return add_noise(seen, errors.noise, rng)
 
 
 def _told_sharp(cube: Cube, ratios: Sequence[int], told: Told) -> dict[str, Any]:

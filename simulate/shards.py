@@ -42,7 +42,9 @@ MAX_SAMPLE = 1 << 30
 """Bytes of one stored sample: a header can claim any size."""
 
 IMAGES = ("hrmsi", "lrhsi", "hrhsi")
-PLACES = {"row": "int32", "col": "int32", "valid_share": "float32"}
+COLUMNS = {"row": "int32", "col": "int32", "valid_share": "float32"}
+"""Where each sample lies in the scene, and its share of valid pixels."""
+
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 
@@ -73,7 +75,7 @@ class Shard:
 def write_shard(
     path: Path,
     views: tuple[Cube, Cube],
-    places: Sequence[tuple[int, int]],
+    corners: Sequence[tuple[int, int]],
     shares: Sequence[float],
     *,
     patch: int,
@@ -90,7 +92,7 @@ def write_shard(
     Args:
         path: the file; an older one is replaced.
         views: hrmsi and hrhsi of the scene.
-        places: (row, column) of each triplet in fine pixels, multiples of ``ratio``.
+        corners: (row, column) of each triplet in fine pixels, multiples of ``ratio``.
         shares: valid share of each.
         patch: edge in fine pixels.
         ratio: fine pixels per coarse cell.
@@ -101,22 +103,23 @@ def write_shard(
     Returns:
         ``count``, ``content`` (hash) and ``saturated`` (values that int16 could not hold).
     """
+    hrmsi, hrhsi = views
+    grid = hrmsi.grid
     attributes = {
         **about,
         "format": FORMAT,
         "ratio": ratio,
         "dtype": dtype,
-        "grid_height": views[0].grid.height,
-        "grid_width": views[0].grid.width,
-        "crs": views[0].grid.crs,
-        "transform": list(views[0].grid.transform),
+        "grid_height": grid.height,
+        "grid_width": grid.width,
+        "crs": grid.crs,
+        "transform": list(grid.transform),
     }
-    hrmsi, hrhsi = views
     planes = {"hrmsi": (hrmsi, 1), "lrhsi": (hrhsi, ratio), "hrhsi": (hrhsi, 1)}
     bands = [planes[name][0].bands.to_json() for name in IMAGES]
     digest = hashlib.sha256(json.dumps([attributes, bands], sort_keys=True).encode())
-    columns = (np.array(places, "<i4").reshape(-1, 2).T, np.array(shares, "<f4"))
-    values = dict(zip(PLACES, (*columns[0], columns[1]), strict=True))
+    rows, cols = np.array(corners, "<i4").reshape(-1, 2).T
+    columns = dict(zip(COLUMNS, (rows, cols, np.array(shares, "<f4")), strict=True))
     saturated = 0
     pixels = {id(view): view.masked() for view in views}
     # Fixed library bounds and no time stamps: equal content is equal bytes.
@@ -125,23 +128,15 @@ def write_shard(
         _written(path),
         h5py.File(temporary, "w", libver=("earliest", "v110")) as f,
     ):
-        for name, array in values.items():
+        for name, array in columns.items():
             f.create_dataset(name, data=array, track_times=False)
             digest.update(array.tobytes())
         for name in IMAGES:
             view, scale = planes[name]
-            shape = (len(view.bands), patch // scale, patch // scale)
-            dataset = f.create_dataset(
-                name,
-                (len(places), *shape),
-                _stored(dtype),
-                chunks=(1, *shape),
-                track_times=False,
-                **_COMPRESSION,
-                maxshape=(None, *shape),
-            )
+            edge = patch // scale
+            dataset = _create(f, name, (len(corners), len(view.bands), edge, edge), dtype)
             _describe(dataset, view.bands, dtype)
-            for i, (row, col) in enumerate(places):
+            for i, (row, col) in enumerate(corners):
                 image = pixels[id(view)][:, *Window(row, col, patch, patch).slices]
                 image = image if scale == 1 else degrade(image, ratio, psfs)
                 stored, cut = encode(image, dtype)
@@ -152,7 +147,20 @@ def write_shard(
         attributes["saturated"] = saturated
         for name, value in sorted(attributes.items()):
             f.attrs[name] = _attribute(value)
-    return {"count": len(places), "content": digest.hexdigest(), "saturated": saturated}
+    return {"count": len(corners), "content": digest.hexdigest(), "saturated": saturated}
+
+
+def _create(f: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
+    """An empty dataset of images (n, band, y, x), one chunk each."""
+    return f.create_dataset(
+        name,
+        shape,
+        _stored(dtype),
+        chunks=(1, *shape[1:]),
+        maxshape=(None, *shape[1:]),
+        track_times=False,
+        **_COMPRESSION,
+    )
 
 
 @contextlib.contextmanager
@@ -239,56 +247,23 @@ def check_shard(
 def _checked(
     path: Path, f: h5py.File, hr_bands: BandSet, lr_bands: BandSet, ratio: int, patch: int
 ) -> Shard:
-    def refuse(what: str) -> StoreError:
-        return StoreError(what, where=path, fix="give a store that trifuse simulate has written")
-
     if _text(f.attrs.get("format")) != FORMAT:
-        raise refuse(f"is no shard of format {FORMAT}")
-    for name in f:
-        link = f.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise refuse(f"{name!r} is a link out of its place")
-        if name not in (*IMAGES, *PLACES):
-            raise refuse(f"{name!r} does not belong in a shard")
-    if missing := [n for n in (*IMAGES, *PLACES) if n not in f]:
-        raise refuse(f"lacks {', '.join(missing)}")
-    for name in (*IMAGES, *PLACES):
-        dataset = f[name]
-        if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-            raise refuse(f"{name!r} is no dataset of its own")
-        if unknown := _filters(dataset) - _FILTERS:
-            raise refuse(f"{name!r} needs the unknown filter {min(unknown)}")
+        raise _refused(path, f"is no shard of format {FORMAT}")
+    _check_links(path, f)
     count = f["hrmsi"].shape[0]
     if count > path.stat().st_size:
-        raise refuse(f"claims {count} samples")
-    coarse = patch // ratio
-    wanted = {
-        "hrmsi": (len(hr_bands), patch, patch),
-        "lrhsi": (len(lr_bands), coarse, coarse),
-        "hrhsi": (len(lr_bands), patch, patch),
-    }
-    stored = _stored(_text(f.attrs["dtype"]))
-    for name, shape in wanted.items():
-        d = f[name]
-        if d.shape != (count, *shape) or d.chunks != (1, *shape) or d.dtype != stored:
-            raise refuse(
-                f"{name!r} is {d.dtype} {d.shape} in chunks of {d.chunks}, "
-                f"not {stored} {(count, *shape)} in chunks of {(1, *shape)}"
-            )
-        if math.prod(shape) * stored.itemsize > MAX_SAMPLE:
-            raise refuse(f"samples of {name!r} exceed {MAX_SAMPLE >> 20} MiB")
-        names = [_text(v) for v in d.attrs["band_names"]]
-        if names != list((hr_bands if name == "hrmsi" else lr_bands).names):
-            raise refuse(f"{name!r} has bands {', '.join(names)}, not those of the store")
-    for name, kind in PLACES.items():
+        raise _refused(path, f"claims {count} samples")
+    _check_images(path, f, count, hr_bands, lr_bands, ratio, patch)
+    for name, kind in COLUMNS.items():
         if f[name].shape != (count,) or f[name].dtype != np.dtype(kind):
-            raise refuse(f"{name!r} is {f[name].dtype} {f[name].shape}, not {kind} {(count,)}")
+            found = f"{f[name].dtype} {f[name].shape}"
+            raise _refused(path, f"{name!r} is {found}, not {kind} {(count,)}")
     try:
         a, b, c, d, e, g = (float(v) for v in f.attrs["transform"])
         size = int(f.attrs["grid_height"]), int(f.attrs["grid_width"])
         grid = Grid(_text(f.attrs["crs"]), (a, b, c, d, e, g), *size)
     except GridError as error:
-        raise refuse(f"grid: {error.what}") from None
+        raise _refused(path, f"grid: {error.what}") from None
     return Shard(
         count=count,
         content=_text(f.attrs["content"]),
@@ -298,6 +273,60 @@ def _checked(
         cols=tuple(f["col"][:].tolist()),
         shares=tuple(f["valid_share"][:].tolist()),
     )
+
+
+def _check_links(path: Path, f: h5py.File) -> None:
+    """Nothing but the datasets of a shard, each of its own and with known filters."""
+    for name in f:
+        link = f.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise _refused(path, f"{name!r} is a link out of its place")
+        if name not in (*IMAGES, *COLUMNS):
+            raise _refused(path, f"{name!r} does not belong in a shard")
+    if missing := [n for n in (*IMAGES, *COLUMNS) if n not in f]:
+        raise _refused(path, f"lacks {', '.join(missing)}")
+    for name in (*IMAGES, *COLUMNS):
+        dataset = f[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+            raise _refused(path, f"{name!r} is no dataset of its own")
+        if unknown := _filters(dataset) - _FILTERS:
+            raise _refused(path, f"{name!r} needs the unknown filter {min(unknown)}")
+
+
+def _check_images(
+    path: Path,
+    f: h5py.File,
+    count: int,
+    hr_bands: BandSet,
+    lr_bands: BandSet,
+    ratio: int,
+    patch: int,
+) -> None:
+    """Images of the store's bands and sizes, one chunk each."""
+    stored = _stored(_text(f.attrs["dtype"]))
+    wanted = {
+        "hrmsi": (hr_bands, patch),
+        "lrhsi": (lr_bands, patch // ratio),
+        "hrhsi": (lr_bands, patch),
+    }
+    for name, (bands, edge) in wanted.items():
+        d, shape = f[name], (len(bands), edge, edge)
+        if d.shape != (count, *shape) or d.chunks != (1, *shape) or d.dtype != stored:
+            raise _refused(
+                path,
+                f"{name!r} is {d.dtype} {d.shape} in chunks of {d.chunks}, "
+                f"not {stored} {(count, *shape)} in chunks of {(1, *shape)}",
+            )
+        if math.prod(shape) * stored.itemsize > MAX_SAMPLE:
+            raise _refused(path, f"samples of {name!r} exceed {MAX_SAMPLE >> 20} MiB")
+        names = [_text(v) for v in d.attrs["band_names"]]
+        if names != list(bands.names):
+            has = ", ".join(names)
+            raise _refused(path, f"{name!r} has bands {has}, not those of the store")
+
+
+def _refused(path: Path, what: str) -> StoreError:
+    return StoreError(what, where=path, fix="give a store that trifuse simulate has written")
 
 
 def _stored(dtype: str) -> np.dtype:

@@ -150,17 +150,17 @@ class TripletStore:
             DataError: if there is no such sample.
             StoreError: if the shard is damaged there.
         """
-        unit, place = self._locate(number)
+        unit, index = self._locate(number)
         shard, path = self._shards[unit], self._files[unit]
         try:
             with self._lock:
                 f = self._open(unit)
-                hrmsi, lrhsi, hrhsi = (decode(f[name][place]) for name in IMAGES)
+                hrmsi, lrhsi, hrhsi = (decode(f[name][index]) for name in IMAGES)
         except (OSError, RuntimeError, KeyError, ValueError) as e:
             if isinstance(e, TrifuseError):
                 raise
             raise damaged(path, e) from None
-        row, col, patch = shard.rows[place], shard.cols[place], self.config.patch
+        row, col, patch = shard.rows[index], shard.cols[index], self.config.patch
         return Triplet(
             id=number,
             hrmsi=hrmsi,
@@ -176,7 +176,7 @@ class TripletStore:
                 "product_id": shard.product_id,
                 "row": row,
                 "col": col,
-                "valid_share": shard.shares[place],
+                "valid_share": shard.shares[index],
                 "split": self.splits[unit],
             },
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from trifuse.core import PSF, BandSet, ConfigError, DataError, Grid
+from trifuse.core.settings import require_known, to_mapping
 from trifuse.srf_data import Overlap
 
 Split = Literal["train", "val", "test"]
@@ -121,6 +122,9 @@ class SimulateConfig:
             "give auto, all or a list of names",
         )
         _ = self.psf
+        for name in ("mtf", "fwhm"):
+            if isinstance(value := getattr(self, name), Mapping):
+                object.__setattr__(self, name, {str(k): float(v) for k, v in value.items()})
 
     @property
     def step(self) -> int:
@@ -135,10 +139,15 @@ class SimulateConfig:
             return {str(band): make(float(value)) for band, value in given.items()}
         return make(given)
 
+    @property
+    def views(self) -> dict[str, Any]:
+        """Arguments of :func:`trifuse.simulate.scene_views` that say which bands are made."""
+        names = ("s2", "s3", "bands", "overlap", "min_coverage")
+        return {name: getattr(self, name) for name in names}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; inverse of :meth:`from_json`."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {k: _plain(v) for k, v in out.items()}
+        return to_mapping(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SimulateConfig:
@@ -147,13 +156,7 @@ class SimulateConfig:
         Raises:
             ConfigError: if a key is unknown or a value of the wrong kind.
         """
-        known = [f.name for f in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ConfigError(
-                f"unknown keys {', '.join(unknown)}",
-                where="simulate",
-                fix=f"the keys are {', '.join(known)}",
-            )
+        require_known(cls, values, where="simulate")
         try:
             return cls(**values)
         except (TypeError, ValueError) as e:
@@ -167,7 +170,7 @@ def choose_patches(valid: np.ndarray, config: SimulateConfig, key: str) -> list[
 
     Candidates lie on a lattice of ``config.step`` pixels from the scene's corner, so they are
     aligned to the coarse cells. Of those with enough valid pixels, ``config.count`` are kept:
-    the first in the order of a hash of seed, scene and place, so that a larger count keeps all
+    the first in the order of a hash of seed, scene and corner, so that a larger count keeps all
     that a smaller one does.
 
     Args:
@@ -188,13 +191,13 @@ def choose_patches(valid: np.ndarray, config: SimulateConfig, key: str) -> list[
             fix=f"give a patch of at most {min(height, width) // config.ratio * config.ratio}",
         )
     share = patch_shares(valid, config)
-    places = [
+    corners = [
         (i * config.step, j * config.step)
         for i, j in np.argwhere(share >= config.min_valid - 1e-12).tolist()
     ]
     if config.count is not None:
-        places.sort(key=lambda p: _rank(config.seed, key, *p))
-    return sorted(places[: config.count])
+        corners.sort(key=lambda corner: _rank(config.seed, key, *corner))
+    return sorted(corners[: config.count])
 
 
 def patch_shares(valid: np.ndarray, config: SimulateConfig) -> np.ndarray:
@@ -245,9 +248,3 @@ def _rank(seed: int, *key: object) -> bytes:
 def _require(holds: bool, name: str, value: object, fix: str) -> None:
     if not holds:
         raise ConfigError(f"is {value}", where=name, fix=fix)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): float(v) for k, v in value.items()}
-    return list(value) if isinstance(value, tuple) else value

@@ -140,18 +140,8 @@ def view_operators(
         _per_band(meta, key, len(source), where) for key in ("usable", "detectors")
     )
     tables = sensor_table(s2), sensor_table(s3)
-    if not isinstance(bands, str):
-        known = [n for table in tables for n in table.bands.names]
-        if unknown := [n for n in bands if n not in known]:
-            raise BandError(
-                f"bands {', '.join(unknown)} are neither {s2}'s nor {s3}'s: {', '.join(known)}",
-                fix="ask for some of these",
-            )
 
-    def operator(table: SensorSRF) -> SpectralOperator:
-        wanted: Bands = bands
-        if not isinstance(bands, str):
-            wanted = [n for n in bands if n in table.bands.names] or "auto"
+    def operator(table: SensorSRF, wanted: Bands) -> SpectralOperator:
         try:
             made = integrate(
                 table,
@@ -170,7 +160,27 @@ def view_operators(
             )
         return made
 
-    return operator(tables[0]), operator(tables[1])
+    of_s2, of_s3 = _bands_of_each(bands, *tables)
+    return operator(tables[0], of_s2), operator(tables[1], of_s3)
+
+
+def _bands_of_each(bands: Bands, s2: SensorSRF, s3: SensorSRF) -> tuple[Bands, Bands]:
+    """What is asked of each sensor; one of which no band is named stays ``auto``.
+
+    Raises:
+        BandError: if a name belongs to neither.
+    """
+    if isinstance(bands, str):
+        return bands, bands
+    known = [*s2.bands.names, *s3.bands.names]
+    if unknown := [n for n in bands if n not in known]:
+        raise BandError(
+            f"bands {', '.join(unknown)} are neither {s2.name}'s nor {s3.name}'s: "
+            f"{', '.join(known)}",
+            fix="ask for some of these",
+        )
+    of_s2, of_s3 = ([n for n in bands if n in table.bands.names] for table in (s2, s3))
+    return of_s2 or "auto", of_s3 or "auto"
 
 
 def sensor_table(name: str) -> SensorSRF:

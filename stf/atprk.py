@@ -6,7 +6,9 @@ the fine covariates, and what it leaves of C is kriged to the fine pixels:
     C ≈ a·D(P) + c,   Z = a·P + c + K(C − a·D(P) − c).
 
 Covariates are other bands or dates of the fine sensor: Sentinel-2 for a Landsat or Sentinel-3
-band, a panchromatic band for a multispectral one.
+band, a panchromatic band for a multispectral one. It is made for bands of one date. As a pairwise
+method (:func:`fuse`) its covariates are of another, and what has changed in between it tells from
+the coarse bands alone: it does not compare two coarse images.
 
 Sources: Wang et al. 2015, doi:10.1016/j.rse.2015.06.003 (MODIS); Wang et al. 2016,
 doi:10.1016/j.rse.2016.10.030 (Sentinel-2: selected and synthesised bands); Wang et al. 2017,
@@ -23,7 +25,8 @@ import numpy as np
 
 from trifuse.align.kriging import RADIUS, Kriging, back_project, box_taps, gaussian_taps
 from trifuse.align.variogram import LAGS, Exponential, deconvolve, fit_exponential, semivariogram
-from trifuse.core import ConfigError, DataError, Window, fill_nearest
+from trifuse.core import ConfigError, Cube, DataError, Window, fill_nearest
+from trifuse.stf.pairwise import Fused, Pair, PairwiseOptions, Target
 from trifuse.stf.upscaling import upscale, upscale_matrix
 
 Scheme = Literal["synthesised", "selected"]
@@ -198,6 +201,51 @@ def atprk(
     missing = np.isnan(coarse).repeat(ratio, axis=1).repeat(ratio, axis=2)
     out[missing] = np.nan
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Options(PairwiseOptions):
+    """Options of :func:`fuse`; see :func:`fit_atprk`.
+
+    Attributes:
+        scheme: see :data:`Scheme`.
+        psf: what a cell sees.
+        radius: neighbours used on each side, in cells.
+        lags: of the semivariogram, in cells.
+        back_projection: rounds of it.
+    """
+
+    scheme: Scheme = "synthesised"
+    psf: PointSpread = "gaussian"
+    radius: int = RADIUS
+    lags: int = LAGS
+    back_projection: int = 0
+
+
+def fuse(references: Sequence[Pair], target: Target, options: Options) -> Fused:
+    """The target's coarse bands at fine pixels, as far as the fine image of another day shows how.
+
+    Args:
+        references: the nearest is looked at, and of it the fine image alone.
+        target: the day.
+        options: see :class:`Options`.
+
+    Raises:
+        DataError: if fewer cells than coefficients are clear in both.
+        ConfigError: if an option is out of range.
+    """
+    fine = references[0].fine
+    made = atprk(
+        target.coarse.masked(),
+        fine.masked(),
+        scheme=options.scheme,
+        psf=options.psf,
+        radius=options.radius,
+        lags=options.lags,
+        back_projection=options.back_projection,
+    ).astype(np.float32)
+    valid = np.asarray(np.isfinite(made).all(axis=0))
+    return Fused(Cube(made, valid, fine.bands, fine.grid))
 
 
 def psf_taps(ratio: int, psf: PointSpread, radius: int = RADIUS) -> np.ndarray:

@@ -16,9 +16,10 @@ import numpy as np
 from trifuse.core import BandError, DataError, Grid, GridError, OverlapError, Series, Window
 from trifuse.temporal.calendar import days_since
 from trifuse.temporal.config import Sensor, TamrfConfig
+from trifuse.temporal.renamed import renamed
 
 KELVIN = 1000.0
-"""Kelvin per unit of temperature in the network."""
+"""Kelvin per unit of temperature in the network, whose other unit is reflectance 0–1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Area:
         config: of the network.
         grid: target pixels.
         series: of each sensor of the network that has one.
-        places: window of each series' own grid that is the area.
+        windows: the area in pixels of each series' own grid.
         origin: the day that is 0.
         blank: whether pixels that are not clear are withheld from the network.
     """
@@ -37,9 +38,11 @@ class Area:
     config: TamrfConfig
     grid: Grid
     series: Mapping[str, Series]
-    places: Mapping[str, Window]
+    windows: Mapping[str, Window]
     origin: date
     blank: bool = False
+
+    places = renamed("places", "windows")
 
     @property
     def sensors(self) -> tuple[Sensor, ...]:
@@ -58,10 +61,10 @@ class Area:
 
     def window(self, sensor: Sensor, block: Window) -> Window:
         """A block of target pixels in pixels of a sensor's series."""
-        place, k = self.places[sensor.name], sensor.ratio
+        whole, k = self.windows[sensor.name], sensor.ratio
         return Window(
-            place.row + block.row // k,
-            place.col + block.col // k,
+            whole.row + block.row // k,
+            whole.col + block.col // k,
             block.height // k,
             block.width // k,
         )
@@ -153,10 +156,10 @@ def open_area(
                 f"{lattice.gsd[1] * sensor.ratio:g}",
                 fix=f"give {sensor.name} {sensor.ratio} times coarser than the target grid",
             )
-        place = lattice.locate(grid.zoom_in(sensor.ratio))
-        offsets[sensor.name] = (place.row, place.col)
-        low = [max(a, b) for a, b in zip(low, (place.row, place.col), strict=True)]
-        ends = (place.row + place.height, place.col + place.width)
+        own = lattice.locate(grid.zoom_in(sensor.ratio))
+        offsets[sensor.name] = (own.row, own.col)
+        low = [max(a, b) for a, b in zip(low, (own.row, own.col), strict=True)]
+        ends = (own.row + own.height, own.col + own.width)
         high = [min(a, b) for a, b in zip(high, ends, strict=True)]
     spans = []
     for axis in (0, 1):
@@ -169,10 +172,10 @@ def open_area(
         )
     (top, bottom), (left, right) = spans
     area = Window(top, left, bottom - top, right - left)
-    places = {}
+    windows = {}
     for s in sensors:
         row, col = offsets[s.name]
-        places[s.name] = Window(
+        windows[s.name] = Window(
             (top - row) // s.ratio,
             (left - col) // s.ratio,
             area.height // s.ratio,
@@ -180,7 +183,7 @@ def open_area(
         )
     origin = series[finest.name].dates[0] if origin is None else origin
     known = {s.name: series[s.name] for s in sensors}
-    return Area(config, lattice.window(area), known, places, origin, blank)
+    return Area(config, lattice.window(area), known, windows, origin, blank)
 
 
 def blocks(area: Area, side: int) -> list[Window]:

@@ -5,11 +5,14 @@ Source: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from trifuse.core import ConfigError
+from trifuse.core.card import NetworkConfig
+
+LARGEST = 4096
+"""Sizes beyond are no network but a damaged card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
-class TamrfConfig:
+class TamrfConfig(NetworkConfig):
     """The published network for any sensors.
 
     Attributes:
@@ -73,7 +76,7 @@ class TamrfConfig:
         layers: layers of the temporal encoder (the variants t1, t2, t3).
         heads: attention heads.
         hidden: width of the feed-forwards.
-        dropout: in the temporal layers.
+        dropout: probability in the temporal layers, 0–1.
         skip: ``none``: the network gives the images, as published; ``prior``: it gives what is to
             be added to :func:`trifuse.temporal.prior.prior_images`, which must then be added by
             whoever calls it, and is also shown what the prior was made of.
@@ -81,6 +84,8 @@ class TamrfConfig:
     Raises:
         ConfigError: if a value is out of range or a sensor occurs twice.
     """
+
+    KIND: ClassVar[str] = "tamrf"
 
     sensors: tuple[Sensor, ...]
     features: int = 64
@@ -104,6 +109,8 @@ class TamrfConfig:
         positive = (self.features, self.blocks, self.growth, self.layers, self.heads, self.hidden)
         if min(positive) < 1 or self.features % 2 or self.sensor_token < 0:
             raise ConfigError("sizes must be positive, and features even")
+        if max(*positive, self.sensor_token) > LARGEST:
+            raise ConfigError("a size beyond reason", fix=f"give at most {LARGEST}")
         if self.width % self.heads:
             raise ConfigError(f"{self.heads} heads do not divide tokens of {self.width}")
 
@@ -138,32 +145,6 @@ class TamrfConfig:
             if sensor.name == name:
                 return sensor
         raise ConfigError(f"no sensor {name!r}", fix=f"one of {[s.name for s in self.sensors]}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TamrfConfig:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            ConfigError: for anything else.
-        """
-        try:
-            rest = dict(value)
-            sensors = tuple(
-                Sensor(**{k: _tuple(v) for k, v in s.items()}) for s in rest.pop("sensors")
-            )
-            return cls(sensors, **rest)
-        except (TypeError, KeyError, AttributeError, ValueError) as e:
-            if isinstance(e, ConfigError):
-                raise
-            raise ConfigError(f"not a TAMRF configuration ({e})") from None
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 LANDSAT = Sensor(

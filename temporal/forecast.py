@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trifuse.temporal.baselines import Stack
+from trifuse.temporal.contract import Forecast
 from trifuse.temporal.model import Dates, Tamrf
 from trifuse.temporal.prior import prior_images
-
-Forecast = Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray]]
-"""(sensor → visible images, days) → sensor → (Q, band, H, W) on the target grid."""
+from trifuse.temporal.stack import Stack
 
 Run = Callable[[Mapping[str, Dates], Tensor, Tensor | None], Tensor]
 """The forward pass of a network: (1, Q, channels, H, W)."""
@@ -36,8 +34,8 @@ def forecast_by(net: Tamrf, *, blank: bool, run: Run | None = None) -> Forecast:
             stack = seen[s.name]
             data = np.where(stack.valid[:, None], stack.data, np.nan) if blank else stack.data
             value = torch.from_numpy(np.ascontiguousarray(data, np.float32)).to(device)
-            doy = torch.from_numpy(stack.doy.astype(np.float32)).to(device)
-            dates[s.name] = Dates(net.standardise(s, value)[None], doy[None])
+            when = torch.from_numpy(stack.days.astype(np.float32)).to(device)
+            dates[s.name] = Dates(net.standardise(s, value)[None], when[None])
         if not any(d.data.shape[1] for d in dates.values()):
             return {}
         days = torch.tensor([list(query)], dtype=torch.float32, device=device)

@@ -26,6 +26,7 @@ from trifuse.core import DataError, Window
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.observation import reflect
+from trifuse.temporal.renamed import warn_renamed
 
 MARGIN = 2
 """Target pixels around the area whose tokens the spatial decoder sees."""
@@ -79,7 +80,7 @@ def encode_date(
     bank: FeatureBank,
     sensor: Sensor,
     data: np.ndarray,
-    doy: float,
+    day: float,
     *,
     tile: int = 256,
     around: bool = False,
@@ -91,16 +92,16 @@ def encode_date(
         bank: of the same area.
         sensor: of the image.
         data: (bands, height / ratio, width / ratio) in the network's unit; NaN where missing.
-        doy: days since the origin of the series.
+        day: days since the origin of the series.
         tile: edge in pixels of the sensor that goes through the encoder at once; exact.
-        around: ``data`` also holds the :func:`context` pixels around the area on each side, as a
-            part of a larger image does; otherwise the image is reflected there.
+        around: ``data`` also holds the :func:`sensor_halo` pixels around the area on each side,
+            as a part of a larger image does; otherwise the image is reflected there.
 
     Raises:
         DataError: if the image does not cover the area.
     """
     shape = (len(sensor.bands), bank.height // sensor.ratio, bank.width // sensor.ratio)
-    pad = context(model, sensor)
+    pad = sensor_halo(model, sensor)
     needed = (shape[0], *(n + 2 * pad for n in shape[1:])) if around else shape
     if data.shape != needed:
         raise DataError(f"image {data.shape} where {needed} is needed", where=sensor.name)
@@ -130,14 +131,20 @@ def encode_date(
             ].cpu()
     off = rim * sensor.ratio - MARGIN
     area = out[:, off : off + bank.height + 2 * MARGIN, off : off + bank.width + 2 * MARGIN]
-    days = torch.tensor([[doy]], device=device)
-    bank.add(model.date_constants(sensor, days)[0, 0], area)
+    when = torch.tensor([[day]], device=device)
+    bank.add(model.date_constants(sensor, when)[0, 0], area)
+
+
+def sensor_halo(model: Tamrf, sensor: Sensor) -> int:
+    """Pixels of a sensor around an area that have a say in it, on each side."""
+    halo = int(model.spatial[sensor.name].halo)  # type: ignore[arg-type]
+    return halo + -(-MARGIN // sensor.ratio)
 
 
 def context(model: Tamrf, sensor: Sensor) -> int:
-    """Pixels of a sensor around an area that have a say in it."""
-    halo = int(model.spatial[sensor.name].halo)  # type: ignore[arg-type]
-    return halo + -(-MARGIN // sensor.ratio)
+    """Old name of :func:`sensor_halo`; what networks with a skip are shown is their context."""
+    warn_renamed("context()", "sensor_halo()")
+    return sensor_halo(model, sensor)
 
 
 @torch.inference_mode()

@@ -1,8 +1,9 @@
 """How reflectance varies in time, in the few numbers that decide how dates are weighed.
 
-The numbers are medians of what maximum likelihood finds on synthetic series, scene by scene
-(``bench/tamrf_kernels.py``). Only ratios of variances matter, so they hold for bright and for dull
-ground; all are relative to the variance of what changes slowly.
+The numbers are medians of what maximum likelihood found on synthetic series, scene by scene; no
+script here repeats that search, and ``bench/tamrf_accuracy.py`` measures what comes of it. Only
+ratios of variances matter, so they hold for bright and for dull ground; all are relative to the
+variance of what changes slowly.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Kernel:
     snow: float = 0.0
 
     def covariance(self, days: np.ndarray) -> np.ndarray:
-        """Of two moments so many days apart, without snow."""
+        """Of two moments so many days apart, without snow: of the shape of ``days``."""
         slow = np.abs(days) / self.slow_days
         return np.asarray(
             (1 + slow) * np.exp(-slow) + self.fast * np.exp(-np.abs(days) / self.fast_days)

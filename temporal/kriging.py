@@ -36,14 +36,14 @@ class Observations:
     """What is known of some pixels; pixels lie side by side.
 
     Attributes:
-        doy: (N,) days.
+        days: (N,) of the images, since the origin of the series.
         source: (N,) 0 for the sensor itself, another number for each other sensor.
         values: (N, band, P) float32; anything where not clear.
         clear: (N, P) bool.
         snow: (N, P) share of the pixel under snow.
     """
 
-    doy: np.ndarray
+    days: np.ndarray
     source: np.ndarray
     values: np.ndarray
     clear: np.ndarray
@@ -68,16 +68,16 @@ def krige(
     days = np.asarray(query, float)
     out = np.full((len(days), seen.values.shape[1], seen.clear.shape[1]), np.nan, np.float32)
     spread = np.full((len(days), seen.clear.shape[1]), MEAN, np.float32)
-    if not len(seen.doy):
+    if not len(seen.days):
         return out, spread
-    if np.ptp(seen.doy) <= 2 * REACH:
-        near = [(np.arange(len(days)), np.arange(len(seen.doy)))]
+    if np.ptp(seen.days) <= 2 * REACH:
+        near = [(np.arange(len(days)), np.arange(len(seen.days)))]
     else:
         near = []
         for start in np.unique(days // _SPAN):
             asked = np.flatnonzero(days // _SPAN == start)
             low, high = days[asked].min() - REACH, days[asked].max() + REACH
-            near.append((asked, np.flatnonzero((seen.doy >= low) & (seen.doy <= high))))
+            near.append((asked, np.flatnonzero((seen.days >= low) & (seen.days <= high))))
     for asked, dates in near:
         part = Observations(*(getattr(seen, k)[dates] for k in Observations.__slots__))
         if len(dates):
@@ -88,19 +88,19 @@ def krige(
 def _krige(
     kernel: Kernel, seen: Observations, days: np.ndarray, snow: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    between = kernel.covariance(seen.doy[:, None] - seen.doy) + MEAN
+    between = kernel.covariance(seen.days[:, None] - seen.days) + MEAN
     same = (seen.source[:, None] == seen.source) & (seen.source > 0)
-    apart = np.abs(seen.doy[:, None] - seen.doy)
+    apart = np.abs(seen.days[:, None] - seen.days)
     between += same * (kernel.offset + kernel.drift * np.exp(-apart / kernel.drift_days))
-    to_query = kernel.covariance(days[:, None] - seen.doy) + MEAN
+    to_query = kernel.covariance(days[:, None] - seen.days) + MEAN
     noise = np.where(seen.source > 0, kernel.other_noise, kernel.noise)
     white = kernel.snow * _lasting(apart)
-    white_query = kernel.snow * _lasting(np.abs(days[:, None] - seen.doy))
+    white_query = kernel.snow * _lasting(np.abs(days[:, None] - seen.days))
     own = float(kernel.covariance(np.zeros(1))[0]) + MEAN
     out = np.full((len(days), seen.values.shape[1], seen.clear.shape[1]), np.nan, np.float32)
     spread = np.full((len(days), seen.clear.shape[1]), MEAN, np.float32)
     order, starts = _alike(seen.clear, seen.snow, snow)
-    eye = np.eye(len(seen.doy))
+    eye = np.eye(len(seen.days))
     for first in range(0, len(starts) - 1, _CHUNK):
         edges = starts[first : first + _CHUNK + 1]
         heads = order[edges[:-1]]

@@ -23,6 +23,7 @@ from trifuse.temporal.config import Sensor
 from trifuse.temporal.model import Tamrf
 from trifuse.temporal.observation import observe
 from trifuse.temporal.perceptual import MaskedPerceptual
+from trifuse.temporal.renamed import renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Target:
     Attributes:
         data: (T, bands, h, w) standardised.
         valid: (T, h, w) bool, True where clear.
-        doy: (T,) days.
+        days: (T,) since the origin of the series.
     """
 
     data: Tensor
     valid: Tensor
-    doy: Tensor
+    days: Tensor
+
+    doy = renamed("doy", "days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,14 @@ class LossConfig:
     Attributes:
         hidden_weight: of the part on hidden dates.
         visible_weight: of the part on visible dates.
-        beta: of the smooth L1.
-        min_clear: dates with less than this share of clear pixels are not reconstructed.
-        max_days: contrast looks at most this far for a clear date.
-        margin: of the contrast.
+        beta: of the smooth L1, in deviations.
+        min_clear: dates with less than this share (0–1) of clear pixels are not reconstructed.
+        max_days: contrast looks at most so many days far for a clear date.
+        margin: of the contrast, in deviations.
         border: target pixels cropped at each edge.
         contrast: weight of the contrast; 0 leaves it out.
         structure: weight of the structure term; 0 leaves it out.
-        structure_clear: dates with less are left out of the structure term.
+        structure_clear: dates with a smaller share (0–1) are left out of the structure term.
         thermal_structure: weight of temperatures in it.
         ndvi_quirk: scale the near infrared of the NDVI by the statistics of the band that the
             published training used (B5 for B8); only for parity with it.
@@ -76,7 +79,7 @@ class LossConfig:
 
 @dataclass
 class LossParts:
-    """The total and its parts, by name, for logs."""
+    """The total, a scalar with a gradient, and its parts by name, for logs; all unit-less."""
 
     total: Tensor
     parts: dict[str, float] = field(default_factory=dict)
@@ -112,7 +115,7 @@ def series_loss(
             strict=True,
         )
     )
-    every = sum(len(t.doy) for t in targets.values())
+    every = sum(len(t.days) for t in targets.values())
     total = prediction.new_zeros(())
     parts: dict[str, float] = {}
     for label, factor in (("hidden", config.hidden_weight), ("visible", config.visible_weight)):
@@ -124,14 +127,14 @@ def series_loss(
             seen = set(map(float, visible.get(sensor.name, ())))
             chosen = [
                 i
-                for i, d in enumerate(target.doy.tolist())
+                for i, d in enumerate(target.days.tolist())
                 if (float(d) in seen) == (label == "visible")
             ]
             if not chosen:
                 continue
             weight = len(chosen) / every
-            at = [position[float(target.doy[i])] for i in chosen]
-            part = Target(target.data[chosen], target.valid[chosen], target.doy[chosen])
+            at = [position[float(target.days[i])] for i in chosen]
+            part = Target(target.data[chosen], target.valid[chosen], target.days[chosen])
             raw = per_sensor[sensor.name][at]
             pair = _cropped(observe(raw, sensor), part, config.border // sensor.ratio)
             terms = {"reconstruction": reconstruction(*pair, sensor, label == "hidden", config)}
@@ -154,7 +157,18 @@ def series_loss(
 def reconstruction(
     predicted: Tensor, target: Target, sensor: Sensor, hidden: bool, config: LossConfig
 ) -> Tensor | None:
-    """Smooth L1 over clear pixels; temperatures are never compared on hidden dates."""
+    """Smooth L1 over clear pixels; temperatures are never compared on hidden dates.
+
+    Args:
+        predicted: (T, bands, h, w) standardised, as the sensor samples it.
+        target: of the same dates and pixels.
+        sensor: whose.
+        hidden: whether the dates were hidden from the network.
+        config: constants.
+
+    Returns:
+        Scalar; None if there is nothing to compare.
+    """
     bands = _reflective(sensor) if hidden else list(range(len(sensor.bands)))
     enough = target.valid.float().mean((1, 2)) >= config.min_clear
     valid = target.valid & enough[:, None, None]
@@ -169,9 +183,12 @@ def reconstruction(
 def contrast(
     predicted: Tensor, target: Target, sensor: Sensor, config: LossConfig
 ) -> Tensor | None:
-    """Under clouds: nearer to the nearest clear date than to the cloud itself."""
+    """Under clouds: nearer to the nearest clear date than to the cloud itself.
+
+    Arguments and result as of :func:`reconstruction`.
+    """
     bands = _reflective(sensor)
-    distance = (target.doy[:, None] - target.doy[None, :]).abs().to(predicted.dtype)
+    distance = (target.days[:, None] - target.days[None, :]).abs().to(predicted.dtype)
     far = torch.finfo(predicted.dtype).max
     # (T masked date, T candidate, h, w) → nearest clear candidate of each pixel
     gap = torch.where(target.valid[None], distance[:, :, None, None], far)
@@ -302,7 +319,7 @@ def _reflective(sensor: Sensor) -> list[int]:
 
 def _cropped(predicted: Tensor, target: Target, border: int) -> tuple[Tensor, Target]:
     inner = slice(border, -border or None)
-    part = Target(target.data[:, :, inner, inner], target.valid[:, inner, inner], target.doy)
+    part = Target(target.data[:, :, inner, inner], target.valid[:, inner, inner], target.days)
     return predicted[:, :, inner, inner], part
 
 

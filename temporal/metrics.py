@@ -51,7 +51,7 @@ def date_errors(
 
 
 def date_angles(reference: np.ndarray, estimate: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Spectral angle of each date in radians, mean over clear pixels: (T,).
+    """Spectral angle of each date in degrees, mean over clear pixels: (T,); NaN without any.
 
     Args:
         reference: (T, band, y, x); without temperatures.
@@ -66,7 +66,7 @@ def date_angles(reference: np.ndarray, estimate: np.ndarray, valid: np.ndarray) 
     there = valid & np.isfinite(angle)
     total = np.where(there, angle, 0).sum(axis=(1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(total / there.sum(axis=(1, 2)))
+        return np.asarray(np.degrees(total / there.sum(axis=(1, 2))))
 
 
 def frequency_profile(image: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from trifuse.core import DataError
 from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.encoding import encode_time
+from trifuse.temporal.renamed import warn_renamed
 from trifuse.temporal.spatial import SLOPE, SpatialDecoder, SpatialEncoder
 
 
@@ -34,11 +35,17 @@ class Dates(NamedTuple):
 
     Attributes:
         data: (B, T, bands, h, w) standardised, finite.
-        doy: (B, T) days since the origin of the series.
+        days: (B, T) days since the origin of the series.
     """
 
     data: Tensor
-    doy: Tensor
+    days: Tensor
+
+    @property
+    def doy(self) -> Tensor:
+        """Old name of ``days``."""
+        warn_renamed("Dates.doy", "days")
+        return self.days
 
 
 class CrossAttention(nn.Module):
@@ -120,16 +127,16 @@ class Tamrf(nn.Module):
         out: Tensor = self.spatial[sensor.name](data.flatten(0, 1)).unflatten(0, (b, t))
         return out
 
-    def date_constants(self, sensor: Sensor, doy: Tensor) -> Tensor:
+    def date_constants(self, sensor: Sensor, days: Tensor) -> Tensor:
         """(B, T) → (B, T, features + sensor_token): the part of a token that all pixels share."""
-        token = self.sensor_tokens[sensor.name].expand(*doy.shape, -1)
-        return torch.cat([encode_time(doy, self.config.features), token], dim=-1)
+        token = self.sensor_tokens[sensor.name].expand(*days.shape, -1)
+        return torch.cat([encode_time(days, self.config.features), token], dim=-1)
 
-    def query_tokens(self, doy: Tensor) -> Tensor:
+    def query_tokens(self, days: Tensor) -> Tensor:
         """(B, Q) → (B, Q, width)."""
-        learned = self.query_token.expand(*doy.shape, -1)
-        token = self.query_sensor_token.expand(*doy.shape, -1)
-        return torch.cat([learned, encode_time(doy, self.config.features), token], dim=-1)
+        learned = self.query_token.expand(*days.shape, -1)
+        token = self.query_sensor_token.expand(*days.shape, -1)
+        return torch.cat([learned, encode_time(days, self.config.features), token], dim=-1)
 
     def tokens(self, series: Mapping[str, Dates]) -> Tensor:
         """All dates of all sensors as tokens: (B, N, width, H, W).
@@ -141,9 +148,9 @@ class Tamrf(nn.Module):
         for sensor in self.config.sensors:
             if sensor.name not in series or series[sensor.name].data.shape[1] == 0:
                 continue
-            data, doy = series[sensor.name]
+            data, days = series[sensor.name]
             feature = self.date_features(sensor, data)
-            constant = self.date_constants(sensor, doy)[..., None, None]
+            constant = self.date_constants(sensor, days)[..., None, None]
             shared = constant.expand(*constant.shape[:3], *feature.shape[-2:])
             parts.append(torch.cat([feature, shared], dim=2))
         if not parts:

@@ -25,6 +25,10 @@ def psf_kernels(sensor: Sensor, gsd: float = GSD) -> Tensor:
     The standard deviation is ``√(−ln(MTF)/2) / (π·f)`` metres with f = 0.5 / resolution; an MTF of
     1 is a Dirac. All bands of a sensor share one support, that of the coarsest.
 
+    Args:
+        sensor: whose.
+        gsd: pixel of the grid in metres.
+
     Returns:
         (bands, k, k) float32, each summing to 1.
     """

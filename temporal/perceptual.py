@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -104,6 +103,8 @@ def vgg16_layers(pretrained: bool = True) -> list[nn.Module]:
     With ``pretrained`` its weights are fetched once by timm; without network give them in timm's
     cache beforehand.
     """
+    import timm
+
     features = timm.create_model("vgg16", pretrained=pretrained).features
     stages: list[nn.Module] = []
     stage: list[nn.Module] = []

@@ -10,17 +10,20 @@ Only clear pixels count, so clouds never reach the result unless a mask has miss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from trifuse.core import fill_nearest
-from trifuse.temporal.baselines import Stack, around, interpolate_linear
-from trifuse.temporal.config import Sensor
+from trifuse.temporal.baselines import around, interpolate_linear
+from trifuse.temporal.config import PUBLISHED, Sensor
+from trifuse.temporal.contract import Forecast, StackMethod
 from trifuse.temporal.kernels import Kernel, kernel_of
 from trifuse.temporal.kriging import Observations, krige
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
+from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
 
 GUIDES = ("B2", "B3", "B4", "B8", "B11", "B12")
@@ -31,6 +34,36 @@ NOISE = 10.0
 """An estimate this many times as uncertain as an image is corrected by half."""
 
 YEAR = 365.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prior(StackMethod):
+    """The prior alone, without a network: kriging in time of what is clear.
+
+    Attributes:
+        sensors: whose images there are, and whose bands are wanted.
+    """
+
+    sensors: tuple[Sensor, ...] = PUBLISHED.sensors
+    name = "prior"
+    sampling = "target"
+
+    @property
+    def identity(self) -> str:
+        """Empty, as folders of dates have it since there is a prior."""
+        return ""
+
+    def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
+        """Each sensor's days for themselves."""
+        forecast = prior_forecast(self.sensors)
+        return {name: forecast(seen, query)[name] for name, query in asked.items()}
+
+    def on_target(
+        self, seen: Mapping[str, Stack], query: Sequence[float], channels: Sequence[int]
+    ) -> np.ndarray:
+        """All days at once, put into the unit in double precision as networks with a skip do."""
+        standard = prior_images(self.sensors, seen, query).images
+        return in_unit(self.sensors, standard, channels)
 
 
 class PriorImages(NamedTuple):
@@ -104,7 +137,7 @@ def _neighbours(
         (Q, 3·bands + 2, H, W) float32, of about 1 in size.
     """
     std = np.array(sensor.std, np.float32)[:, None, None]
-    count = len(own.doy)
+    count = len(own.days)
     rows, cols = (np.arange(n) for n in own.valid.shape[1:])
     there = own.valid[:, None] & np.isfinite(own.data)
     total = np.where(there, own.data, 0).sum(axis=0)
@@ -115,9 +148,9 @@ def _neighbours(
         known = (at >= 0) & (at < count)
         gap, found = np.zeros(at.shape), images
         if count:
-            place = at.clip(0, count - 1)
-            found = own.data[place, :, rows[:, None], cols].transpose(0, 3, 1, 2)
-            gap = np.abs(own.doy[place] - np.asarray(query, float)[:, None, None])
+            which = at.clip(0, count - 1)
+            found = own.data[which, :, rows[:, None], cols].transpose(0, 3, 1, 2)
+            gap = np.abs(own.days[which] - np.asarray(query, float)[:, None, None])
         parts.append(np.where(known[:, None], found - images, 0))
         days.append(np.log1p(np.where(known, np.minimum(gap, YEAR), YEAR))[:, None] / 4)
     changes = [np.clip(np.nan_to_num(p / std * 3), -8, 8) for p in parts]
@@ -125,9 +158,23 @@ def _neighbours(
     return gathered.repeat(sensor.ratio, axis=2).repeat(sensor.ratio, axis=3)
 
 
-def prior_forecast(
-    sensors: Sequence[Sensor],
-) -> Callable[[Mapping[str, Stack], Sequence[float]], dict[str, np.ndarray]]:
+def in_unit(sensors: Sequence[Sensor], standard: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """Some channels of standardised images in the network's unit.
+
+    Args:
+        sensors: of the channels.
+        standard: (Q, all channels, y, x).
+        channels: which.
+
+    Returns:
+        (Q, len(channels), y, x) float32.
+    """
+    mean, std = (np.concatenate([getattr(s, k) for s in sensors]) for k in ("mean", "std"))
+    planes = [standard[:, c].astype(np.float64) * std[c] + mean[c] for c in channels]
+    return np.stack([plane.astype(np.float32) for plane in planes], axis=1)
+
+
+def prior_forecast(sensors: Sequence[Sensor]) -> Forecast:
     """The prior as a function of visible images and days: sensor → (Q, band, H, W), its unit."""
 
     def forecast(seen: Mapping[str, Stack], query: Sequence[float]) -> dict[str, np.ndarray]:
@@ -168,11 +215,11 @@ def seen_by(
         made = np.einsum("tchw,bc->tbhw", np.nan_to_num(stack.data), np.nan_to_num(share))
         there = stack.valid & _complete(stack.data, share)
         valued.append((made, there[:, None] & known[:, None, None]))
-    doy = np.concatenate([s.doy for s in stacks])
-    source = np.concatenate([np.full(len(s.doy), i) for i, s in enumerate(stacks)])
+    days = np.concatenate([s.days for s in stacks])
+    source = np.concatenate([np.full(len(s.days), i) for i, s in enumerate(stacks)])
     valid = np.concatenate([s.valid for s in stacks])
     snow = _whitened(np.concatenate(covers), valid, source)
-    asked = _snow_on(doy, snow, valid, query)
+    asked = _snow_on(days, snow, valid, query)
     values = np.concatenate([v for v, _ in valued])
     there = np.concatenate([t for _, t in valued])
     out = np.full((len(query), len(sensor.bands), *shape), np.nan, np.float32)
@@ -181,7 +228,7 @@ def seen_by(
         dates = np.isin(source, sources)
         clear = valid[dates] & there[dates][:, bands].all(axis=1)
         images = Observations(
-            doy[dates],
+            days[dates],
             source[dates],
             values[dates][:, bands].reshape(dates.sum(), len(bands), -1),
             clear.reshape(dates.sum(), -1),
@@ -221,13 +268,13 @@ def _whitened(snow: np.ndarray, valid: np.ndarray, source: np.ndarray) -> np.nda
 
 
 def _snow_on(
-    doy: np.ndarray, snow: np.ndarray, valid: np.ndarray, query: Sequence[float]
+    days: np.ndarray, snow: np.ndarray, valid: np.ndarray, query: Sequence[float]
 ) -> np.ndarray:
     """Snow on the days asked for, between the images of all sensors: (Q, y, x)."""
     if not snow.any():
         return np.zeros((len(query), *snow.shape[1:]), np.float32)
-    order = np.argsort(doy, kind="stable")
-    stack = Stack(snow[order][:, None], valid[order], doy[order])
+    order = np.argsort(days, kind="stable")
+    stack = Stack(snow[order][:, None], valid[order], days[order])
     found = np.nan_to_num(interpolate_linear(stack, query)[:, 0])
     return np.asarray(np.round(found * SNOW_STEPS) / SNOW_STEPS, np.float32)
 

@@ -5,14 +5,13 @@ Source: Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159 (masking strategi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from trifuse.core import ConfigError
-
-Days = Mapping[str, Sequence[float]]
+from trifuse.temporal.stack import Days
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def everything(days: Days) -> dict[str, tuple[float, ...]]:
 
 
 def hide_random(days: Days, rate: float, rng: np.random.Generator) -> Selection:
-    """Hide ⌈rate·T⌉ random dates of each sensor."""
+    """Hide ⌈rate·T⌉ of the T dates of each sensor at random; ``rate`` 0–1."""
     seen = {}
     for sensor, ds in days.items():
         count = int(np.ceil(rate * len(ds)))
@@ -56,9 +55,9 @@ def hide_random(days: Days, rate: float, rng: np.random.Generator) -> Selection:
 def hide_gaps(
     days: Days, size: float, span: float = 365.0, first: float | None = None
 ) -> Selection:
-    """Hide what lies strictly inside gaps of ``size`` days, from ``first`` on, every 2·size.
+    """Hide what lies strictly inside gaps of ``size`` days, from day ``first`` on, every 2·size.
 
-    The first gap starts on day ``size`` unless told otherwise.
+    The first gap starts on day ``size`` unless told otherwise; none from day ``span`` on.
     """
     starts = np.arange(size if first is None else first, span, 2 * size)
 

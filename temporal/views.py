@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trifuse.core import PSF, degrade
-from trifuse.temporal.baselines import Stack, upsampled
+from trifuse.temporal.baselines import upsampled
 from trifuse.temporal.config import Sensor
+from trifuse.temporal.stack import Stack
 
 # Where bands are the same, they stand for each other; the red edge and the coast are mixtures,
-# fitted to synthetic spectra seen by both sensors on one day (bench/tamrf_kernels.py).
+# fitted once to synthetic spectra seen by both sensors on one day; no script here repeats it.
 _MIXTURES: dict[tuple[str, str], dict[str, dict[str, float]]] = {
     ("sentinel2", "landsat"): {
         "B2": {"B2": 1.0},
@@ -84,6 +85,14 @@ def brought(target: Sensor, other: Sensor, seen: Stack) -> Stack:
     """Images of another sensor on a sensor's grid, in the other's bands; not valid beyond its own.
 
     A coarser sensor's are interpolated, a finer one's go through the PSF of the target.
+
+    Args:
+        target: whose grid.
+        other: whose images.
+        seen: (T, other's bands, y, x) on the other's grid, in the network's unit.
+
+    Returns:
+        (T, other's bands, y, x) on the target's grid, same days and unit.
     """
     data = np.where(seen.valid[:, None], seen.data, np.float32(np.nan))
     if other.ratio >= target.ratio:
@@ -92,7 +101,7 @@ def brought(target: Sensor, other: Sensor, seen: Stack) -> Stack:
         images = upsampled(data, factor) if factor > 1 and len(data) else data
         if not len(data):
             images = np.zeros((0, data.shape[1], *wide.shape[1:]), np.float32)
-        return Stack(images, wide, seen.doy)
+        return Stack(images, wide, seen.days)
     factor = target.ratio // other.ratio
     rows, cols = (n // factor for n in seen.valid.shape[1:])
     psf = PSF.from_mtf(min(m for m in target.mtf if m < 1)) if min(target.mtf) < 1 else PSF(0)
@@ -100,7 +109,7 @@ def brought(target: Sensor, other: Sensor, seen: Stack) -> Stack:
     for image, fine in zip(images, data, strict=True):
         image[:] = degrade(fine, factor, psf)
     cells = seen.valid.reshape(len(data), rows, factor, cols, factor)
-    return Stack(images, np.asarray(cells.all(axis=(2, 4))), seen.doy)
+    return Stack(images, np.asarray(cells.all(axis=(2, 4))), seen.days)
 
 
 def snow_cover(sensor: Sensor, images: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -134,6 +143,6 @@ def others(sensor: Sensor, sensors: Sequence[Sensor], seen: Mapping[str, Stack])
         for s in sensors
         if s.name != sensor.name
         and s.name in seen
-        and len(seen[s.name].doy)
+        and len(seen[s.name].days)
         and np.isfinite(mixture(sensor, s)).any()
     ]

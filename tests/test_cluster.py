@@ -222,8 +222,8 @@ def test_tiles_change_nothing_of_the_default_method(blurred):
     np.testing.assert_allclose(small.data, whole.data, rtol=0, atol=1e-6)
 
 
-def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
-    options, expected = images
+def launched(script, *arguments):
+    """(code, output, errors) of two processes of a launcher."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -236,12 +236,9 @@ def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
         "TORCHELASTIC_RUN_ID": "test",
         "OMP_NUM_THREADS": "1",
     }
-    out = tmp_path / "ranks.tif"
-    given = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-c", TWICE, "fuse", *given, "-o", str(out), "--json"]
     pair = [
         subprocess.Popen(
-            command,
+            [sys.executable, "-c", script, *arguments],
             env={**common, "RANK": r, "LOCAL_RANK": r},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -249,14 +246,42 @@ def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
         )
         for r in "01"
     ]
-    (first, first_errors), (second, second_errors) = (p.communicate(timeout=100) for p in pair)
-    assert [p.returncode for p in pair] == [0, 0], (first_errors, second_errors)
+    said = [p.communicate(timeout=100) for p in pair]
+    return [(p.returncode, *texts) for p, texts in zip(pair, said, strict=True)]
+
+
+def test_a_fusion_is_the_same_from_the_ranks_of_a_launcher(images, tmp_path):
+    options, expected = images
+    out = tmp_path / "ranks.tif"
+    given = [f"--{name}={value}" for name, value in options.items()]
+    (code, first, first_errors), (other, second, second_errors) = launched(
+        TWICE, "fuse", *given, "-o", str(out), "--json"
+    )
+    assert [code, other] == [0, 0], (first_errors, second_errors)
     assert out.read_bytes() == expected
     said, codes = first.rsplit("\n", 2)[:2]
     assert json.loads(said)["files"][0] == str(out)
     assert codes == "[0, 5]" and "exists already" in first_errors
     assert second.strip() == "[0, 13]" and "the first of 2 processes failed" in second_errors
 
+
+def test_a_plan_run_by_the_ranks_of_a_launcher_is_run_once(images, tmp_path):
+    options, expected = images
+    out = tmp_path / "ranks.tif"
+    given = json.dumps({**options, "out": out}, default=str)
+    (code, first, first_errors), (other, second, second_errors) = launched(PLANNED, given)
+    assert [code, other] == [0, 0], (first_errors, second_errors)
+    assert out.read_bytes() == expected
+    assert first == second == f"{out}\n"
+
+
+PLANNED = """
+import json, sys
+from trifuse.flows.fuse import FuseOptions, plan_fusion, run
+given = json.loads(sys.argv[1])
+with plan_fusion(given.pop("s2"), given.pop("s3"), FuseOptions(**given)) as plan:
+    print(run(plan).path)
+"""
 
 TWICE = """
 import sys

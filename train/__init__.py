@@ -1,19 +1,27 @@
 """One training engine for every network here, its data sets and configurations."""
 
-from trifuse.core.rooms import callable_room
+from trifuse.core.settings import from_mapping, to_mapping
+from trifuse.moved import callable_room, keep_moved_names
 from trifuse.train.augment import Augmentation, Chance, Dihedral, Noise, Ratio, Sample, Transform
 from trifuse.train.augment_config import AugmentConfig
 from trifuse.train.batches import BatchPlan, Draw, RankBatches
-from trifuse.train.config import from_mapping, load_config, save_config, to_mapping
+from trifuse.train.config import load_config, save_config
 from trifuse.train.data import TripletDataset
 from trifuse.train.engine import FitResult, fit
-from trifuse.train.fusion import DataConfig, FusionTask, LossConfig, TrainConfig, score_table, train
+from trifuse.train.fusion import (
+    DataConfig,
+    FusionTask,
+    LossConfig,
+    TrainConfig,
+    score_table,
+    train_fusion,
+)
 from trifuse.train.sensors import Calibration, Clouds, Displacement, NativeSharpness
 from trifuse.train.settings import EngineConfig, OptimConfig, RunConfig, ValidationConfig
 from trifuse.train.task import Task
 
 __all__ = [
-    "train",
+    "train_fusion",
     "TrainConfig",
     "DataConfig",
     "AugmentConfig",
@@ -48,4 +56,5 @@ __all__ = [
     "Draw",
 ]
 
-callable_room(__name__, train)
+callable_room(__name__, train_fusion)
+keep_moved_names(__name__)

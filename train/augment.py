@@ -44,6 +44,24 @@ class Sample:
     hr_sigma: float = 0.0
     lr_sigma: float = 0.0
 
+    def native_ratios(self, what: str, key: str) -> tuple[int, ...]:
+        """Pixels per native sample of each sharp band.
+
+        Args:
+            what: effect that needs them, for the message.
+            key: setting that asks for it, likewise.
+
+        Raises:
+            ConfigError: if the bands have no names.
+        """
+        if len(self.hr_bands) != len(self.hrmsi):
+            raise ConfigError(
+                f"{what} bands without names",
+                where=f"augment.{key}",
+                fix="name the sharp bands of the samples",
+            )
+        return native_ratios(self.hr_bands)
+
 
 @dataclass(frozen=True, slots=True)
 class Chance:
@@ -175,13 +193,7 @@ class Noise:
             factors = (1 + self.spread) ** rng.uniform(-1, 1, 2)
             hr_sigma, lr_sigma = float(hr_sigma * factors[0]), float(lr_sigma * factors[1])
         if self.native and rng.random() < self.native:
-            if len(sample.hr_bands) != len(sample.hrmsi):
-                raise ConfigError(
-                    "native sampling of bands without names",
-                    where="augment.noise_native",
-                    fix="name the sharp bands of the samples",
-                )
-            ratios = native_ratios(sample.hr_bands)
+            ratios = sample.native_ratios("native sampling of", "noise_native")
             noise = native_field(sample.hrmsi.shape, ratios, hr_sigma, rng)
             hrmsi = sample.hrmsi + noise
         else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from trifuse.core.settings import require
 from trifuse.train.augment import Augmentation, Dihedral, Noise, Ratio, Transform
-from trifuse.train.config import require
 from trifuse.train.sensors import Calibration, Clouds, Displacement, NativeSharpness
 
 if TYPE_CHECKING:

@@ -31,8 +31,14 @@ class TripletDataset(Dataset[dict[str, Tensor]]):
     Holes in the inputs are bridged as they are when a scene is fused: coarse cells from their
     neighbours, sharp pixels from what the coarse cells would see of them.
 
+    >>> from trifuse.core import MemorySource
+    >>> from trifuse.simulate import SimulateConfig, procedural_scene, simulate_store
+    >>> scene = MemorySource(procedural_scene(120, seed=1))
+    >>> store = simulate_store(scene, "store", SimulateConfig(patch=60))
     >>> from torch.utils.data import DataLoader
-    >>> loader = DataLoader(TripletDataset("store"), batch_size=4, shuffle=True)  # doctest: +SKIP
+    >>> batch = next(iter(DataLoader(TripletDataset("store"), batch_size=4, shuffle=True)))
+    >>> batch["hrmsi"].shape, batch["lrhsi"].shape
+    (torch.Size([4, 12, 60, 60]), torch.Size([4, 19, 6, 6]))
 
     Args:
         store: the folder of a store, or the open store.

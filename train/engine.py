@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from trifuse.core import ConfigError, DataError, TrifuseError, progress_bar, refuse_existing
+from trifuse.core.settings import flatten, to_mapping
 from trifuse.train import checkpoint
 from trifuse.train.batches import BatchPlan, RankBatches
-from trifuse.train.config import flatten, save_config, to_mapping
+from trifuse.train.config import save_config
 from trifuse.train.distributed import gather, make_fabric
 from trifuse.train.record import METRICS, Record
 from trifuse.train.schedule import make_schedule

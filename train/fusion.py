@@ -14,14 +14,17 @@ from torch import Tensor, nn
 
 from trifuse import metrics
 from trifuse.core import StoreError
-from trifuse.fusformer import Card, Fusformer, FusformerConfig, build_model, save_weights
+from trifuse.core.card import kind_of
+from trifuse.core.settings import require, require_least, to_mapping
+from trifuse.core.weights import save_weights
+from trifuse.fusformer import FUSION, FusformerConfig, FusionCard, FusionConfig, FusionNetwork
 from trifuse.fusformer.card import LIMITS
+from trifuse.moved import keep_moved_names
 from trifuse.train.augment_config import AugmentConfig
-from trifuse.train.config import require, to_mapping
 from trifuse.train.data import TripletDataset, common_psf
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.losses import per_sample_mean, spectral_angle
-from trifuse.train.prior import PriorDataset, bicubic_image, regression_image
+from trifuse.train.prior import PriorDataset, bicubic_image, regression_image, shown
 from trifuse.train.settings import EngineConfig
 from trifuse.train.task import Predict
 
@@ -53,9 +56,7 @@ class DataConfig:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        require(
-            self.val_samples >= 0, "data.val_samples", f"is {self.val_samples}", "give 0 or more"
-        )
+        require_least(self, 0, "val_samples", section="data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,7 @@ class LossConfig:
     spectral_angle: float = 0.0
 
     def __post_init__(self) -> None:
-        require(
-            self.spectral_angle >= 0,
-            "loss.spectral_angle",
-            f"is {self.spectral_angle:g}",
-            "give 0 or more",
-        )
+        require_least(self, 0, "spectral_angle", section="loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +78,16 @@ class TrainConfig(EngineConfig):
     """Everything that determines a training run.
 
     Attributes:
-        model: the network; its numbers of bands are taken from the store.
+        model: the network, which its class decides; its numbers of bands are taken from the store.
     """
 
-    model: FusformerConfig = field(default_factory=FusformerConfig)
+    model: FusionConfig = field(default_factory=FusformerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
 
 
-def train(
+def train_fusion(
     config: TrainConfig,
     store: TripletStore | Path | str,
     run: Path | str,
@@ -116,7 +112,7 @@ def train(
 
 
 class FusionTask:
-    """The fusion network as a task of the engine.
+    """Any network of :data:`trifuse.fusformer.FUSION` as a task of the engine.
 
     Validation is on triplets of scenes that are not trained on, beside bicubic and the per-scene
     regression with residual correction, which are no networks and cost nothing.
@@ -127,7 +123,8 @@ class FusionTask:
 
     Raises:
         StoreError: if the store is unfinished or damaged, or holds no training samples.
-        ConfigError: if the store has other numbers of bands than the configuration asks for.
+        ConfigError: if the store has other numbers of bands than the configuration asks for, or
+            the configuration is that of no network that is registered.
     """
 
     monitor = "psnr"
@@ -143,13 +140,14 @@ class FusionTask:
                 fix="make it of more scenes, or with another split",
             )
         self.config = config
-        self.model = replace(
-            config.model,
-            hr_bands=_bands("hr_bands", config.model.hr_bands, len(self.store.hr_bands)),
-            lr_bands=_bands("lr_bands", config.model.lr_bands, len(self.store.lr_bands)),
+        self.kind = kind_of(config.model, FUSION)
+        self.model: Any = replace(
+            config.model,  # type: ignore[type-var]  # any dataclass of that base
+            hr_bands=_bands("hr_bands", config.model, len(self.store.hr_bands)),
+            lr_bands=_bands("lr_bands", config.model, len(self.store.lr_bands)),
         )
         self._psf = common_psf(self.store.psf)
-        if self.model.skip == "prior":
+        if "prior" in self.model.inputs:
             self._train = PriorDataset(self.store, "train", self._train.augment, self._train.seed)
         if config.data.normalise:
             self.model = self._normalised()
@@ -158,9 +156,9 @@ class FusionTask:
         self._val = PriorDataset(self.store, "val", errors, config.seed) if val else None
         self._baselines: dict[str, float] = {}
 
-    def build_model(self) -> Fusformer:
+    def build_model(self) -> FusionNetwork:
         """A fresh network."""
-        return build_model(self.model)
+        return self.kind.build(self.model)
 
     def dataset(self) -> TripletDataset:
         """The training split, augmented."""
@@ -168,7 +166,7 @@ class FusionTask:
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Mean absolute error over the valid pixels, and what the configuration adds to it."""
-        estimate = model(batch["hrmsi"], self._skip(batch))
+        estimate = model(*self._shown(batch))
         truth, valid = batch["hrhsi"], batch["valid"]
         absolute = (estimate - truth).abs().mean(dim=1, keepdim=True)
         losses = {"l1": per_sample_mean(absolute, valid).mean()}
@@ -188,7 +186,7 @@ class FusionTask:
         if self._val is None:
             return {}
         methods: dict[str, Callable[[Mapping[str, Tensor]], Tensor]] = {
-            "network": lambda b: predict(b["hrmsi"], self._skip(b))
+            "network": lambda b: predict(*self._shown(b))
         }
         if not self._baselines:
             methods["bicubic"] = bicubic_image
@@ -210,15 +208,16 @@ class FusionTask:
         return {**means, **self._baselines, "gain": gain}
 
     def fingerprint(self) -> dict[str, Any]:
-        """The store's content."""
-        return {"store": self.store.hash}
+        """The store's content; and the network, unless it is the usual one."""
+        usual = self.kind.config is FusformerConfig
+        return {"store": self.store.hash, **({} if usual else {"network": self.kind.name})}
 
     def write(self, path: Path, model: nn.Module, metrics: Mapping[str, float], step: int) -> None:
         """Write the weights and their card, replacing what is there."""
-        assert isinstance(model, Fusformer)
+        assert isinstance(model, FusionNetwork)
         values = to_mapping(self.config)
         psf = self.store.psf if isinstance(self.store.psf, tuple) else (self.store.psf,)
-        card = Card(
+        card = FusionCard(
             config=model.config,
             hr_bands=self.store.hr_bands,
             lr_bands=self.store.lr_bands,
@@ -234,10 +233,11 @@ class FusionTask:
         )
         save_weights(path, model, card, overwrite=True)
 
-    def _normalised(self) -> FusformerConfig:
+    def _normalised(self) -> FusionConfig:
         """The network on the scales of the training triplets, to four digits."""
         plain = copy.copy(self._train)
         plain.augment = None
+        start = [name for name in self.model.inputs if name != "hrmsi"][-1:]
         count, total, squares = 0, 0.0, 0.0
         pixels, errors = 0, 0.0
         for index in evenly_spaced(len(plain), NORMALISED_ON):
@@ -245,17 +245,15 @@ class FusionTask:
             inputs = torch.cat([sample["hrmsi"].flatten(), sample["lrhsi"].flatten()]).double()
             count, total = count + inputs.numel(), total + float(inputs.sum())
             squares += float(inputs.square().sum())
-            skip = self._skip({k: v[None] for k, v in sample.items()})[0]
-            high = ((sample["hrhsi"] - skip) * sample["valid"]).double()
+            (image,) = shown(start, {k: v[None] for k, v in sample.items()}, self._psf)
+            high = ((sample["hrhsi"] - image[0]) * sample["valid"]).double()
             pixels, errors = pixels + high.numel(), errors + float(high.square().sum())
         mean = total / count
         spread = math.sqrt(max(squares / count - mean**2, 1e-6))
-        return replace(
-            self.model,
-            input_offset=float(f"{mean:.4g}"),
-            input_scale=float(f"{spread:.4g}"),
-            output_scale=float(f"{max(math.sqrt(errors / pixels), 1e-5):.4g}"),
-        )
+        size = max(math.sqrt(errors / pixels), 1e-5)
+        scales = (float(f"{v:.4g}") for v in (mean, spread, size))
+        normalised: FusionConfig = self.model.normalised(*scales)
+        return normalised
 
     def _limits(self, metrics: Mapping[str, float]) -> list[str]:
         """What these very weights must not be trusted with."""
@@ -277,11 +275,9 @@ class FusionTask:
             )
         return found
 
-    def _skip(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """What the network adds to."""
-        if self.model.skip == "prior":
-            return regression_image(batch, self._psf)
-        return bicubic_image(batch)
+    def _shown(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        """A batch as the network is called with it."""
+        return shown(self.model.inputs, batch, self._psf)
 
 
 def score_table(values: Mapping[str, float]) -> str:
@@ -307,13 +303,16 @@ def evenly_spaced(size: int, count: int) -> list[int]:
     return [math.floor((i + 0.5) * size / count) for i in range(count)]
 
 
-def _bands(key: str, wanted: int, there: int) -> int:
+def _bands(key: str, model: FusionConfig, there: int) -> int:
     """The store's number of bands; a number that the user chose must be that."""
-    default = getattr(FusformerConfig(), key)
+    wanted = getattr(model, key)
     require(
-        wanted in (there, default),
+        wanted in (there, getattr(type(model)(), key)),
         f"model.{key}",
         f"is {wanted}, the store has {there}",
         "leave it out",
     )
     return there
+
+
+keep_moved_names(__name__)

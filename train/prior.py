@@ -12,7 +12,7 @@ residual is that of their inner neighbours, whichever it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,3 +131,22 @@ def bicubic_image(batch: Mapping[str, Tensor]) -> Tensor:
     """The coarse image by cubic convolution: (B, L, H, W) reflectance."""
     lrhsi = batch["lrhsi"]
     return upsample(lrhsi, batch["hrmsi"].shape[-1] // lrhsi.shape[-1])
+
+
+VIEWS: dict[str, Callable[[Mapping[str, Tensor], PSF], Tensor]] = {
+    "hrmsi": lambda batch, _: batch["hrmsi"],
+    "bicubic": lambda batch, _: bicubic_image(batch),
+    "prior": regression_image,
+}
+"""What networks can be called with; see :attr:`trifuse.fusformer.FusionConfig.inputs`."""
+
+
+def shown(inputs: Sequence[str], batch: Mapping[str, Tensor], psf: PSF) -> list[Tensor]:
+    """A batch as a network is called with it.
+
+    Args:
+        inputs: names of :data:`VIEWS`, in order.
+        batch: of :class:`PriorDataset` if the prior is among them.
+        psf: of the coarse sensor.
+    """
+    return [VIEWS[name](batch, psf) for name in inputs]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from trifuse.core import CubeSource
-from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
-from trifuse.fusformer.refiner_weights import RefinerCard, save_refiner
-from trifuse.train.config import require, to_mapping
+from trifuse.core.settings import require, require_least, to_mapping
+from trifuse.core.weights import save_weights
+from trifuse.fusformer.refiner import BANDS, Refiner, RefinerCard, RefinerConfig
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.refining_data import (
     VALIDATION,
@@ -58,8 +58,8 @@ class RefinerTrainConfig(EngineConfig):
         EngineConfig.__post_init__(self)
         even = self.crop >= 16 and self.crop % 2 == 0
         require(even, "crop", f"is {self.crop}", "give an even number from 16")
-        require(self.mapped >= 0, "mapped", f"is {self.mapped:g}", "give 0 or more")
-        require(self.val_scenes >= 1, "val_scenes", f"is {self.val_scenes}", "give 1 or more")
+        require_least(self, 0, "mapped")
+        require_least(self, 1, "val_scenes")
 
 
 def train_refiner(
@@ -166,7 +166,7 @@ class RefinerTask:
             },
             metrics={"validation": {k: round(v, 4) for k, v in metrics.items()}},
         )
-        save_refiner(path, model, card, overwrite=True)
+        save_weights(path, model, card, overwrite=True)
 
 
 def relative_losses(

@@ -31,17 +31,17 @@ from trifuse.core import (
     write_bytes,
 )
 from trifuse.core.native import native_field, native_view
+from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.fusformer.refiner import BANDS
 from trifuse.fusion.spectral.universal import universal_map
 from trifuse.restore.local import LocalRestorer
-from trifuse.restore.scene_statistics import ground_kinds
+from trifuse.restore.places import ground_kinds
 from trifuse.restore.sharpness import Sharpness
 from trifuse.restore.sharpness_check import learn
 from trifuse.simulate.observation import add_noise, calibrate, draw_calibration, native_ratios
 from trifuse.srf_data import S3_SYN, load
 from trifuse.train import refining_scenes as scenes
 from trifuse.train.batches import Draw
-from trifuse.train.config import require, to_mapping
 
 STEP = 5e-5
 """Reflectance of one count in the files: errors of 1.4e-5, far below any noise."""
@@ -88,9 +88,7 @@ class PoolConfig:
     vary: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("land", "recoloured", "mosaics", "real", "first"):
-            value = getattr(self, name)
-            require(value >= 0, f"pool.{name}", f"is {value}", "give 0 or more")
+        require_least(self, 0, "land", "recoloured", "mosaics", "real", "first", section="pool")
         require(
             self.size >= 48 and self.size % 6 == 0,
             "pool.size",

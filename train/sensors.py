@@ -7,15 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from trifuse.core import ConfigError, degrade
+from trifuse.core import degrade
 from trifuse.core.native import native_view
-from trifuse.simulate.observation_effects import (
-    calibrate,
-    displace,
-    draw_calibration,
-    hide,
-    native_ratios,
-)
+from trifuse.simulate.observation_effects import calibrate, displace, draw_calibration, hide
 from trifuse.train.augment import Chance, Sample
 
 
@@ -49,13 +43,7 @@ class NativeSharpness(_AnySize):
         hit, mtf = chance.sample.random(), float(chance.sample.uniform(*self.mtf))
         if hit >= self.share:
             return sample
-        if len(sample.hr_bands) != len(sample.hrmsi):
-            raise ConfigError(
-                "sharpness by band for bands without names",
-                where="augment.blur",
-                fix="name the sharp bands of the samples",
-            )
-        ratios = native_ratios(sample.hr_bands)
+        ratios = sample.native_ratios("sharpness by band for", "blur")
         return replace(sample, hrmsi=native_view(sample.hrmsi, ratios, mtf), mtf=mtf)
 
 

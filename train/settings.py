@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trifuse.train.config import require
+from trifuse.core.settings import require, require_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,8 @@ class OptimConfig:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
-            value = getattr(self, name)
-            require(value >= 1, f"optim.{name}", f"is {value}", "give 1 or more")
-        for name in ("weight_decay", "clip", "min_lr"):
-            value = getattr(self, name)
-            require(value >= 0, f"optim.{name}", f"is {value:g}", "give 0 or more")
+        require_least(self, 1, "steps", "batch", section="optim")
+        require_least(self, 0, "weight_decay", "clip", "min_lr", "cycle", section="optim")
         require(self.lr > 0, "optim.lr", f"is {self.lr:g}", "give a positive number")
         require(
             self.min_lr <= self.lr,
@@ -68,7 +64,6 @@ class OptimConfig:
             f"is {self.warmup_from:g}",
             "give a share above 0, at most 1",
         )
-        require(self.cycle >= 0, "optim.cycle", f"is {self.cycle}", "give 0 or more")
         require(0 <= self.ema < 1, "optim.ema", f"is {self.ema:g}", "give 0 to below 1")
 
 
@@ -87,10 +82,8 @@ class ValidationConfig:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.every >= 1, "validation.every", f"is {self.every}", "give 1 or more")
-        for name in ("patience", "min_delta"):
-            value = getattr(self, name)
-            require(value >= 0, f"validation.{name}", f"is {value:g}", "give 0 or more")
+        require_least(self, 1, "every", section="validation")
+        require_least(self, 0, "patience", "min_delta", section="validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +107,8 @@ class RunConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        require(self.workers >= 0, "run.workers", f"is {self.workers}", "give 0 or more")
-        for name in ("log_every", "save_every"):
-            value = getattr(self, name)
-            require(value >= 1, f"run.{name}", f"is {value}", "give 1 or more")
+        require_least(self, 0, "workers", section="run")
+        require_least(self, 1, "log_every", "save_every", section="run")
 
 
 @dataclass(frozen=True, slots=True)

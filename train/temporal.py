@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from trifuse.core import Window, fingerprint
-from trifuse.temporal.baselines import Stack
-from trifuse.temporal.card import LIMITS, Card
+from trifuse.core.settings import require, to_mapping
+from trifuse.core.weights import save_weights
+from trifuse.temporal.card import LIMITS, TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, Sensor
 from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.losses import Target, series_loss
 from trifuse.temporal.model import Dates, Tamrf, attend_nearby
 from trifuse.temporal.prior import prior_images
 from trifuse.temporal.scoring import BASELINES, score_hidden
+from trifuse.temporal.stack import Stack
 from trifuse.temporal.strategies import task
-from trifuse.temporal.weights import save_weights
-from trifuse.train.config import require, to_mapping
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.task import Predict
 from trifuse.train.temporal_config import TamrfTrainConfig
@@ -182,7 +182,7 @@ class TamrfTask:
             dates, target = self._unpacked(frame, batch, b)
             if not self._loss.visible_weight:
                 target = _hidden(target, dates) or target  # the others would cost and not count
-            days = sorted({float(d) for t in target.values() for d in t.doy.tolist()})
+            days = sorted({float(d) for t in target.values() for d in t.days.tolist()})
             series.append(dates)
             targets.append(target)
             queries.append(torch.tensor([days], device=device))
@@ -202,7 +202,7 @@ class TamrfTask:
                 prediction,
                 queries[b][0].tolist(),
                 targets[b],
-                {s: d.doy[0].tolist() for s, d in series[b].items()},
+                {s: d.days[0].tolist() for s, d in series[b].items()},
                 perceptual=self._perceptual,
                 config=config,
             )
@@ -230,7 +230,7 @@ class TamrfTask:
         methods = BASELINES
         for scene in self.val:
             images = self.images(scene)
-            days = {s.name: images[s.name].doy.tolist() for s in self.sensors}
+            days = {s.name: images[s.name].days.tolist() for s in self.sensors}
             coarse = max(self.sensors, key=lambda s: s.ratio).name
             fine = min(self.sensors, key=lambda s: s.ratio).name
             for name in TASKS if len(self.sensors) > 1 else TASKS[:1]:
@@ -299,7 +299,7 @@ class TamrfTask:
         """Write the weights and their card, replacing what is there."""
         assert isinstance(model, SeriesBatch)
         values = to_mapping(self.config)
-        card = Card(
+        card = TamrfCard(
             config=model.net.config,
             data={
                 "train": [s.name for s in self.scenes],
@@ -335,10 +335,11 @@ class TamrfTask:
         for s in self.sensors:
             n = int(batch[f"{s.name}/count"][b])
             shown = batch[f"{s.name}/seen"][b, :n]
-            data, valid, doy = (
-                batch[f"{s.name}/{k}"][b, :n][shown].cpu().numpy() for k in ("data", "valid", "doy")
+            data, valid, days = (
+                batch[f"{s.name}/{k}"][b, :n][shown].cpu().numpy()
+                for k in ("data", "valid", "days")
             )
-            seen[s.name] = Stack(data, valid, doy)
+            seen[s.name] = Stack(data, valid, days)
         start = prior_images(self.sensors, seen, query, context=True)
         return tuple(torch.from_numpy(a).to(batch["blank"].device) for a in start)
 
@@ -350,15 +351,15 @@ class TamrfTask:
         for s in self.sensors:
             n = int(batch[f"{s.name}/count"][b])
             data, valid = batch[f"{s.name}/data"][b, :n], batch[f"{s.name}/valid"][b, :n]
-            doy, seen = batch[f"{s.name}/doy"][b, :n], batch[f"{s.name}/seen"][b, :n]
+            days, seen = batch[f"{s.name}/days"][b, :n], batch[f"{s.name}/seen"][b, :n]
             standard = frame.standardise(s, data)
             if n:
-                targets[s.name] = Target(standard, valid, doy)
+                targets[s.name] = Target(standard, valid, days)
             if bool(seen.any()):
                 shown = standard
                 if bool(batch["blank"][b]):
                     shown = torch.where(valid[:, None], standard, 0.0)
-                dates[s.name] = Dates(shown[seen][None], doy[seen][None])
+                dates[s.name] = Dates(shown[seen][None], days[seen][None])
         return dates, targets
 
 
@@ -366,10 +367,10 @@ def _hidden(targets: Mapping[str, Target], seen: Mapping[str, Dates]) -> dict[st
     """The targets on dates that are not seen."""
     out = {}
     for name, target in targets.items():
-        days = seen[name].doy[0] if name in seen else target.doy[:0]
-        rest = ~torch.isin(target.doy, days)
+        days = seen[name].days[0] if name in seen else target.days[:0]
+        rest = ~torch.isin(target.days, days)
         if bool(rest.any()):
-            out[name] = Target(target.data[rest], target.valid[rest], target.doy[rest])
+            out[name] = Target(target.data[rest], target.valid[rest], target.days[rest])
     return out
 
 

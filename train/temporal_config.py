@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.temporal.config import Sensor, TamrfConfig
 from trifuse.temporal.losses import LossConfig
 from trifuse.temporal.perceptual import MaskedPerceptual, light_layers, vgg16_layers
-from trifuse.train.config import require, to_mapping
 from trifuse.train.settings import EngineConfig, OptimConfig
 
 
 @dataclass(frozen=True, slots=True)
 class TamrfModelConfig:
-    """The network; see :class:`trifuse.temporal.TamrfConfig`. Its sensors come from the data.
+    """The network; see :class:`trifuse.temporal.config.TamrfConfig`.
+
+    Its sensors come from the data.
 
     Attributes:
         skip: ``prior``: the network learns what is to be added to the interpolation of the clear
@@ -69,11 +71,9 @@ class TamrfDataConfig:
     val_crop: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("crop", "per_scene"):
-            value = getattr(self, name)
-            require(value >= 1, f"data.{name}", f"is {value}", "give 1 or more")
-        require(self.dates >= 2, "data.dates", f"is {self.dates}", "give 2 or more")
-        require(self.val_crop >= 0, "data.val_crop", f"is {self.val_crop}", "give 0 or more")
+        require_least(self, 1, "crop", "per_scene", section="data")
+        require_least(self, 2, "dates", section="data")
+        require_least(self, 0, "val_crop", section="data")
         require(0 <= self.blank <= 1, "data.blank", f"is {self.blank:g}", "give a share, 0 to 1")
 
 
@@ -101,9 +101,8 @@ class TamrfLossConfig:
     ndvi_quirk: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("hidden_weight", "visible_weight", "contrast", "structure", "border"):
-            value = getattr(self, name)
-            require(value >= 0, f"loss.{name}", f"is {value:g}", "give 0 or more")
+        weights = ("hidden_weight", "visible_weight", "contrast", "structure")
+        require_least(self, 0, *weights, "border", section="loss")
 
     def build(self) -> LossConfig:
         """The constants as the loss takes them."""

@@ -200,7 +200,7 @@ class SeriesDataset(Dataset[dict[str, Tensor]]):
 
     An item is a dict of tensors, for each sensor s padded at the end to ``counts[s]`` dates:
     ``s/data`` (T, band, h, w) in the network's unit and NaN where missing, ``s/valid``
-    (T, h, w) bool, ``s/doy`` (T,), ``s/seen`` (T,) bool, ``s/count`` how many are no padding; and
+    (T, h, w) bool, ``s/days`` (T,), ``s/seen`` (T,) bool, ``s/count`` how many are no padding; and
     ``blank`` and ``clouded``, bool.
 
     Args:
@@ -296,7 +296,7 @@ class SeriesDataset(Dataset[dict[str, Tensor]]):
         return {
             f"{sensor.name}/data": fill(turned(data, turn), np.float32, np.nan),
             f"{sensor.name}/valid": fill(turned(valid, turn), bool),
-            f"{sensor.name}/doy": fill(np.asarray(days, np.float32), np.float32),
+            f"{sensor.name}/days": fill(np.asarray(days, np.float32), np.float32),
             f"{sensor.name}/seen": fill(np.array([d in seen for d in days], bool), bool),
             f"{sensor.name}/count": torch.tensor(count),
         }

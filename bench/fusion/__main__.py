@@ -63,26 +63,22 @@ def main(given: list[str] | None = None) -> int:
         print(f"\r{number}/{len(jobs)} draws, {took:.0f} s", end="", file=sys.stderr, flush=True)
     if jobs:
         print(file=sys.stderr)
-    asked = {
-        k: r
-        for k, r in done.items()
+    asked = [
+        r
+        for r in done.values()
         if r.scene in chosen
         and r.ratio in options.ratios
         and r.protocol in protocols
         and r.seed < options.seeds
         and r.method in names
-    }
-    found = tables.Results(
-        sorted(
-            asked.values(),
-            key=lambda r: (
-                chosen.index(r.scene),
-                r.ratio,
-                protocols.index(r.protocol),
-                names.index(r.method),
-            ),
-        )
-    )
+    ]
+
+    def place(r: results.Record) -> tuple[int, ...]:
+        """In the order that was asked for."""
+        scene, protocol = chosen.index(r.scene), protocols.index(r.protocol)
+        return scene, r.ratio, protocol, names.index(r.method)
+
+    found = tables.Results(sorted(asked, key=place))
     pairs = [tuple(p.split(":", 1)) for p in options.pairs]
     text = tables.format_results(found, pairs, options.per_band)  # type: ignore[arg-type]
     text = "\n\n".join(filter(None, [text, claims.format_claims(found)]))
@@ -102,25 +98,14 @@ def parse(given: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "--scenes",
-        nargs="+",
-        default=["real"],
-        help=f"names, or {', '.join(scenes.GROUPS)}; see bench/fusion/scenes.py",
-    )
-    add(
-        "--protocols",
-        nargs="+",
-        default=["clean", "real-world"],
-        help=f"{', '.join(PROTOCOLS)}, or all",
-    )
+    groups = f"names, or {', '.join(scenes.GROUPS)}; see bench/fusion/scenes.py"
+    errors = f"{', '.join(PROTOCOLS)}, or all"
+    kinds = f"names, or {', '.join(methods.GROUPS)}; name@field=value sets fields"
+    usual = ["limits", "baselines", "default"]
+    add("--scenes", nargs="+", default=["real"], help=groups)
+    add("--protocols", nargs="+", default=["clean", "real-world"], help=errors)
     add("--ratios", nargs="+", type=int, default=[10])
-    add(
-        "--methods",
-        nargs="+",
-        default=["limits", "baselines", "default"],
-        help=f"names, or {', '.join(methods.GROUPS)}; name@field=value sets fields",
-    )
+    add("--methods", nargs="+", default=usual, help=kinds)
     add("--pairs", nargs="*", default=list(PAIRS), help="first:second, to take differences of")
     add("--seeds", type=int, default=8, help="draws of the errors")
     add("--jobs", type=int, default=1, help="processes")

@@ -53,66 +53,34 @@ def claims(found: Results) -> list[Claim]:
     def gain(first: str, second: str, protocol: str, other: str | None = None) -> dict[str, float]:
         return {s: mean(first, protocol, s) - mean(second, other or protocol, s) for s in REAL}
 
-    angle = {
-        s: mean(DEFAULT, "real-world", s, "sam") / mean(BEST, "real-world", s, "sam") for s in REAL
-    }
-    average = np.mean
+    def worst(
+        what: str, least: float, first: str, second: str, protocol: str, other: str | None = None
+    ) -> Claim:
+        values = gain(first, second, protocol, other)
+        return Claim(f"{protocol}: {what}, worst scene", values, least)
+
+    def average(what: str, least: float, first: str, second: str, protocol: str) -> Claim:
+        values = gain(first, second, protocol)
+        return Claim(f"{protocol}: {what}, mean", values, least, over=np.mean)
+
+    real = "real-world"
+    angle = {s: mean(DEFAULT, real, s, "sam") / mean(BEST, real, s, "sam") for s in REAL}
+    narrow = f"{real}: SAM of default / that of best fixed ridge, mean"
+    ridge = "best fixed ridge + co-registration"
+    paper = "default − Fusformer by the paper"
     lines = [
-        Claim(
-            "clean: default − regression (GCV), mean",
-            gain(DEFAULT, GCV, "clean"),
-            0.5,
-            over=average,
-        ),
-        Claim(
-            "real-world: default − best fixed ridge + co-registration, mean",
-            gain(DEFAULT, BEST, "real-world"),
-            8.5,
-            over=average,
-        ),
-        Claim(
-            "real-world: SAM of default / that of best fixed ridge, mean",
-            angle,
-            most=0.6,
-            over=average,
-        ),
-        Claim("clean: chain − regression (GCV), worst scene", gain(CHAIN, GCV, "clean"), -0.3),
-        Claim(
-            "real-world: chain − best fixed ridge + co-registration, worst scene",
-            gain(CHAIN, BEST, "real-world"),
-            7.0,
-        ),
-        Claim("clean: network − chain, worst scene", gain(NETWORK, CHAIN, "clean"), 0.0),
-        Claim("real-world: network − chain, worst scene", gain(NETWORK, CHAIN, "real-world"), 0.5),
-        Claim(
-            "real-world: network − chain, mean",
-            gain(NETWORK, CHAIN, "real-world"),
-            1.0,
-            over=average,
-        ),
-        Claim(
-            "clean: default − Fusformer by the paper, worst scene",
-            gain(DEFAULT, PAPER, "clean"),
-            15.0,
-        ),
-        Claim(
-            "real-world: default − Fusformer by the paper, worst scene",
-            gain(DEFAULT, PAPER, "real-world"),
-            8.0,
-        ),
-        *(
-            Claim(
-                f"{p}: default − default in real-world, worst scene",
-                gain(DEFAULT, DEFAULT, p, "real-world"),
-                -1.5,
-            )
-            for p in MISTOLD
-        ),
-        Claim(
-            "sharp-as-blurred: default − default in clean, worst scene",
-            gain(DEFAULT, DEFAULT, "sharp-as-blurred", "clean"),
-            -0.3,
-        ),
+        average("default − regression (GCV)", 0.5, DEFAULT, GCV, "clean"),
+        average(f"default − {ridge}", 8.5, DEFAULT, BEST, real),
+        Claim(narrow, angle, most=0.6, over=np.mean),
+        worst("chain − regression (GCV)", -0.3, CHAIN, GCV, "clean"),
+        worst(f"chain − {ridge}", 7.0, CHAIN, BEST, real),
+        worst("network − chain", 0.0, NETWORK, CHAIN, "clean"),
+        worst("network − chain", 0.5, NETWORK, CHAIN, real),
+        average("network − chain", 1.0, NETWORK, CHAIN, real),
+        worst(paper, 15.0, DEFAULT, PAPER, "clean"),
+        worst(paper, 8.0, DEFAULT, PAPER, real),
+        *(worst(f"default − default in {real}", -1.5, DEFAULT, DEFAULT, p, real) for p in MISTOLD),
+        worst("default − default in clean", -0.3, DEFAULT, DEFAULT, "sharp-as-blurred", "clean"),
     ]
     return [c for c in lines if np.isfinite(list(c.values.values())).all()]
 

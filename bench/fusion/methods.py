@@ -26,7 +26,7 @@ from trifuse.flows.fuse import choose_method
 from trifuse.fusion import get_method
 from trifuse.restore.restoration import restore
 from trifuse.restore.scene_statistics import scene_statistics
-from trifuse.restore.sharpness import sharpness_of
+from trifuse.restore.sharpness_check import sharpness_of
 from trifuse.simulate import PROTOCOLS, ObservationErrors, Observed, observe
 
 RIDGES = ("1e-4", "1e-3", "1e-2")

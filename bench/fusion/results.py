@@ -15,7 +15,20 @@ from typing import Any
 
 import trifuse.core
 
-ROOMS = ("core", "srf_data", "metrics", "align", "simulate", "fusformer", "api")
+ROOMS = (
+    "core",
+    "srf_data",
+    "metrics",
+    "align",
+    "simulate",
+    "fusformer",
+    "restore",
+    "fusion",
+    "flows",
+    "api",
+)
+"""Whose code results depend on."""
+
 Key = tuple[str, int, str, int, str]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,13 @@ class Cell:
     def of(cls, records: Sequence[Record]) -> Cell:
         psnr, sam = (np.array([getattr(r, k) for r in records]) for k in ("psnr", "sam"))
         return cls(
-            float(psnr.mean()),
-            float(psnr.std()),
-            float(sam.mean()),
-            float(sam.std()),
-            len(records),
-            float(np.median([r.seconds for r in records])),
-            min(r.finite for r in records),
+            psnr=float(psnr.mean()),
+            psnr_sd=float(psnr.std()),
+            sam=float(sam.mean()),
+            sam_sd=float(sam.std()),
+            draws=len(records),
+            seconds=float(np.median([r.seconds for r in records])),
+            finite=min(r.finite for r in records),
         )
 
     def __str__(self) -> str:
@@ -86,13 +86,13 @@ class Results:
         draws = min(map(len, cells))
         by_draw = np.array([[(r.psnr, r.sam) for r in c[:draws]] for c in cells]).mean(axis=0)
         return Cell(
-            float(np.mean([p.psnr for p in parts])),
-            float(by_draw[:, 0].std()),
-            float(np.mean([p.sam for p in parts])),
-            float(by_draw[:, 1].std()),
-            draws,
-            float(np.mean([p.seconds for p in parts])),
-            min(p.finite for p in parts),
+            psnr=float(np.mean([p.psnr for p in parts])),
+            psnr_sd=float(by_draw[:, 0].std()),
+            sam=float(np.mean([p.sam for p in parts])),
+            sam_sd=float(by_draw[:, 1].std()),
+            draws=draws,
+            seconds=float(np.mean([p.seconds for p in parts])),
+            finite=min(p.finite for p in parts),
         )
 
     def paired(
@@ -134,63 +134,53 @@ def format_results(
 
 def to_json(results: Results, pairs: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
     """The tables as plain values."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (kind, ratio, protocol), scenes, methods in _ordered(results):
         setting = {"kind": kind, "ratio": ratio, "protocol": protocol}
         for method in methods:
             for scene in scenes:
                 if records := results.draws(scene, ratio, protocol, method):
-                    cell = Cell.of(records)
-                    bands = np.mean([r.psnr_bands for r in records], axis=0)
-                    rows.append(
-                        {
-                            **setting,
-                            "scene": scene,
-                            "method": method,
-                            "psnr": cell.psnr,
-                            "psnr_sd": cell.psnr_sd,
-                            "sam": cell.sam,
-                            "sam_sd": cell.sam_sd,
-                            "draws": cell.draws,
-                            "seconds": cell.seconds,
-                            "finite": cell.finite,
-                            "shift_error": float(np.mean([r.shift_error for r in records])),
-                            "psnr_bands": dict(zip(records[0].bands, bands.round(3), strict=True)),
-                            "code": sorted({r.code for r in records}),
-                        }
-                    )
+                    rows.append({**setting, "scene": scene, "method": method, **_scores(records)})
         for first, second in pairs:
             for scene in scenes:
                 psnr, sam = results.paired(scene, ratio, protocol, first, second)
                 if psnr.size:
-                    rows.append(
-                        {
-                            **setting,
-                            "scene": scene,
-                            "difference": [first, second],
-                            "psnr": float(psnr.mean()),
-                            "psnr_sd": float(psnr.std()),
-                            "psnr_min": float(psnr.min()),
-                            "sam": float(sam.mean()),
-                            "sam_sd": float(sam.std()),
-                            "draws": int(psnr.size),
-                        }
-                    )
+                    about = {**setting, "scene": scene, "difference": [first, second]}
+                    rows.append({**about, **_difference(psnr, sam)})
     return rows
+
+
+def _scores(records: Sequence[Record]) -> dict[str, Any]:
+    """One method on one scene as plain values."""
+    bands = np.mean([r.psnr_bands for r in records], axis=0)
+    return {
+        **asdict(Cell.of(records)),
+        "shift_error": float(np.mean([r.shift_error for r in records])),
+        "psnr_bands": dict(zip(records[0].bands, bands.round(3), strict=True)),
+        "code": sorted({r.code for r in records}),
+    }
+
+
+def _difference(psnr: np.ndarray, sam: np.ndarray) -> dict[str, Any]:
+    """Differences over draws as plain values."""
+    return {
+        "psnr": float(psnr.mean()),
+        "psnr_sd": float(psnr.std()),
+        "psnr_min": float(psnr.min()),
+        "sam": float(sam.mean()),
+        "sam_sd": float(sam.std()),
+        "draws": int(psnr.size),
+    }
 
 
 def align(lines: Sequence[Sequence[str]]) -> str:
     """First column left, the others right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in lines
-    )
+    texts = []
+    for first, *others in lines:
+        right = [c.rjust(w) for c, w in zip(others, widths[1:], strict=True)]
+        texts.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
+    return "\n".join(texts)
 
 
 def _ordered(results: Results) -> list[tuple[Setting, list[str], list[str]]]:
@@ -209,15 +199,15 @@ def _pairs(
         cells = []
         for scene in scenes:
             psnr, sam = results.paired(scene, ratio, protocol, first, second)
-            cells.append(
-                "–"
-                if not psnr.size
-                else f"{psnr.mean():+.2f}±{psnr.std():.2f} "
-                f"(min {psnr.min():+.2f}) / {sam.mean():+.2f}"
-            )
+            cells.append(_spread(psnr, sam) if psnr.size else "–")
         if any(c != "–" for c in cells):
             lines.append([f"{first} − {second}", *cells])
     return align([["paired", *scenes], *lines]) if lines else ""
+
+
+def _spread(psnr: np.ndarray, sam: np.ndarray) -> str:
+    least = f"(min {psnr.min():+.2f})"
+    return f"{psnr.mean():+.2f}±{psnr.std():.2f} {least} / {sam.mean():+.2f}"
 
 
 def _bands(results: Results, scene: str, ratio: int, protocol: str, methods: Sequence[str]) -> str:

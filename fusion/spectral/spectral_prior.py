@@ -23,7 +23,6 @@ maximisation).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -32,13 +31,14 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandSet, WeightsError, atomic_path, write_json
+from trifuse.core import BandSet, WeightsError
+from trifuse.core.weights import read_arrays, write_arrays
 from trifuse.fusion.spectral.universal import sensor_responses
 
 SHIPPED = Path(__file__).with_name("shipped") / "spectral_prior.safetensors"
 
-FORMAT = 1
-"""Version of the card's layout."""
+NETWORK, FORMAT = "spectral_prior", 1
+"""Name and version of the card's layout."""
 
 LACKS = ((0.002, 10.0), (0.01, 300.0))
 """Standard deviations of what the spectra of procedural scenes lack, reflectance, each with the nm
@@ -55,7 +55,6 @@ CELLS = 1000.0
 STEPS = 15
 """Of expectation and maximisation. Eight more change a fused scene by less than 0.01 dB."""
 
-_KEY = "trifuse_card"
 _TENSORS = ("nm", "basis", "mean", "factor")
 
 
@@ -132,19 +131,8 @@ def read_spectra(path: Path) -> tuple[SceneSpectra, dict[str, Any]]:
     Raises:
         WeightsError: if the file is missing, truncated or no safetensors, or holds other things.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            card = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            if (card.get("format"), card.get("network")) != (FORMAT, "spectral_prior"):
-                raise WeightsError("is no spectral prior that this version can read", where=path)
-            nm, basis, mean, factor = (file.get_tensor(k).astype(np.float64) for k in _TENSORS)
-    except (SafetensorError, OSError, ValueError) as e:
-        reason = str(e).splitlines()[0]
-        raise WeightsError(
-            f"cannot be read ({reason})", where=path, fix="install TriFuse again"
-        ) from None
+    card, arrays = read_arrays(path, _TENSORS, of=(NETWORK, FORMAT))
+    nm, basis, mean, factor = (a.astype(np.float64) for a in arrays)
     fits = basis.shape == (len(nm), mean.shape[-1]) and factor.shape[:2] == mean.shape
     if not fits or not all(np.isfinite(a).all() for a in (nm, basis, mean, factor)):
         raise WeightsError("the tensors do not fit each other, or are not finite", where=path)
@@ -165,14 +153,9 @@ def write_spectra(
     Raises:
         OutputExistsError: if a file is in the way.
     """
-    from safetensors.numpy import save_file
-
-    described = {"format": FORMAT, "network": "spectral_prior", **card}
-    tensors = {name: np.ascontiguousarray(getattr(spectra, name), np.float32) for name in _TENSORS}
-    text = json.dumps(described, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: text})
-    write_json(path.with_suffix(".json"), described, overwrite=overwrite)
+    described = {"format": FORMAT, "network": NETWORK, **card}
+    arrays = {name: getattr(spectra, name) for name in _TENSORS}
+    write_arrays(path, arrays, described, overwrite=overwrite)
 
 
 @lru_cache(maxsize=16)

@@ -20,6 +20,7 @@ import numpy as np
 from trifuse.core import BandSet, Cube, CubeSource, Grid, ProductError, Window
 from trifuse.products.cave.mat import find_image, is_mat, read_image
 from trifuse.products.files.raster import UNPLACED, Raster
+from trifuse.products.reader import Reader
 
 CENTRES = tuple(float(nm) for nm in range(400, 701, 10))
 WIDTH = 10.0
@@ -258,3 +259,11 @@ def _listed(folder: Path) -> list[Path]:
     except OSError:
         return []
     return inside if len(inside) <= _LISTED else []
+
+
+def _extended(path: Path, mask: str) -> list[CaveSource]:
+    """Every scene with the bands that responses outside the data need; there is no mask."""
+    return [open_cave(scene, extend=True) for scene in cave_scenes(path)]
+
+
+READER = Reader("cave", is_cave, open_cave, ("extend",), scenes=_extended)

@@ -30,7 +30,7 @@ from trifuse.core import (
 )
 from trifuse.core.atomic import flush_to_disk
 from trifuse.products.enmap.factory_xml import SceneFacts, metadata_xml, projection_name
-from trifuse.products.files.factory_files import add_member, new_folder, pack_zip, write_image
+from trifuse.products.files.factory import add_member, new_folder, pack_zip, start_of, write_image
 
 Nesting = Literal["folder", "zip", "flat-zip", "no-prefix-zip", "order-tar", "cog"]
 NESTINGS: tuple[Nesting, ...] = ("folder", "zip", "flat-zip", "no-prefix-zip", "order-tar", "cog")
@@ -103,7 +103,7 @@ def write_enmap(
     folder = Path(folder)
     _check_options(level, nesting, image_format, [*(layers or {}), *leave_out])
     projection_name(cube.grid.crs)
-    start = start or _start_of(cube)
+    start = start_of(cube, start, _DEFAULT_START)
     name = (
         f"ENMAP01-____{level}-DT{start:%y%m%d%H%M}_{start.strftime(_STAMP)}"
         f"_{tile:03d}_V010502_{start.strftime(_STAMP)}"
@@ -187,15 +187,6 @@ def _check_options(level: str, nesting: str, image_format: str, layers: Sequence
     ):
         if value not in known:
             raise ConfigError(f"{value!r} is unknown", fix=f"choose from {', '.join(known)}")
-
-
-def _start_of(cube: Cube) -> datetime:
-    text = cube.meta.get("start_time")
-    try:
-        start = datetime.fromisoformat(str(text)) if text else _DEFAULT_START
-    except ValueError:
-        raise MetadataError(f"start_time {text!r} is no ISO date") from None
-    return start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 def _detectors(cube: Cube) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import rasterio.warp
 
 from trifuse.core import BandSet, Grid, GridError
-from trifuse.products.files.factory_files import xml_bytes
+from trifuse.products.files.factory import xml_bytes
 
 _FRAMES = ("upper_left", "upper_right", "lower_right", "lower_left")
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"

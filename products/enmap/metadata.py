@@ -6,7 +6,6 @@ qualification delivery of 2020 (processor V000204).
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from trifuse.core import Band, BandSet, MetadataError
-from trifuse.products.files.xmltree import parse_xml
+from trifuse.products.files.xmltree import finite_number, parse_xml
 
 UNUSED = {"calibration", "navigation", "RPC", "time", "matching"}
 """Orbit, attitude, camera model: nine tenths of the file."""
@@ -119,11 +118,8 @@ def _text(node: Element, path: str) -> str:
 
 def _number(node: Element, path: str) -> float | None:
     """A finite number, or None if it is missing, no number, or −999 (not set)."""
-    try:
-        value = float(_text(node, path))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value != -999 else None
+    value = finite_number(_text(node, path))
+    return None if value == -999 else value
 
 
 def _band_number(row: Element) -> int | None:

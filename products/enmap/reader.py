@@ -39,6 +39,7 @@ from trifuse.products.enmap.metadata import EnmapMetadata, parse_metadata
 from trifuse.products.files.archive import FileRef
 from trifuse.products.files.raster import Header
 from trifuse.products.files.xmltree import MAX_XML_BYTES
+from trifuse.products.reader import Reader
 
 FILL = {"L2A": -32768.0, "L1C": 0.0}
 QUANTITY = {"L2A": ("reflectance", "1"), "L1C": ("radiance", "W m-2 sr-1 nm-1")}
@@ -345,3 +346,10 @@ def _usable(
             "holds no value in any band", where=image.where, fix="fetch the product again"
         )
     return tuple(usable)
+
+
+def _scenes(path: Path, mask: str) -> list[EnmapSource]:
+    return open_enmap_all(path, mask=mask)
+
+
+READER = Reader("enmap", is_enmap, open_enmap, ("mask", "scene"), scenes=_scenes)

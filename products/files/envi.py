@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import re
@@ -11,19 +12,29 @@ from typing import Any
 
 from trifuse.core import Band, BandError, BandSet, MetadataError, ProductError
 from trifuse.products.files.geotiff import (
+    OPTIONS,
     in_micrometres,
     is_hyperspectral,
     nanometres,
     spectral_meta,
 )
-from trifuse.products.files.raster import Raster, envi_header, plain_file
+from trifuse.products.files.raster import Raster, driver_if_known, envi_header, plain_file
 from trifuse.products.files.source import RasterSource, calibration
+from trifuse.products.reader import Reader
 
 MAX_HEADER = 16 << 20
 """Bytes of a header; real ones have some ten thousand."""
 
 DATA_SUFFIXES = ("", ".bsq", ".bil", ".bip", ".img", ".dat", ".raw")
 """Suffixes of the pixels beside ``name.hdr``."""
+
+
+def is_envi(path: Path) -> bool:
+    """Whether a path is an ENVI header, or raw pixels with one beside them; never raises."""
+    if path.suffix.lower() == ".hdr":
+        with contextlib.suppress(ProductError):
+            return plain_file(path).is_file()
+    return driver_if_known(path) == "ENVI"
 
 
 def open_envi(
@@ -192,3 +203,6 @@ def _meta(header: Mapping[str, Any]) -> dict[str, Any]:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             meta[key.replace(" ", "_")] = text[:500]
     return meta
+
+
+READER = Reader("envi", is_envi, open_envi, OPTIONS)

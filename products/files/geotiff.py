@@ -14,13 +14,27 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import Band, BandError, BandSet, CubeSource, Window
-from trifuse.products.files.raster import Header, Raster
+from trifuse.products.files.raster import Header, Raster, driver_if_known, plain_file
 from trifuse.products.files.source import MosaicSource, RasterSource, calibration
+from trifuse.products.reader import Reader
 
 HYPERSPECTRAL = 100
 """From this many bands with wavelengths on, unnamed bands are E001, E002, …"""
 
+OPTIONS = ("bands", "scale", "offset", "nodata")
+"""What opening an image takes of which its file may know nothing."""
+
 _log = logging.getLogger(__name__)
+
+
+def is_geotiff(path: Path) -> bool:
+    """Whether a path is a GeoTIFF or JPEG 2000, or a folder with GeoTIFFs; never raises."""
+    try:
+        if path.is_dir():
+            return bool(_tiles(path))
+    except OSError:
+        return False
+    return driver_if_known(path) in ("GTiff", "JP2OpenJPEG")
 
 
 def open_geotiff(
@@ -210,3 +224,16 @@ def _own_meta(h: Header) -> dict[str, Any]:
             _log.warning("the tag TRIFUSE_META is damaged and left out")
     tags = {k: v for k, v in h.tags.items() if len(v) <= 500 and k != "AREA_OR_POINT"}
     return {"tags": tags} if tags else {}
+
+
+def _tiles(folder: Path) -> list[Path]:
+    """The GeoTIFFs in a folder, which are the tiles of one image."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    return [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
+
+
+def _files(path: Path) -> list[Path]:
+    return _tiles(path) if path.is_dir() else [plain_file(path)]
+
+
+READER = Reader("geotiff", is_geotiff, open_geotiff, OPTIONS, files=_files)

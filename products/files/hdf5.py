@@ -1,4 +1,4 @@
-"""Variables of netCDF-4 files, read through h5py without trusting the file.
+"""Variables of netCDF-4 and other HDF5 files, read through h5py without trusting the file.
 
 HDF5 follows links into other files, keeps pixels in files of any name, and loads filters from a
 folder of plug-ins. Products use none of that: links other than hard ones, external and virtual
@@ -21,7 +21,12 @@ import numpy as np
 from trifuse.core import DataError, MetadataError, ProductError, TrifuseError, Window
 
 MAX_VALUES = 1 << 27
-"""Values of one variable; a frame of 4091 × 4865 pixels has 20 million."""
+"""Values of an image, and of one read of any variable; a frame of 4091 × 4865 pixels has 20
+million."""
+
+MAX_CUBE = 1 << 30
+"""Values of a variable of three axes, which is read by windows; 1200 × 1200 pixels in 240 bands
+have 346 million."""
 
 MAX_CHUNK = 1 << 28
 """Bytes of one stored chunk, which is unpacked whole to read any value in it."""
@@ -45,7 +50,7 @@ class Variable:
 
     Attributes:
         file: name of the file in the delivery.
-        name: of the variable.
+        name: of the variable; one in a group has the names of the groups before it (``a/b/c``).
         shape: of the values.
         dtype: storage type, unsigned where the file says so.
         fill: stored value for missing; None where there is none.
@@ -117,7 +122,7 @@ def describe_variable(path: Path, where: str, file: str, name: str) -> Variable:
 def read_variable(
     path: Path, where: str, variable: Variable, window: Window | None = None
 ) -> np.ndarray:
-    """Stored values, of a window where the variable is an image.
+    """Stored values, of a window of the first two axes where the variable is an image.
 
     Raises:
         ProductError: if the file is damaged there.
@@ -125,27 +130,48 @@ def read_variable(
     """
     if window is not None and window.clip(*variable.shape[:2]) != window:
         raise DataError(f"{window} leaves an image of {variable.shape}", where=where)
+    return read_block(path, where, variable, () if window is None else window.slices)
+
+
+def read_block(path: Path, where: str, variable: Variable, block: tuple[slice, ...]) -> np.ndarray:
+    """Stored values of a block of a variable of any number of axes.
+
+    Args:
+        path: of the file on disk.
+        where: of the file, for messages.
+        variable: as described before.
+        block: one slice for each of the first axes; all of the others is read.
+
+    Raises:
+        ProductError: if the file is damaged there.
+        DataError: if the block holds more than :data:`MAX_VALUES` values.
+    """
+    ranges = [range(*part.indices(n)) for part, n in zip(block, variable.shape, strict=False)]
+    count = math.prod([len(r) for r in ranges] + list(variable.shape[len(ranges) :]))
+    if count > MAX_VALUES:
+        raise DataError(
+            f"a read of {count} values of {variable.name} is above the limit of {MAX_VALUES}",
+            where=where,
+            fix="read it by windows",
+        )
     with _dataset(path, where, variable.name) as data:
         if data.shape != variable.shape:
             raise ProductError(f"{variable.name} changed while it was read", where=where)
-        stored = np.asarray(data[()] if window is None else data[window.slices])
+        stored = np.asarray(data[block])
     wanted = np.dtype(variable.dtype)
     if wanted.kind == "u" and stored.dtype.kind == "i":
         stored = stored.view(wanted.newbyteorder(stored.dtype.byteorder))
     return stored.astype(wanted.newbyteorder("="), copy=False)
 
 
-def global_text(path: Path, where: str, name: str) -> str:
-    """A global attribute as text; empty where there is none."""
-    with _file(path, where) as opened:
-        return _text(opened, name, where)
+def global_numbers(path: Path, where: str, name: str) -> np.ndarray:
+    """Numbers of a global attribute: 1-D; empty where there is none.
 
-
-def global_number(path: Path, where: str, name: str) -> float | None:
-    """A global attribute as a number; None where there is none."""
+    Raises:
+        MetadataError: if it is text.
+    """
     with _file(path, where) as opened:
-        values = _numbers(opened, name, where)
-    return float(values[0]) if len(values) == 1 else None
+        return _numbers(opened, name, where)
 
 
 def variable_names(path: Path, where: str) -> list[str]:
@@ -172,14 +198,18 @@ def _file(path: Path, where: str) -> Iterator[Any]:
 @contextlib.contextmanager
 def _dataset(path: Path, where: str, name: str) -> Iterator[Any]:
     with _file(path, where) as opened:
-        link = opened.get(name, getlink=True) if name in set(opened) else None
-        if link is None:
-            raise ProductError(f"has no variable {name}", where=where, fix="get the product again")
-        if not isinstance(link, h5py.HardLink):
-            raise ProductError(
-                f"{name} is a link to somewhere else", where=where, fix="do not use it"
-            )
-        data = opened[name]
+        data = opened
+        for part in name.split("/"):
+            known = set(data) if isinstance(data, h5py.Group) else set()
+            if part not in known:
+                raise ProductError(
+                    f"has no variable {name}", where=where, fix="get the product again"
+                )
+            if not isinstance(data.get(part, getlink=True), h5py.HardLink):
+                raise ProductError(
+                    f"{name} is a link to somewhere else", where=where, fix="do not use it"
+                )
+            data = data[part]
         if not isinstance(data, h5py.Dataset):
             raise ProductError(f"{name} is no variable", where=where, fix="get the product again")
         _check_claims(data, name, where)
@@ -193,7 +223,8 @@ def _check_claims(data: Any, name: str, where: str) -> None:
         )
     if data.dtype.kind not in "iuf" or data.dtype.itemsize not in (1, 2, 4, 8):
         raise ProductError(f"{name} holds {data.dtype}, not numbers", where=where)
-    if data.shape is None or math.prod(data.shape) > MAX_VALUES:
+    limit = MAX_CUBE if len(data.shape or ()) == 3 else MAX_VALUES
+    if data.shape is None or math.prod(data.shape) > limit:
         raise ProductError(
             f"{name} claims {data.shape} values",
             where=where,

@@ -346,6 +346,14 @@ def driver_of(path: Path, member: str = "") -> str:
     )
 
 
+def driver_if_known(path: Path) -> str:
+    """The same, or empty for what is no such file; never raises."""
+    try:
+        return driver_of(plain_file(path))
+    except ProductError:
+        return ""
+
+
 def envi_header(path: Path) -> Path | None:
     """The ``.hdr`` beside a raw image: ``image.hdr`` or ``image.bsq.hdr``, in any case."""
     for name in (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr")):

@@ -1,8 +1,12 @@
-"""XML of a product, parsed without trusting it: no DOCTYPE, no entities, bounded size and depth."""
+"""XML of a product, parsed without trusting it: no DOCTYPE, no entities, bounded size and depth.
+
+Beside it stands what tells the numbers in it (and in metadata of other forms) from other text.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Collection
 from xml.etree.ElementTree import Element, ParseError
 
@@ -58,3 +62,12 @@ def parse_xml(raw: bytes, where: str, unused: Collection[str] = ()) -> Element:
     if root is None:
         raise ProductError("is empty", where=where, fix="fetch the product again")
     return root
+
+
+def finite_number(text: str) -> float | None:
+    """The number that a text states; None if it states none, or none that is finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import ConfigError, Cube, DataError, MetadataError, atomic_path, refuse_existing
+from trifuse.core import ConfigError, Cube, DataError, atomic_path, refuse_existing
 from trifuse.core.atomic import flush_to_disk
-from trifuse.products.files.factory_files import add_member, new_folder, write_image, xml_bytes
+from trifuse.products.files.factory import add_member, new_folder, start_of, write_image, xml_bytes
 from trifuse.products.landsat.mask import BITS
 from trifuse.products.landsat.metadata import LST, SR_BANDS
 
@@ -86,7 +86,7 @@ def write_landsat(
             f"satellite {satellite}, packing {packing!r}, metadata {metadata}",
             fix="give 8 or 9; folder or tar; xml, json, txt",
         )
-    start = start or _start_of(cube)
+    start = start_of(cube, start, _DEFAULT_START)
     name = f"LC{satellite:02d}_L2SP_{path_row}_{start:%Y%m%d}_{start:%Y%m%d}_02_T1"
     flags = _flags(cube, cloud, shadow) if qa is None else qa
     if flags.shape != cube.grid.shape:
@@ -111,15 +111,6 @@ def write_landsat(
                 with file.open("rb") as content:
                     add_member(tar, file.name, content)
     return target
-
-
-def _start_of(cube: Cube) -> datetime:
-    text = cube.meta.get("start_time")
-    try:
-        start = datetime.fromisoformat(str(text)) if text else _DEFAULT_START
-    except ValueError:
-        raise MetadataError(f"start_time {text!r} is no ISO date") from None
-    return start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 def _flags(cube: Cube, cloud: np.ndarray | None, shadow: np.ndarray | None) -> np.ndarray:

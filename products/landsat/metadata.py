@@ -9,7 +9,6 @@ Source: Landsat 8-9 Collection 2 Level 2 Science Product Guide (USGS, LSDS-1619)
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from trifuse.core import MetadataError, ProductError
-from trifuse.products.files.xmltree import parse_xml
+from trifuse.products.files.xmltree import finite_number, parse_xml
 
 SR_BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7")
 LST = "LST"
@@ -99,9 +98,9 @@ def parse_mtl(raw: bytes, where: str) -> LandsatMetadata:
             "start_time": _time(image),
             "processing_level": level,
             "collection_category": contents.get("COLLECTION_CATEGORY") or None,
-            "cloud_cover_pct": _number(image.get("CLOUD_COVER", "")),
-            "sun_elevation_deg": _number(image.get("SUN_ELEVATION", "")),
-            "sun_azimuth_deg": _number(image.get("SUN_AZIMUTH", "")),
+            "cloud_cover_pct": finite_number(image.get("CLOUD_COVER", "")),
+            "sun_elevation_deg": finite_number(image.get("SUN_ELEVATION", "")),
+            "sun_azimuth_deg": finite_number(image.get("SUN_AZIMUTH", "")),
         },
     )
 
@@ -163,18 +162,10 @@ def _from_text(raw: bytes, where: str) -> Groups:
 
 
 def _coefficient(groups: Groups, group: str, key: str, where: str) -> float:
-    value = _number(groups.get(group, {}).get(key, ""))
+    value = finite_number(groups.get(group, {}).get(key, ""))
     if value is None:
         raise MetadataError(f"has no {group}/{key}", where=where, fix="fetch the scene again")
     return value
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _time(image: Mapping[str, str]) -> str | None:

@@ -21,6 +21,7 @@ from trifuse.products.files.source import Calibration
 from trifuse.products.files.xmltree import MAX_XML_BYTES
 from trifuse.products.landsat.mask import mask_terms, usable
 from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, parse_mtl
+from trifuse.products.reader import Reader
 from trifuse.srf_data import load
 
 NAME = re.compile(r"L[COT]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
@@ -235,3 +236,6 @@ def _open(file: FileRef) -> Raster:
             fix="fetch the scene again",
         )
     return raster
+
+
+READER = Reader("landsat", is_landsat, open_landsat, ("bands", "mask"))

@@ -1,5 +1,6 @@
 """Sentinel-2 L2A: reader, and factories of small deliveries."""
 
+from trifuse.moved import keep_moved_names
 from trifuse.products.sentinel2.factory import write_sentinel2_cogs, write_sentinel2_safe
 from trifuse.products.sentinel2.reader import Sentinel2Source, is_sentinel2, open_sentinel2
 
@@ -10,3 +11,5 @@ __all__ = [
     "is_sentinel2",
     "open_sentinel2",
 ]
+
+keep_moved_names(__name__)

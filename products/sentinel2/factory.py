@@ -16,17 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import (
-    ConfigError,
-    Cube,
-    DataError,
-    Grid,
-    MetadataError,
-    atomic_path,
-    refuse_existing,
-)
+from trifuse.core import ConfigError, Cube, DataError, Grid, atomic_path, refuse_existing
 from trifuse.core.atomic import flush_to_disk
-from trifuse.products.files.factory_files import new_folder, pack_zip, write_image
+from trifuse.products.files.factory import new_folder, pack_zip, start_of, write_image
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory_xml import (
     BAND_ORDER,
@@ -269,13 +261,7 @@ def prepare(
         raise DataError(f"scl is {scl.shape}, not {(height // 2, width // 2)}")
     classes = _classify(cube, cloud, shadow) if scl is None else scl.astype(np.uint8)
     grids = {gsd: cube.grid.zoom_out(gsd // 10) for gsd in (10, 20, 60)}
-    text = cube.meta.get("start_time")
-    try:
-        start = start or (datetime.fromisoformat(str(text)) if text else _DEFAULT_START)
-    except ValueError:
-        raise MetadataError(f"start_time {text!r} is no ISO date") from None
-    start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
-    return Made(cube, grids, every, classes, start)
+    return Made(cube, grids, every, classes, start_of(cube, start, _DEFAULT_START))
 
 
 def _classify(cube: Cube, cloud: np.ndarray | None, shadow: np.ndarray | None) -> np.ndarray:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from trifuse.core import Grid
-from trifuse.products.files.factory_files import xml_bytes
+from trifuse.products.files.factory import xml_bytes
 from trifuse.srf_data import load
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%f"

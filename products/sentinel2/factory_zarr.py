@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from trifuse.core import Cube, MissingExtraError
-from trifuse.products.files.factory_files import new_folder
+from trifuse.products.files.factory import new_folder
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory import QUANTIFICATION, prepare
 from trifuse.products.sentinel2.zarr import SCL, array_path

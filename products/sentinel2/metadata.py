@@ -9,7 +9,6 @@ Source: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), issue 1
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from trifuse.core import MetadataError, canonical_name
-from trifuse.products.files.xmltree import parse_xml
+from trifuse.products.files.xmltree import finite_number, parse_xml
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.srf_data import names as sensors
 
@@ -101,7 +100,7 @@ def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sen
             "no MTD_TL.xml with the tile's sensing time: the time is the start of the "
             "datatake, up to some minutes earlier"
         )
-    cover = _number(_first(found, "Cloud_Coverage_Assessment"))
+    cover = finite_number(_first(found, "Cloud_Coverage_Assessment"))
     facts = {"start_time": start, "cloud_cover_pct": cover}
     return Sentinel2Metadata(
         product_id=product_id,
@@ -126,7 +125,9 @@ def parse_tile(raw: bytes, where: str) -> dict[str, Any]:
     """
     found = _by_tag(parse_xml(raw, where, _GRIDS))
     (sun,) = found.get("Mean_Sun_Angle", [])[:1] or [Element("none")]
-    zenith, azimuth = (_number(sun.findtext(f"{w}_ANGLE") or "") for w in ("ZENITH", "AZIMUTH"))
+    zenith, azimuth = (
+        finite_number(sun.findtext(f"{w}_ANGLE") or "") for w in ("ZENITH", "AZIMUTH")
+    )
     return {
         "tile": tile_of(_first(found, "TILE_ID")),
         "start_time": iso_time(_first(found, "SENSING_TIME")),
@@ -205,16 +206,8 @@ def _first(found: Found, tag: str) -> str:
     return (elements[0].text or "").strip() if elements else ""
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _quantification(found: Found, where: str) -> float:
-    value = _number(_first(found, "BOA_QUANTIFICATION_VALUE"))
+    value = finite_number(_first(found, "BOA_QUANTIFICATION_VALUE"))
     if value is None or not 1 <= value <= 1e6:
         raise MetadataError(
             "has no usable BOA_QUANTIFICATION_VALUE", where=where, fix="fetch the product again"
@@ -246,7 +239,7 @@ def _offsets(found: Found, baseline: str, where: str) -> tuple[dict[str, float],
         number = (row.get("band_id") or row.get("bandId") or "").strip()
         if number in values:
             raise MetadataError(f"states BOA_ADD_OFFSET {number[:10]} twice", where=where)
-        values[number] = _number(row.text or "")
+        values[number] = finite_number(row.text or "")
     offsets = {band: values.get(numbers.get(band, "none")) for band in NATIVE}
     if lost := [band for band, value in offsets.items() if value is None]:
         raise MetadataError(

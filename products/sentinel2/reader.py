@@ -33,6 +33,7 @@ from trifuse.products.files.archive import FileRef
 from trifuse.products.files.raster import Raster
 from trifuse.products.files.source import Calibration
 from trifuse.products.files.xmltree import MAX_XML_BYTES
+from trifuse.products.reader import Reader
 from trifuse.products.sentinel2.delivery import (
     NATIVE,
     Delivery,
@@ -387,3 +388,8 @@ def _common_grid(images: Sequence[_Image]) -> Grid:
                 fix="fetch the product again",
             )
     return first
+
+
+READER = Reader(
+    "sentinel2", is_sentinel2, open_sentinel2, ("resolution", "bands", "mask", "upsampling")
+)

@@ -1,5 +1,6 @@
 """Sentinel-3 SYN and OLCI: swaths, readers, and factories of small deliveries."""
 
+from trifuse.moved import keep_moved_names
 from trifuse.products.sentinel3.factory import write_syn
 from trifuse.products.sentinel3.factory_olci import write_olci_l1
 from trifuse.products.sentinel3.grid import SwathSource
@@ -17,3 +18,5 @@ __all__ = [
     "open_sentinel3",
     "open_syn_swath",
 ]
+
+keep_moved_names(__name__)

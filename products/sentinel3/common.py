@@ -6,9 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from trifuse.core import MetadataError, ProductError, Window
+from trifuse.core import MetadataError, ProductError
 from trifuse.products.files.hdf5 import Variable, variable_names
 from trifuse.products.sentinel3.delivery import Delivery
 from trifuse.products.sentinel3.flags import Mask
@@ -113,15 +111,6 @@ def common_shape(delivery: Delivery, variables: Sequence[Variable]) -> tuple[int
             fix="get the product again",
         )
     return rows, cols
-
-
-def read_mask(
-    mask: Mask, flags: Sequence[Variable], delivery: Delivery, window: Window, bands: Iterable[str]
-) -> np.ndarray:
-    """Where no mask term takes a pixel out: (row, col) bool."""
-    values = {v.name: delivery.stored(v, window) for v in flags}
-    usable = mask.usable(values, bands)
-    return np.ones(window.shape, bool) if usable is None else usable
 
 
 def common_meta(

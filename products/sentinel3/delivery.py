@@ -38,10 +38,12 @@ NAME = re.compile(
 MANIFEST = "xfdumanifest.xml"
 MAX_MEMBER = 2 << 30
 """Bytes of one file; a band of a full frame takes about 30 MiB."""
-_SIGNS = {
+SIGNS = {
     "SY_2_SYN": re.compile(r"Syn_.+_reflectance\.nc|Syn_SDR.*\.nc", re.I),
     "OL_1_EFR": re.compile(r"Oa\d\d_radiance\.nc", re.I),
 }
+"""Types that are opened here, and names of files that only they have."""
+
 _CHUNK = 1 << 20
 
 
@@ -207,7 +209,7 @@ def kind_of(places: Sequence[str], files: Sequence[str]) -> str:
     for place in places:
         if match := NAME.search(place.replace("\\", "/").rsplit("/", 1)[-1]):
             return _type(match)
-    for kind, sign in _SIGNS.items():
+    for kind, sign in SIGNS.items():
         if any(sign.fullmatch(f) for f in files):
             return kind
     return ""

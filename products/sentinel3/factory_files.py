@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from trifuse.core import ConfigError, Cube, Grid, atomic_path, fill_nearest, refuse_existing
 from trifuse.core.atomic import flush_to_disk
-from trifuse.products.files.factory_files import new_folder, pack_zip
+from trifuse.products.files.factory import new_folder, pack_zip
 from trifuse.products.files.raster import parse_crs
 from trifuse.products.sentinel3.area import require_metres
 from trifuse.products.sentinel3.geometry import STEP

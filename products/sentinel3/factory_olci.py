@@ -80,22 +80,22 @@ def write_olci_l1(
     """Write a cube as OLCI measures it on a tilted swath, as an OL_1_EFR delivery.
 
     Args:
-        folder: the delivery is made in here.
+        folder: as of :func:`write_syn`, like what is not listed here.
         cube: (band, y, x) top-of-atmosphere reflectance on a grid in metres; bands named
             ``Oa01`` … ``Oa21``, any of them.
-        shape: (rows, columns); default: as large as covers the cube.
-        spacing: metres from row to row and from column to column.
-        tilt: degrees by which rows dip from west to east.
-        platform: ``A`` or ``B``.
-        start: of the acquisition, UTC.
+        shape: see there.
+        spacing: see there.
+        tilt: see there.
+        platform: see there.
+        start: see there.
         sun: zenith angle in degrees at the first and the last tie column.
         flags: meaning → bit.
         flag_masks: flags to raise, by meaning, (y, x) bool on the cube's grid; pixels without a
             value are ``invalid``.
-        leave_out: files not to deliver.
-        baseline: collection, the last part of the name.
-        zipped: pack it.
-        overwrite: replace a delivery of the same name.
+        leave_out: see there.
+        baseline: see there.
+        zipped: see there.
+        overwrite: see there.
 
     Returns:
         the ``.SEN3`` folder or the zip.

@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from trifuse.core import MetadataError, Window
-from trifuse.products.files.hdf5 import Variable, global_number
+from trifuse.products.files.hdf5 import Variable, global_numbers
 from trifuse.products.sentinel3.delivery import Delivery
 
 STEP = 64
@@ -216,12 +217,12 @@ def tie_points(
     if any(v.shape != first.shape for v in variables) or len(first.shape) > 2:
         raise MetadataError("has tie points of different shapes", where=where)
     path = delivery.path(first.file)
-    along, across = (global_number(path, where, f"{a}_subsampling_factor") for a in ("al", "ac"))
-    step_row = int(along) if along and along >= 1 else 1
+    along, across = (_stated_step(path, where, axis) for axis in ("al", "ac"))
+    step_row = along or 1
     rows = math.ceil((shape[0] - 1) / step_row) + 1
     count = math.prod(first.shape)
     cols = first.shape[1] if len(first.shape) == 2 else count // rows
-    step_col = int(across) if across and across >= 1 else _column_step(shape[1], cols)
+    step_col = across or _column_step(shape[1], cols)
     fits = rows * cols == count and (cols - 1) * step_col >= shape[1] - 1 and step_col
     if not fits or (len(first.shape) == 2 and first.shape[0] != rows):
         raise MetadataError(
@@ -235,6 +236,12 @@ def tie_points(
         lists = [delivery.values(v, dtype=np.float64) for v in variables]
         return TiePoints(ties.variables, ties.shape, ties.step, runs_down(*lists, cols=cols))
     return ties
+
+
+def _stated_step(path: Path, where: str, axis: str) -> int:
+    """Pixels from tie point to tie point, along or across the track; 0 where the file is silent."""
+    numbers = global_numbers(path, where, f"{axis}_subsampling_factor")
+    return int(numbers[0]) if len(numbers) == 1 and 1 <= numbers[0] < math.inf else 0
 
 
 def runs_down(lon: np.ndarray, lat: np.ndarray, *, cols: int) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +22,10 @@ from trifuse.core import (
     OverlapError,
     Window,
 )
-from trifuse.products.sentinel3.area import centre_of, project, require_metres
+from trifuse.products.files.hdf5 import Variable
+from trifuse.products.sentinel3.area import centre_of, choose_grid, project, require_metres
 from trifuse.products.sentinel3.delivery import Delivery
+from trifuse.products.sentinel3.flags import Mask
 from trifuse.products.sentinel3.geometry import BLOCK as SWATH_BLOCK
 from trifuse.products.sentinel3.geometry import Geolocation, Mesh
 
@@ -43,35 +47,71 @@ _STEP = 3000.0
 
 _BAND_BYTES = 256 << 20
 
+OPTIONS = ("grid", "gsd", "crs", "bbox", "mask", "bands", "sigma", "radius")
+"""What opening a swath takes."""
 
-class Swath(Protocol):
-    """Pixels in the order the sensor saw them."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swath(ABC):
+    """A product as it is: rows along the track, columns across it, 300 m pixels.
+
+    Attributes:
+        delivery: its files.
+        name: of the product.
+        bands: names, with centre and FWHM of the satellite's response functions.
+        flags: the flag variables that the mask needs.
+        mask: what is not usable.
+        geolocation: where its pixels lie.
+        meta: what the product says of itself.
+    """
+
+    delivery: Delivery
+    name: str
+    bands: BandSet
+    flags: tuple[Variable, ...]
+    mask: Mask
+    geolocation: Geolocation
+    meta: Mapping[str, Any]
 
     @property
-    def name(self) -> str:
-        """Name of the product."""
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.geolocation.shape
 
-    @property
-    def bands(self) -> BandSet:
-        """Names, centres and widths."""
-
-    @property
-    def meta(self) -> Mapping[str, Any]:
-        """What the product says of itself."""
-
-    @property
-    def delivery(self) -> Delivery:
-        """Its files."""
-
-    @property
-    def geolocation(self) -> Geolocation:
-        """Where its pixels lie."""
-
-    def read(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
-        """(band, row, col) float32 of a window, NaN where missing."""
+    def lonlat(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Longitude and latitude in degrees, each (row, col) float64; NaN where unknown."""
+        return self.geolocation.lonlat(self.delivery, window)
 
     def usable(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
-        """(row, col) bool, where no mask term takes the pixel out."""
+        """Where no mask term takes a pixel out: (row, col) bool."""
+        values = {v.name: self.delivery.stored(v, window) for v in self.flags}
+        usable = self.mask.usable(values, self.bands.names if bands is None else bands)
+        return np.ones(window.shape, bool) if usable is None else usable
+
+    @abstractmethod
+    def read(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
+        """Reflectance of a window: (band, row, col) float32, unit-less; NaN where missing.
+
+        Raises:
+            ProductError: if a file is damaged there.
+            BandError: if a band is missing.
+        """
+
+
+def on_grid(
+    swath: Swath,
+    *,
+    grid: Grid | None,
+    gsd: float,
+    crs: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    sigma: float,
+    radius: float,
+) -> SwathSource:
+    """Bring a swath onto a grid that is given or chosen; see :func:`open_sentinel3`."""
+    with swath.delivery.kept_if_well() as delivery:
+        area = choose_grid(delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
+        return SwathSource(swath, area, sigma=sigma, radius=radius)
 
 
 class SwathSource(CubeSource):

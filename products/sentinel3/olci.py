@@ -10,29 +10,27 @@ Source: Sentinel-3 OLCI level 1 product data format specification.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trifuse.align.swath import PIXEL, RADIUS, SIGMA
-from trifuse.core import BandSet, Grid, MetadataError, Window
+from trifuse.core import Grid, MetadataError, Window
 from trifuse.products.files.hdf5 import Variable
-from trifuse.products.sentinel3.area import choose_grid
+from trifuse.products.reader import Reader
 from trifuse.products.sentinel3.common import (
     Inventory,
     common_meta,
     common_shape,
     notes_of,
-    read_mask,
     require_kind,
 )
-from trifuse.products.sentinel3.delivery import Delivery, find_delivery
-from trifuse.products.sentinel3.flags import OLCI_RULES, Mask, bind_mask, mask_terms
+from trifuse.products.sentinel3.delivery import Delivery, find_delivery, sentinel3_kind
+from trifuse.products.sentinel3.flags import OLCI_RULES, bind_mask, mask_terms
 from trifuse.products.sentinel3.geometry import Geolocation, TiePoints, interpolate, tie_points
-from trifuse.products.sentinel3.grid import SwathSource
+from trifuse.products.sentinel3.grid import OPTIONS, Swath, SwathSource, on_grid
 from trifuse.products.sentinel3.manifest import product_facts
 from trifuse.srf_data import load
 
@@ -59,49 +57,24 @@ def open_olci(
     level 1, ``bands`` are of ``Oa01`` to ``Oa21``.
     """
     swath = open_olci_swath(path, mask=mask, bands=bands)
-    with swath.delivery.kept_if_well() as delivery:
-        area = choose_grid(delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
-        return SwathSource(swath, area, sigma=sigma, radius=radius)
+    return on_grid(swath, grid=grid, gsd=gsd, crs=crs, bbox=bbox, sigma=sigma, radius=radius)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OlciSwath:
-    """An OL_1_EFR product as it is: rows along the track, columns across it, 300 m pixels.
+class OlciSwath(Swath):
+    """An OL_1_EFR product as it is.
 
     Attributes:
-        delivery: its files.
-        name: of the product.
-        bands: names, with centre and FWHM of the satellite's response functions.
         variables: radiance, one per band.
         sun: tie points of the sun's zenith angle.
         detector: number of the detector that saw each pixel.
         flux: (21, detectors) solar irradiance.
-        flags: the flag variables that the mask needs.
-        mask: what is not usable.
-        geolocation: where its pixels lie.
-        meta: what the product says of itself.
     """
 
-    delivery: Delivery
-    name: str
-    bands: BandSet
     variables: tuple[Variable, ...]
     sun: TiePoints
     detector: Variable
     flux: Variable
-    flags: tuple[Variable, ...]
-    mask: Mask
-    geolocation: Geolocation
-    meta: Mapping[str, Any]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-        return self.geolocation.shape
-
-    def lonlat(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Longitude and latitude in degrees, each (row, col) float64; NaN where unknown."""
-        return self.geolocation.lonlat(self.delivery, window)
 
     def cos_sun(self, window: Window) -> np.ndarray:
         """Cosine of the sun's zenith angle: (row, col) float64; NaN at night."""
@@ -117,12 +90,7 @@ class OlciSwath:
             return np.where(day, np.cos(np.radians(zenith)), np.nan)
 
     def read(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
-        """Top-of-atmosphere reflectance: (band, row, col) float32, unit-less; NaN where missing.
-
-        Raises:
-            ProductError: if a file is damaged there.
-            BandError: if a band is missing.
-        """
+        """Reflectance at the top of the atmosphere, see :meth:`Swath.read`."""
         numbers = list(range(len(self.bands)) if bands is None else self.bands.indices(bands))
         flux = self.delivery.values(self.flux, dtype=np.float64)
         flux[~(flux > 0)] = np.nan
@@ -136,11 +104,6 @@ class OlciSwath:
             radiance = self.delivery.values(variable, window, np.float64)
             plane[:] = radiance * factor / flux[_band_number(variable) - 1][detector]
         return out
-
-    def usable(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
-        """Where no mask term takes a pixel out: (row, col) bool."""
-        used = self.bands.names if bands is None else list(bands)
-        return read_mask(self.mask, self.flags, self.delivery, window, used)
 
 
 def open_olci_swath(
@@ -195,14 +158,14 @@ def _open(delivery: Delivery, terms: Sequence[str], bands: Sequence[str] | None)
         delivery,
         facts.name,
         chosen,
-        tuple(variables),
-        tie_points(delivery, [sun], shape),
-        detector,
-        flux,
         needed,
         bound,
         geolocation,
         meta,
+        tuple(variables),
+        tie_points(delivery, [sun], shape),
+        detector,
+        flux,
     )
 
 
@@ -216,3 +179,10 @@ def _coarse_places(delivery: Delivery, shape: tuple[int, int]) -> TiePoints | No
 
 def _band_number(variable: Variable) -> int:
     return int(variable.name[2:4])
+
+
+def _is_olci(path: Path) -> bool:
+    return sentinel3_kind(path) == "OL_1_EFR"
+
+
+READER = Reader("olci", _is_olci, open_olci, OPTIONS)

@@ -11,29 +11,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trifuse.align.swath import PIXEL, RADIUS, SIGMA
-from trifuse.core import BandSet, Grid, MetadataError, ProductError, Window
+from trifuse.core import Grid, MetadataError, ProductError, Window
 from trifuse.products.files.hdf5 import Variable, variable_names
-from trifuse.products.sentinel3.area import choose_grid
+from trifuse.products.reader import Reader
 from trifuse.products.sentinel3.common import (
     Inventory,
     common_meta,
     common_shape,
     notes_of,
-    read_mask,
     require_kind,
 )
-from trifuse.products.sentinel3.delivery import Delivery, find_delivery
-from trifuse.products.sentinel3.flags import SYN_RULES, Mask, bind_mask, mask_terms
+from trifuse.products.sentinel3.delivery import SIGNS, Delivery, find_delivery, sentinel3_kind
+from trifuse.products.sentinel3.flags import SYN_RULES, bind_mask, mask_terms
 from trifuse.products.sentinel3.geometry import Geolocation, tie_points
-from trifuse.products.sentinel3.grid import SwathSource
+from trifuse.products.sentinel3.grid import OPTIONS, Swath, SwathSource, on_grid
 from trifuse.products.sentinel3.manifest import product_facts
 from trifuse.srf_data import load
 
@@ -87,57 +85,23 @@ def open_sentinel3(
         ConfigError: if the mask is unknown or options contradict each other.
     """
     swath = open_syn_swath(path, mask=mask, bands=bands)
-    with swath.delivery.kept_if_well() as delivery:
-        area = choose_grid(delivery, swath.geolocation, grid=grid, gsd=gsd, crs=crs, bbox=bbox)
-        return SwathSource(swath, area, sigma=sigma, radius=radius)
+    return on_grid(swath, grid=grid, gsd=gsd, crs=crs, bbox=bbox, sigma=sigma, radius=radius)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SynSwath:
-    """A SY_2_SYN product as it is: rows along the track, columns across it, 300 m pixels.
+class SynSwath(Swath):
+    """A SY_2_SYN product as it is.
 
     Attributes:
-        delivery: its files.
-        name: of the product.
-        bands: names, with centre and FWHM of the satellite's response functions.
-        variables: one per band.
-        flags: the flag variables that the mask needs.
-        mask: what is not usable.
-        geolocation: where its pixels lie.
-        meta: what the product says of itself.
+        variables: surface reflectance, one per band.
     """
 
-    delivery: Delivery
-    name: str
-    bands: BandSet
     variables: tuple[Variable, ...]
-    flags: tuple[Variable, ...]
-    mask: Mask
-    geolocation: Geolocation
-    meta: Mapping[str, Any]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-        return self.geolocation.shape
-
-    def lonlat(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Longitude and latitude in degrees, each (row, col) float64; NaN where unknown."""
-        return self.geolocation.lonlat(self.delivery, window)
 
     def read(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
-        """Reflectance of a window: (band, row, col) float32, unit-less; NaN where missing.
-
-        Raises:
-            ProductError: if a file is damaged there.
-            BandError: if a band is missing.
-        """
+        """Surface reflectance, see :meth:`Swath.read`."""
         numbers = range(len(self.bands)) if bands is None else self.bands.indices(bands)
         return np.stack([self.delivery.values(self.variables[n], window) for n in numbers])
-
-    def usable(self, window: Window, bands: Iterable[str] | None = None) -> np.ndarray:
-        """Where no mask term takes a pixel out: (row, col) bool."""
-        return read_mask(self.mask, self.flags, self.delivery, window, self.bands.names)
 
 
 def open_syn_swath(
@@ -179,7 +143,7 @@ def _open(delivery: Delivery, terms: Sequence[str], bands: Sequence[str] | None)
         "quantity": "reflectance",
         "units": "1",
     }
-    return SynSwath(delivery, facts.name, chosen, tuple(filled), needed, bound, geolocation, meta)
+    return SynSwath(delivery, facts.name, chosen, needed, bound, geolocation, meta, tuple(filled))
 
 
 def _geolocation(
@@ -236,3 +200,12 @@ def _refuse_numbered(delivery: Delivery) -> None:
             where=delivery.place,
             fix="get a product of 2018 or later",
         )
+
+
+def _is_syn(path: Path) -> bool:
+    kind = sentinel3_kind(path)
+    # types that none of the readers opens come here too, to be refused by their names
+    return kind == "SY_2_SYN" or bool(kind and kind not in SIGNS)
+
+
+READER = Reader("sentinel3", _is_syn, open_sentinel3, OPTIONS)

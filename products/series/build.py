@@ -33,26 +33,15 @@ from trifuse.core import (
     run_units,
 )
 from trifuse.products.files.regrid import Box, box_in, overlap, read_on
-from trifuse.products.series.find import (
-    Dated,
-    find_landsat,
-    find_sentinel2,
-    find_sentinel3,
-    from_series,
-)
+from trifuse.products.series.find import Dated, find_products, from_series
 from trifuse.products.series.folder import INDEX, write_index
-from trifuse.products.series.ls2s2 import SENSORS, open_ls2s2
+from trifuse.products.series.ls2s2 import open_ls2s2
+from trifuse.products.series.sensors import SENSORS
 from trifuse.products.write.writer import THERMAL, cube_writer
-from trifuse.srf_data import S3_SYN_19, load
-
-GSD = {"sentinel2": 10.0, "landsat": 30.0, "sentinel3": 300.0}
-"""Pixel of each sensor's series in metres."""
+from trifuse.srf_data import load
 
 CELL = 30.0
-"""Areas are whole cells of this size, or of Sentinel-3's, so that all cover the same ground."""
-
-BANDS = {**SENSORS, "sentinel3": ("S3A_SYN", S3_SYN_19)}
-"""Response table and bands of each sensor's series."""
+"""Areas are whole cells of this size, or of a swath's, so that all cover the same ground."""
 
 LATLON = "EPSG:4326"
 _TILE = 1020
@@ -179,27 +168,30 @@ def build_series(
             "Sentinel-3 beside LS2S2, whose areas are not whole cells of it",
             fix="give folders of Sentinel-2 or Landsat",
         )
+    given = {"sentinel2": sentinel2, "landsat": landsat, "sentinel3": sentinel3}
+    masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask, "sentinel3": sentinel3_mask}
+    folders = {name: folder for name, folder in given.items() if folder is not None}
+    swaths = [name for name in folders if SENSORS[name].reader.swath]
     if ls2s2 is not None:
         found = {k: from_series(v, k) for k, v in open_ls2s2(ls2s2).items()}
     else:
-        found = {}
-        if sentinel2 is not None:
-            found["sentinel2"] = find_sentinel2(sentinel2, sentinel2_mask)
-        if landsat is not None:
-            found["landsat"] = find_landsat(landsat, landsat_mask)
-    cell = CELL if sentinel3 is None else GSD["sentinel3"]
-    grids = area_grids(found, bbox, cell=cell)
-    if sentinel3 is not None:
-        ground = grids[next(iter(found))]
-        grids["sentinel3"] = ground.zoom_out(round(cell / ground.gsd[1]))
-        found["sentinel3"] = find_sentinel3(sentinel3, grids["sentinel3"], sentinel3_mask)
+        found = {
+            name: find_products(SENSORS[name], folder, masks[name])
+            for name, folder in folders.items()
+            if name not in swaths
+        }
+    grids = area_grids(found, bbox, cell=max([CELL, *(SENSORS[name].gsd for name in swaths)]))
+    ground = grids[next(iter(found))]
+    for name in swaths:
+        sensor = SENSORS[name]
+        grids[name] = ground.zoom_out(round(sensor.gsd / ground.gsd[1]))
+        found[name] = find_products(sensor, folders[name], masks[name], grids[name])
     by_day = {s: _by_day(products, first, last, s) for s, products in found.items()}
     built = {s: _choose(s, by_day[s], grids[s], min_clear) for s in found}
     if not dry_run:
-        masks = {"sentinel2": sentinel2_mask, "landsat": landsat_mask, "sentinel3": sentinel3_mask}
-        for sensor, plan in built.items():
-            config = {"mask": str(masks[sensor]), "ls2s2": ls2s2 is not None}
-            _write(Path(out) / sensor, sensor, plan, by_day[sensor], config, overwrite)
+        for name, plan in built.items():
+            config = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
+            _write(Path(out) / name, name, plan, by_day[name], config, overwrite)
     return BuiltSeries(Path(out), built)
 
 
@@ -208,8 +200,8 @@ def area_grids(
 ) -> dict[str, Grid]:
     """Nested grids over the ground that all sensors, and the box, have in common.
 
-    The system and lattice are those of Sentinel-2 where it is given; of several systems the one
-    with most products.
+    The system and lattice are those of the first sensor of :data:`SENSORS` that is given; of
+    several systems the one with most products.
 
     Args:
         found: sensor → its products.
@@ -219,7 +211,7 @@ def area_grids(
     Raises:
         OverlapError: if there is no such ground, not even one cell.
     """
-    leader = found.get("sentinel2") or found["landsat"]
+    leader = next(found[name] for name in SENSORS if name in found)
     counts: dict[str, int] = {}
     for product in leader:
         counts[product.grid.crs] = counts.get(product.grid.crs, 0) + 1
@@ -256,7 +248,7 @@ def area_grids(
     assert area is not None
     height, width = round((area[3] - area[1]) / cell), round((area[2] - area[0]) / cell)
     coarse = Grid.from_origin(crs, area[0], area[3], cell, height, width)
-    return {s: coarse.zoom_in(round(cell / GSD[s])) for s in found}
+    return {s: coarse.zoom_in(round(cell / SENSORS[s].gsd)) for s in found}
 
 
 def _snapped(box: Box, west: float, north: float, cell: float, *, outward: bool) -> Box | None:
@@ -291,7 +283,7 @@ def _choose(
 ) -> BuiltSensor:
     """Dates that are clear enough."""
     shares = {
-        day: _clear_share(images, grid, BANDS[sensor][1])
+        day: _clear_share(images, grid, SENSORS[sensor].bands)
         for day, images in progress(by_day.items(), f"{sensor} masks", len(by_day))
     }
     taken = {d: s for d, s in shares.items() if s > 0 and s >= min_clear}
@@ -341,8 +333,8 @@ def _write(
     config: Mapping[str, Any],
     overwrite: bool,
 ) -> None:
-    table, names = BANDS[sensor]
-    known = load(table).bands
+    names = SENSORS[sensor].bands
+    known = load(SENSORS[sensor].table).bands
     bands = BandSet(tuple(Band(n) if n == THERMAL else known[known.index(n)] for n in names))
     grid = built.grid
     config = {

@@ -12,18 +12,10 @@ from pathlib import Path
 from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
 from trifuse.products.files.archive import is_tar, is_zip
-from trifuse.products.landsat.mask import mask_terms as landsat_terms
-from trifuse.products.landsat.reader import is_landsat, open_landsat
-from trifuse.products.sentinel2.mask import mask_terms as sentinel2_terms
-from trifuse.products.sentinel2.reader import is_sentinel2, open_sentinel2
-from trifuse.products.sentinel3.flags import mask_terms as sentinel3_terms
-from trifuse.products.sentinel3.reader import open_sentinel3
 from trifuse.products.series.folder import INDEX, is_series, open_series
-from trifuse.products.series.ls2s2 import SENSORS, is_ls2s2, open_ls2s2
-from trifuse.srf_data import S3_SYN_19
+from trifuse.products.series.ls2s2 import is_ls2s2, open_ls2s2
+from trifuse.products.series.sensors import SeriesSensor
 
-_MTL = re.compile(r".*_MTL\.(xml|json|txt)", re.IGNORECASE)
-_SYN = re.compile(r"SY_2_SYN", re.IGNORECASE)
 _log = logging.getLogger(__name__)
 _DAY = re.compile(r"_(\d{4})(\d{2})(\d{2})(?=[T_])")
 
@@ -45,112 +37,39 @@ class Dated:
     open: Callable[[], CubeSource]
 
 
-def find_sentinel2(folder: Path | str, mask: str | Sequence[str] = "default") -> list[Dated]:
-    """The Sentinel-2 L2A products of a folder, or the images of a series.
-
-    Args:
-        folder: with products in it, or one product, or a series.
-        mask: as of :func:`trifuse.products.open_sentinel2`.
-
-    Raises:
-        ProductError: if there is none.
-    """
-    folder = Path(folder)
-    if is_series(folder):
-        return from_series(open_series(folder), folder.name)
-    sentinel2_terms(mask)  # an unknown one is told before anything is opened
-    bands = SENSORS["sentinel2"][1]
-    paths = [p for p in _children(folder) if (p.is_dir() or is_zip(p)) and is_sentinel2(p)]
-    if not paths and is_sentinel2(folder):
-        paths = [folder]
-    if not paths:
-        raise ProductError(
-            "holds no Sentinel-2 L2A product",
-            where=folder,
-            fix="give a folder with products or with a series",
-        )
-
-    def opener(path: Path) -> Callable[[], CubeSource]:
-        return lambda: open_sentinel2(path, resolution=10, bands=bands, mask=mask)
-
-    return [_dated(opener(path)) for path in paths]
-
-
-def find_landsat(folder: Path | str, mask: str | Sequence[str] = "default") -> list[Dated]:
-    """The Landsat Collection 2 Level-2 scenes of a folder, or the images of a series.
-
-    Args:
-        folder: with scenes in it (folders, tars, or their files side by side), or a series.
-        mask: as of :func:`trifuse.products.open_landsat`.
-
-    Raises:
-        ProductError: if there is none.
-    """
-    folder = Path(folder)
-    if is_series(folder):
-        return from_series(open_series(folder), folder.name)
-    landsat_terms(mask)
-    children = _children(folder)
-    paths = [p for p in children if (p.is_dir() or is_tar(p)) and is_landsat(p)]
-    # Of scenes whose files lie side by side, one metadata file stands for each.
-    loose = {p.stem.upper(): p for p in children if _MTL.fullmatch(p.name) and is_landsat(p)}
-    paths += [loose[stem] for stem in sorted(loose)]
-    if not paths and is_landsat(folder):
-        paths = [folder]
-    if not paths:
-        raise ProductError(
-            "holds no Landsat Collection 2 Level-2 scene",
-            where=folder,
-            fix="give a folder with scenes or with a series",
-        )
-
-    def opener(path: Path) -> Callable[[], CubeSource]:
-        return lambda: open_landsat(path, mask=mask)
-
-    return [_dated(opener(path)) for path in paths]
-
-
-def from_series(series: Series, name: str) -> list[Dated]:
-    """The images of a series."""
-
-    def opener(source: CubeSource) -> Callable[[], CubeSource]:
-        return lambda: source
-
-    return [Dated(day, f"{name} {day}", s.grid, opener(s)) for day, s in series]
-
-
-def find_sentinel3(
-    folder: Path | str, grid: Grid, mask: str | Sequence[str] = "default"
+def find_products(
+    sensor: SeriesSensor,
+    folder: Path | str,
+    mask: str | Sequence[str] = "default",
+    grid: Grid | None = None,
 ) -> list[Dated]:
-    """The Sentinel-3 SYN products of a folder on a grid, or the images of a series.
+    """The products of a sensor in a folder, or the images of a series.
 
     Swaths that do not reach the grid are left out.
 
     Args:
-        folder: with products in it, or one product, or a series.
-        grid: that they are brought onto.
-        mask: as of :func:`trifuse.products.open_sentinel3`.
+        sensor: of the products.
+        folder: with products in it, packed or not, or one product, or a series.
+        mask: as of the sensor's reader.
+        grid: that swaths are brought onto.
 
     Raises:
         ProductError: if there is none.
         OverlapError: if none reaches the grid.
+        ConfigError: if the mask is unknown.
     """
     folder = Path(folder)
     if is_series(folder):
         return from_series(open_series(folder), folder.name)
-    sentinel3_terms(mask)
-    paths = [p for p in _children(folder) if _SYN.search(p.name) and (p.is_dir() or is_zip(p))]
-    if not paths and _SYN.search(folder.name):
-        paths = [folder]
+    sensor.terms(mask)  # an unknown one is told before anything is opened
+    paths = _paths(sensor, folder)
     if not paths:
         raise ProductError(
-            "holds no Sentinel-3 SY_2_SYN product",
-            where=folder,
-            fix="give a folder with products or with a series",
+            f"holds no {sensor.product}", where=folder, fix="give a folder with them or a series"
         )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
-        return lambda: open_sentinel3(path, grid=grid, bands=S3_SYN_19, mask=mask)
+        return lambda: sensor.open(path, mask, grid)
 
     found = []
     for path in paths:
@@ -160,11 +79,20 @@ def find_sentinel3(
             _log.info("%s does not reach the area and is left out", path.name)
     if not found:
         raise OverlapError(
-            f"none of {len(paths)} Sentinel-3 products reaches the area",
+            f"none of {len(paths)} {sensor.product}s reaches the area",
             where=folder,
             fix="give products of the area",
         )
     return found
+
+
+def from_series(series: Series, name: str) -> list[Dated]:
+    """The images of a series."""
+
+    def opener(source: CubeSource) -> Callable[[], CubeSource]:
+        return lambda: source
+
+    return [Dated(day, f"{name} {day}", s.grid, opener(s)) for day, s in series]
 
 
 def open_sensors(folder: Path | str) -> dict[str, Series]:
@@ -200,6 +128,18 @@ def open_sensors(folder: Path | str) -> dict[str, Series]:
             else "make it with `trifuse series build`",
         )
     return found
+
+
+def _paths(sensor: SeriesSensor, folder: Path) -> list[Path]:
+    """Where the products are: in the folder, or the folder itself is one."""
+    children = _children(folder)
+    packed = [p for p in children if p.is_dir() or is_zip(p) or is_tar(p)]
+    paths = [p for p in packed if sensor.detects(p)]
+    if sensor.loose is not None:
+        loose = [p for p in children if sensor.loose.fullmatch(p.name) and sensor.detects(p)]
+        # one form of the metadata stands for each scene
+        paths += [path for _, path in sorted({p.stem.upper(): p for p in loose}.items())]
+    return paths or ([folder] if sensor.detects(folder) else [])
 
 
 def _children(folder: Path) -> list[Path]:

@@ -53,7 +53,7 @@ def write_scene(
     Args:
         out: the folder to write to.
         size: edge in pixels of 30 m, or (rows, columns); at least one cell.
-        seed: another seed is another place.
+        seed: another seed is another landscape.
         ratio: fine pixels per Sentinel-3 cell.
         psf: see :func:`trifuse.simulate.scene_views`.
         clouds: whether clouds and their shadows lie over it.

@@ -1,37 +1,11 @@
-"""Building blocks of procedural scenes: seeded streams, hashes, 1/f fields, lines on a raster."""
+"""Building blocks of landscapes: 1/f fields on a raster, and lines."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
 from scipy import fft, ndimage
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """A random stream of its own for every part, so that one part never shifts another."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
-
-
-def mix(ids: np.ndarray, salt: int | np.ndarray) -> np.ndarray:
-    """Scramble uint32 numbers (the finaliser of MurmurHash3 by A. Appleby, public domain)."""
-    stir = (np.asarray(salt, np.uint64) * np.uint64(0x9E3779B1)).astype(np.uint32)
-    x: np.ndarray = ids ^ stir
-    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return np.asarray(x ^ (x >> np.uint32(16)))
-
-
-def uniform(ids: np.ndarray, salt: int | np.ndarray) -> np.ndarray:
-    """A float32 in [0, 1) for each number."""
-    return (mix(ids, salt) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-
-
-def normal(ids: np.ndarray, salt: int) -> np.ndarray:
-    """A value of about normal distribution, never beyond ±3.5, for each number."""
-    total = sum(uniform(ids, 1000 * salt + k) for k in range(4))
-    return np.asarray((total - 2) * np.float32(np.sqrt(3)), np.float32)
 
 
 def fractal(
@@ -109,7 +83,7 @@ def smooth_line(points: np.ndarray, sigma: float) -> np.ndarray:
     return np.asarray(points + (out - points) * weight)
 
 
-def line_cover(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) -> np.ndarray:
+def line_shares(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) -> np.ndarray:
     """Share of each pixel that lines of given width cover.
 
     Args:
@@ -120,7 +94,7 @@ def line_cover(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) 
     Returns:
         (rows, columns) float32 in 0–1.
     """
-    cover = np.zeros(shape, np.float32)
+    share = np.zeros(shape, np.float32)
     for line in lines:
         points = resample_line(line, 0.35 * gsd)
         half = points[:, 2] / (2 * gsd)
@@ -138,6 +112,6 @@ def line_cover(lines: Iterable[np.ndarray], shape: tuple[int, int], gsd: float) 
                 ok = (r >= 0) & (r < shape[0]) & (c >= 0) & (c < shape[1])
                 away = np.hypot(r - row, c - col)[ok]
                 # A strip seen through a pixel-wide box.
-                share = np.minimum(away + 0.5, half[ok]) - np.maximum(away - 0.5, -half[ok])
-                np.maximum.at(cover, (r[ok], c[ok]), np.clip(share, 0, 1).astype(np.float32))
-    return cover
+                inside = np.minimum(away + 0.5, half[ok]) - np.maximum(away - 0.5, -half[ok])
+                np.maximum.at(share, (r[ok], c[ok]), np.clip(inside, 0, 1).astype(np.float32))
+    return share

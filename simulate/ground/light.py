@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from trifuse.simulate.ground.fields import fractal, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal
 from trifuse.simulate.ground.world import World
 
 
@@ -42,13 +43,9 @@ def build_light(world: World, clouds: bool) -> Light:
     elevation = float(rng.uniform(38, 62))
     azimuth = float(rng.uniform(140, 172))
     alt, azi = np.radians([elevation, azimuth])
-    fall_y, fall_x = np.gradient(world.height, world.gsd)
-    # Normal (−∂z/∂x, ∂z/∂row, 1) in east, north, up: rows run south.
-    facing = (-fall_x * np.sin(azi) + fall_y * np.cos(azi)) * np.cos(alt) + np.sin(alt)
-    steep = np.sqrt(1 + fall_x**2 + fall_y**2)
+    direct, sky = slope_light(world.height, world.gsd, alt, azi)
     # Terrain correction takes most of the relief out, but never all.
-    direct = np.clip(facing / steep / np.sin(alt), 0.06, 1.4) ** 0.8
-    sky = (1 + 1 / steep) / 2
+    direct = np.clip(direct, 0.06, 1.4) ** 0.8
     if clouds:
         opacity, shadow = _clouds(world, alt, azi)
     else:
@@ -57,15 +54,38 @@ def build_light(world: World, clouds: bool) -> Light:
     vapour += 0.010 * fractal(rng, world.shape, world.gsd, beta=2.0, outer=600)
     haze = 0.0022 * fractal(rng, world.shape, world.gsd, beta=3.4, outer=8000)
     return Light(
-        elevation,
-        azimuth,
-        (direct * (1 - 0.88 * shadow)).astype(np.float32),
-        sky.astype(np.float32),
-        opacity,
-        shadow,
-        vapour,
-        haze,
+        elevation=elevation,
+        azimuth=azimuth,
+        direct=(direct * (1 - 0.88 * shadow)).astype(np.float32),
+        sky=sky.astype(np.float32),
+        opacity=opacity,
+        shadow=shadow,
+        vapour=vapour,
+        haze=haze,
     )
+
+
+def slope_light(
+    height: np.ndarray, gsd: float, elevation: float, azimuth: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Light on slopes.
+
+    Args:
+        height: (y, x) metres.
+        gsd: pixel size in metres.
+        elevation: of the sun in radians.
+        azimuth: of the sun in radians, clockwise from north.
+
+    Returns:
+        Direct sunlight relative to a level surface, below 0 on slopes that turn away, and the
+        share of the sky that is seen; (y, x) each.
+    """
+    fall_y, fall_x = np.gradient(height, gsd)
+    # Normal (−∂z/∂x, ∂z/∂row, 1) in east, north, up: rows run south.
+    facing = -fall_x * np.sin(azimuth) + fall_y * np.cos(azimuth)
+    facing = facing * np.cos(elevation) + np.sin(elevation)
+    steep = np.sqrt(1 + fall_x**2 + fall_y**2)
+    return facing / steep / np.sin(elevation), (1 + 1 / steep) / 2
 
 
 def _clouds(world: World, alt: float, azi: float) -> tuple[np.ndarray, np.ndarray]:

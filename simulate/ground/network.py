@@ -9,7 +9,8 @@ from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 from scipy.spatial import Delaunay
 
-from trifuse.simulate.ground.fields import fractal, smooth_line, smoothstep, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal, smooth_line, smoothstep
 from trifuse.simulate.ground.terrain import MARGIN, Setting, Terrain
 
 
@@ -69,10 +70,10 @@ def build_network(seed: int, setting: Setting, terrain: Terrain) -> Network:
 
 
 def _spread(order: np.ndarray, cols: int, apart: float, count: int) -> np.ndarray:
-    """The first places in order of merit that keep a distance from one another."""
+    """The first sites in order of merit that keep a distance from one another."""
     chosen: list[tuple[int, int]] = []
-    for place in order:
-        row, col = divmod(int(place), cols)
+    for cell in order:
+        row, col = divmod(int(cell), cols)
         if all((row - r) ** 2 + (col - c) ** 2 > apart**2 for r, c in chosen):
             chosen.append((row, col))
         if len(chosen) == count:
@@ -84,6 +85,31 @@ def _ways(
     rng: np.random.Generator, setting: Setting, terrain: Terrain, sites: np.ndarray
 ) -> list[np.ndarray]:
     """Cheapest ways between neighbours, as cells of the coarse grid (n, 2)."""
+    links = _links(rng, sites)
+    # Half the resolution is enough for a way and four times as fast.
+    thin = slice(None, None, 2)
+    steep = terrain.slope[thin, thin]
+    wet = (terrain.level > terrain.height)[thin, thin]
+    river = (terrain.stream_distance < terrain.step)[thin, thin]
+    whim = fractal(rng, steep.shape, 2 * terrain.step, beta=2.0, outer=2500)
+    cost = 1 + (steep / 0.05) ** 1.6 + 90 * wet + 5 * river
+    graph = _graph(cost * np.exp(0.35 * whim))
+    nodes = np.minimum((sites + 1) // 2, np.array(steep.shape) - 1)
+    cells = (nodes[:, 0] * steep.shape[1] + nodes[:, 1]).tolist()
+    limit = np.array(terrain.height.shape) - 1
+    out = []
+    for i in sorted({i for i, _ in links}):
+        _, before = csgraph.dijkstra(graph, indices=cells[i], return_predecessors=True)
+        for j in sorted(j for k, j in links if k == i):
+            path = _back(before, cells[i], cells[j])
+            if len(path) > 3:
+                way = 2 * np.stack(np.divmod(path, steep.shape[1]), axis=1)
+                out.append(np.minimum(way, limit))
+    return out
+
+
+def _links(rng: np.random.Generator, sites: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs of neighbouring sites: joined unless a third lies clearly between them."""
     if len(sites) < 4:
         links = {(i, j) for i in range(len(sites)) for j in range(i)}
     else:
@@ -92,37 +118,20 @@ def _ways(
             for tri in Delaunay(sites + rng.normal(0, 1e-3, sites.shape)).simplices
             for a, b in zip(tri, np.roll(tri, 1), strict=True)
         }
-    # Two places are joined unless a third lies clearly between them.
     away = np.hypot(*(sites[:, None] - sites[None]).transpose(2, 0, 1))
-    links = {
+    return {
         (i, j)
         for i, j in links
         if not np.any(np.delete(np.maximum(away[i], away[j]), [i, j]) < 0.92 * away[i, j])
     }
-    # Half the resolution is enough for a way and four times as fast.
-    thin = slice(None, None, 2)
-    steep = terrain.slope[thin, thin]
-    wet = (terrain.level > terrain.height)[thin, thin]
-    river = (terrain.stream_distance < terrain.step)[thin, thin]
-    whim = fractal(rng, steep.shape, 2 * terrain.step, beta=2.0, outer=2500)
-    cost = 1 + (steep / 0.05) ** 1.6 + 90 * wet + 5 * river
-    cost = cost * np.exp(0.35 * whim)
-    graph = _graph(cost)
-    nodes = np.minimum((sites + 1) // 2, np.array(steep.shape) - 1)
-    out = []
-    for i in sorted({i for i, _ in links}):
-        source = int(nodes[i, 0] * steep.shape[1] + nodes[i, 1])
-        _, before = csgraph.dijkstra(graph, indices=source, return_predecessors=True)
-        for j in sorted(j for k, j in links if k == i):
-            cell = int(nodes[j, 0] * steep.shape[1] + nodes[j, 1])
-            path = [cell]
-            while cell != source and before[cell] >= 0:
-                cell = int(before[cell])
-                path.append(cell)
-            if len(path) > 3:
-                out.append(2 * np.stack(np.divmod(np.array(path), steep.shape[1]), axis=1))
-    limit = np.array(terrain.height.shape) - 1
-    return [np.minimum(way, limit) for way in out]
+
+
+def _back(before: np.ndarray, source: int, target: int) -> np.ndarray:
+    """Cells from a target back to the source, by the predecessor of each cell."""
+    path = [target]
+    while path[-1] != source and before[path[-1]] >= 0:
+        path.append(int(before[path[-1]]))
+    return np.array(path)
 
 
 def _graph(cost: np.ndarray) -> sparse.csr_matrix:

@@ -7,12 +7,13 @@ splits whose every choice is a hash of the branch it stands on, so no polygon is
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from trifuse.simulate.ground.fields import fractal, mix, sample, stream, uniform
+from trifuse.simulate.ground.draws import Salt, renumber, scramble, stream, uniform
+from trifuse.simulate.ground.fields import fractal, sample
 from trifuse.simulate.ground.terrain import MARGIN, Setting, Terrain
 
 _LEVELS = 26
@@ -66,6 +67,10 @@ class Parcels:
     border: np.ndarray
     lane: np.ndarray
 
+    def take(self, which: np.ndarray) -> Parcels:
+        """Those of some points, by number."""
+        return Parcels(*(getattr(self, f.name)[..., which] for f in fields(self)))
+
 
 def build_districts(seed: int, setting: Setting, terrain: Terrain) -> Districts:
     """Scatter the districts of a scene."""
@@ -111,68 +116,126 @@ def parcels_at(
         target: called with the centre (y, x) of parcels and the district's area; returns the
             area in m² below which they are split no more.
     """
-    row, col = terrain.position(y, x)
-    wy, wx = y + sample(districts.warp[0], row, col), x + sample(districts.warp[1], row, col)
-    gaps, who = cKDTree(districts.sites).query(np.stack([wy, wx], 1), k=2)
-    first = who[:, 0]
-    n = len(y)
-    cos, sin = np.cos(districts.angle), np.sin(districts.angle)
-    dy, dx = wy - districts.sites[first, 0], wx - districts.sites[first, 1]
-    span = np.float32(2 * districts.radius)
-    u = ((dx * cos[first] + dy * sin[first]) / span + 0.5).clip(0, 1).astype(np.float32)
-    v = ((dy * cos[first] - dx * sin[first]) / span + 0.5).clip(0, 1).astype(np.float32)
-    ids = mix(first.astype(np.uint32), seed * 7919 + 17)
-    size = np.full((2, n), span, np.float32)
-    corner = np.zeros((2, n), np.float32)
-    apart = np.hypot(*(districts.sites[first] - districts.sites[who[:, 1]]).T)
-    edge = ((gaps[:, 1] ** 2 - gaps[:, 0] ** 2) / (2 * apart)).astype(np.float32)
-    margin, lane = edge.copy(), edge.copy()
-    border = mix(who.min(axis=1).astype(np.uint32), who.max(axis=1).astype(np.uint32))
-    aspect = districts.aspect[first].astype(np.float32)
-    base = districts.area[first].astype(np.float32)
-
-    live = np.arange(n)
+    walk = _enter(seed, districts, terrain, y, x)
+    live = np.arange(len(y))
     for _ in range(_LEVELS):
-        key, s = ids[live], size[:, live]
-        area = s[0] * s[1]
-        centre = _centre(districts, cos, sin, first[live], corner[:, live] + s / 2)
-        goal = target(centre[0], centre[1], base[live])
-        goal = goal * np.exp(1.1 * (uniform(key, 1) - 0.5))
-        done = (area < goal) | ((area < 5 * goal) & (uniform(key, 2) < 0.10))
-        go = ~done
-        live, key, s, area = live[go], key[go], s[:, go], area[go]
+        key, area = walk.id[live], walk.size[0, live] * walk.size[1, live]
+        centre = walk.centre(districts, live)
+        goal = target(centre[0], centre[1], walk.typical[live])
+        goal = goal * np.exp(1.1 * (uniform(key, Salt.SPLIT_GOAL) - 0.5))
+        early = (area < 5 * goal) & (uniform(key, Salt.SPLIT_EARLY_END) < 0.10)
+        further = ~((area < goal) | early)
+        live = live[further]
         if not len(live):
             break
-        long = s[0] > s[1] * np.where(area > 30 * goal[go], 1.0, aspect[live])
-        along, across = np.where(long, u[live], v[live]), np.where(long, v[live], u[live])
-        share = 0.30 + 0.40 * uniform(key, 3)
+        walk.split(live, goal[further])
+    centre = walk.centre(districts, np.arange(len(y)))
+    area = walk.size[0] * walk.size[1]
+    return Parcels(
+        walk.id, centre, area, walk.inner, walk.size, walk.margin, walk.border, walk.lane
+    )
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Where points stand in the tree of splits; changed in place from split to split.
+
+    Attributes:
+        district: (point,) number of the district.
+        aspect: (point,) preferred ratio of a parcel's sides.
+        typical: (point,) area of the district's parcels in m².
+        id: (point,) uint32 of the branch.
+        corner: (2, point) metres from the district's corner, along its two axes.
+        size: (2, point) metres of the branch's sides.
+        inner: (2, point) position within the branch, 0–1 along its sides.
+        margin: (point,) metres to the nearest border.
+        border: (point,) uint32 of that border.
+        lane: (point,) metres to the nearest border of first order.
+    """
+
+    district: np.ndarray
+    aspect: np.ndarray
+    typical: np.ndarray
+    id: np.ndarray
+    corner: np.ndarray
+    size: np.ndarray
+    inner: np.ndarray
+    margin: np.ndarray
+    border: np.ndarray
+    lane: np.ndarray
+
+    def centre(self, districts: Districts, which: np.ndarray) -> np.ndarray:
+        """Centres of the branches of some points, (2, point) metres on the map.
+
+        The warp is small and left out.
+        """
+        who = self.district[which]
+        middle = self.corner[:, which] + self.size[:, which] / 2
+        a, b = middle - np.float32(districts.radius)
+        cos, sin = np.cos(districts.angle)[who], np.sin(districts.angle)[who]
+        y = districts.sites[who, 0] + a * sin + b * cos
+        x = districts.sites[who, 1] + a * cos - b * sin
+        return np.stack([y, x]).astype(np.float32)
+
+    def split(self, live: np.ndarray, goal: np.ndarray) -> None:
+        """Cut the branches of some points across their long side; each point goes to its half.
+
+        Args:
+            live: (n,) numbers of the points.
+            goal: (n,) area in m² that the splits of each branch lead to.
+        """
+        key, size, each = self.id[live], self.size[:, live], np.arange(len(live))
+        area = size[0] * size[1]
+        long = size[0] > size[1] * np.where(area > 30 * goal, 1.0, self.aspect[live])
+        u, v = self.inner[:, live]
+        along, across = np.where(long, u, v), np.where(long, v, u)
+        share = 0.30 + 0.40 * uniform(key, Salt.SPLIT_SHARE)
         # A split seldom runs quite parallel to the side.
-        slant = np.where(uniform(key, 4) < 0.45, 0.22 * (uniform(key, 5) - 0.5), 0)
+        slanted = uniform(key, Salt.SPLIT_SLANTED) < 0.45
+        slant = np.where(slanted, 0.22 * (uniform(key, Salt.SPLIT_SLANT) - 0.5), 0)
         cut = share + slant * (across - 0.5)
         second = along >= cut
         inside = np.where(second, (along - cut) / (1 - cut), along / cut)
-        u[live] = np.where(long, inside, u[live])
-        v[live] = np.where(long, v[live], inside)
-        part = np.where(second, 1 - share, share)
+        self.inner[:, live] = np.where(long, inside, u), np.where(long, v, inside)
         axis = np.where(long, 0, 1)
-        away = np.abs(along - cut) * s[axis, np.arange(len(live))]
-        nearer = away < margin[live]
-        margin[live] = np.where(nearer, away, margin[live])
-        border[live] = np.where(nearer, mix(key, 6), border[live])
-        main = (area > 8 * goal[go]) | (area > _FIELD * 10)
-        lane[live] = np.where(main & (away < lane[live]), away, lane[live])
-        corner[axis, live] += np.where(second, share * s[axis, np.arange(len(live))], 0)
-        size[axis, live] *= part
-        ids[live] = mix(key, np.where(second, 11, 12))
-    centre = _centre(districts, cos, sin, first, corner + size / 2)
-    return Parcels(ids, centre, size[0] * size[1], np.stack([u, v]), size, margin, border, lane)
+        length = size[axis, each]
+        away = np.abs(along - cut) * length
+        nearer = away < self.margin[live]
+        self.margin[live] = np.where(nearer, away, self.margin[live])
+        border = renumber(key, Salt.SPLIT_BORDER)
+        self.border[live] = np.where(nearer, border, self.border[live])
+        main = (area > 8 * goal) | (area > _FIELD * 10)
+        self.lane[live] = np.where(main & (away < self.lane[live]), away, self.lane[live])
+        self.corner[axis, live] += np.where(second, share * length, 0)
+        self.size[axis, live] *= np.where(second, 1 - share, share)
+        self.id[live] = renumber(key, Salt.SPLIT_HALVES, np.where(second, 0, 1))
 
 
-def _centre(
-    districts: Districts, cos: np.ndarray, sin: np.ndarray, who: np.ndarray, at: np.ndarray
-) -> np.ndarray:
-    """District coordinates back to metres on the map (the warp is small and left out)."""
-    a, b = at - np.float32(districts.radius)
-    y = districts.sites[who, 0] + a * sin[who] + b * cos[who]
-    x = districts.sites[who, 1] + a * cos[who] - b * sin[who]
-    return np.stack([y, x]).astype(np.float32)
+def _enter(
+    seed: int, districts: Districts, terrain: Terrain, y: np.ndarray, x: np.ndarray
+) -> _Walk:
+    """Points in metres at the root of their district's tree."""
+    row, col = terrain.position(y, x)
+    y, x = y + sample(districts.warp[0], row, col), x + sample(districts.warp[1], row, col)
+    gaps, who = cKDTree(districts.sites).query(np.stack([y, x], 1), k=2)
+    first, second = who.T
+    dy, dx = y - districts.sites[first, 0], x - districts.sites[first, 1]
+    cos, sin = np.cos(districts.angle)[first], np.sin(districts.angle)[first]
+    span = np.float32(2 * districts.radius)
+    inner = np.stack([(dx * cos + dy * sin) / span, (dy * cos - dx * sin) / span]) + 0.5
+    apart = np.hypot(*(districts.sites[first] - districts.sites[second]).T)
+    edge = ((gaps[:, 1] ** 2 - gaps[:, 0] ** 2) / (2 * apart)).astype(np.float32)
+    low, high = who.min(axis=1).astype(np.uint32), who.max(axis=1).astype(np.uint32)
+    return _Walk(
+        district=first,
+        aspect=districts.aspect[first].astype(np.float32),
+        typical=districts.area[first].astype(np.float32),
+        # Every scene hashes its districts with a salt of its own.
+        id=scramble(first.astype(np.uint32), seed * 7919 + 17),
+        corner=np.zeros((2, len(y)), np.float32),
+        size=np.full((2, len(y)), span, np.float32),
+        inner=inner.clip(0, 1).astype(np.float32),
+        margin=edge.copy(),
+        border=scramble(low, high),
+        lane=edge.copy(),
+    )

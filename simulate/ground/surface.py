@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trifuse.simulate.ground.cover import mixture_at
-from trifuse.simulate.ground.landuse import YARD
+from trifuse.simulate.ground.cover import Material, Mixture, layout_at, mixture_of
+from trifuse.simulate.ground.landuse import STREET, Landcover
+from trifuse.simulate.ground.spectra import SURFACES, Built, Soil, Vegetation, Water
 from trifuse.simulate.ground.world import World
+
+_DARKEST = 0.75
+"""Share of the ground in its own shadow at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +20,16 @@ class Surface:
     """The ground of some rows; the first axis is the pixel, row by row.
 
     Attributes:
-        share: (pixel, 5) of low vegetation with its soil, trees, water, built, snow; sums to 1.
-        herb: (pixel, 10) of scene_spectra.VEGETATION.
+        share: (pixel, 5) by :class:`~trifuse.simulate.ground.cover.Material`; sums to 1.
+        herb: (pixel, 10) by :class:`~trifuse.simulate.ground.spectra.Vegetation`.
         tree: (pixel, 10) the same.
-        soil: (pixel, 9) of scene_spectra.SOIL.
-        water: (pixel, 6) of scene_spectra.WATER.
-        built: (pixel, 10) of scene_spectra.BUILT.
-        snow: (pixel, 3) of scene_spectra.SNOW.
-        shade: (pixel, 2) share of trees and of built ground in their own shadow.
-        cover: (pixel,) code of scene_landuse.LANDCOVER.
+        soil: (pixel, 9) by ``Soil`` of the same module.
+        water: (pixel, 6) by ``Water``.
+        built: (pixel, 10) by ``Built``.
+        snow: (pixel, 3) by ``Snow``.
+        crown_shade: (pixel,) share of the trees in their own shadow.
+        town_shade: (pixel,) share of built ground in its own shadow.
+        landcover: (pixel,) uint8, codes of :class:`~trifuse.simulate.ground.landuse.Landcover`.
     """
 
     share: np.ndarray
@@ -34,14 +39,19 @@ class Surface:
     water: np.ndarray
     built: np.ndarray
     snow: np.ndarray
-    shade: np.ndarray
-    cover: np.ndarray
+    crown_shade: np.ndarray
+    town_shade: np.ndarray
+    landcover: np.ndarray
 
 
 def surface_at(world: World, rows: slice) -> Surface:
-    """Draw the ground of some rows: add rivers, roads and texture to the parcels."""
-    w = world
-    m = mixture_at(w, rows)
+    """Draw the ground of some rows."""
+    return surface_of(world, rows, mixture_of(world, layout_at(world, rows)))
+
+
+def surface_of(world: World, rows: slice, mixture: Mixture) -> Surface:
+    """Add rivers, roads and texture to what the pixels of some rows are made of."""
+    w, m = world, mixture
     t = {name: field[rows].ravel() for name, field in w.textures.items()}
     y, x = np.meshgrid(
         (np.arange(rows.start, rows.stop) + 0.5) * w.gsd,
@@ -51,28 +61,41 @@ def surface_at(world: World, rows: slice) -> Surface:
     y, x = y.ravel(), x.ravel()
     river, road = w.river[rows].ravel(), w.road[rows].ravel()
     share = m.share * ((1 - river) * (1 - road))[:, None]
-    share[:, 2] += river * (1 - road)
-    built = (m.built * share[:, 3:4] + YARD * road[:, None]) / (share[:, 3] + road + 1e-6)[:, None]
-    share[:, 3] += road
+    share[:, Material.WATER] += river * (1 - road)
+    town = share[:, Material.BUILT]
+    built = (m.built * town[:, None] + STREET * road[:, None]) / (town + road + 1e-6)[:, None]
+    share[:, Material.BUILT] += road
     level = w.terrain.nearest(w.terrain.level, y, x)
     lake = np.where(np.isfinite(level), level - w.height[rows].ravel(), 0)
-    cover = np.where(share[:, 0] > 0, m.cover, 0)
-    kinds = np.stack([cover] + [np.full_like(cover, k) for k in (5, 1, 6, 7)])
-    main = share.argmax(axis=1)
-    cover = kinds[main, np.arange(len(main))]
-    # The gardens of a town are grassland where they prevail.
-    cover = np.where((cover == 6) & (main == 0), 3, cover).astype(np.uint8)
     return Surface(
-        share,
-        _herb(m.herb, t),
-        _tree(m.tree, t),
-        _soil(w, m.soil, t, y, x),
-        _water(w, t, lake, river),
-        _built(built, t),
-        _snow(t),
-        _shade(m.tree, t),
-        cover,
+        share=share,
+        herb=_herb(m.herb, t),
+        tree=_tree(m.tree, t),
+        soil=_soil(w, m.soil, t, y, x),
+        water=_water(w, t, lake, river),
+        built=_built(built, t),
+        snow=_snow(t),
+        crown_shade=_crown_shade(m.tree, t),
+        town_shade=(0.16 + 0.06 * t["roof"]).clip(0, _DARKEST).astype(np.float32),
+        landcover=_landcover(m, share),
     )
+
+
+def _landcover(m: Mixture, share: np.ndarray) -> np.ndarray:
+    """Code of what prevails in each pixel."""
+    low = np.where(share[:, Material.HERB] > 0, m.landcover, 0)
+    codes = {
+        Material.HERB: low,
+        Material.TREE: Landcover.FOREST,
+        Material.WATER: Landcover.WATER,
+        Material.BUILT: Landcover.BUILT,
+        Material.SNOW: Landcover.SNOW,
+    }
+    main = share.argmax(axis=1)
+    code = np.choose(main, [codes[material] for material in Material])
+    # The gardens of a town are grassland where they prevail.
+    garden = (code == Landcover.BUILT) & (main == Material.HERB)
+    return np.where(garden, Landcover.GRASSLAND, code).astype(np.uint8)
 
 
 def _vary(parameters: np.ndarray, terms: dict[int, np.ndarray]) -> np.ndarray:
@@ -87,15 +110,15 @@ def _herb(mean: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
     return _vary(
         mean,
         {
-            0: 0.16 * t["green"] - 0.06 * t["litter"],
-            1: 0.16 * t["sap"] - 0.10 * t["green"],
-            2: 0.30 * t["species"],
-            3: 0.25 * t["litter"],
-            4: 0.16 * t["sap"] + 0.05 * t["vigour"],
-            5: 0.12 * t["species"],
-            6: 0.18 * t["litter"],
-            8: 0.20 * t["vigour"] + 0.05 * t["crown"],
-            9: 0.06 * t["species"],
+            Vegetation.CHLOROPHYLL: 0.16 * t["green"] - 0.06 * t["litter"],
+            Vegetation.CAROTENOID: 0.16 * t["sap"] - 0.10 * t["green"],
+            Vegetation.ANTHOCYANIN: 0.30 * t["species"],
+            Vegetation.BROWN: 0.25 * t["litter"],
+            Vegetation.WATER: 0.16 * t["sap"] + 0.05 * t["vigour"],
+            Vegetation.DRY: 0.12 * t["species"],
+            Vegetation.LIGNIN: 0.18 * t["litter"],
+            Vegetation.LEAF_AREA: 0.20 * t["vigour"] + 0.05 * t["crown"],
+            Vegetation.EXTINCTION: 0.06 * t["species"],
         },
     )
 
@@ -104,16 +127,16 @@ def _tree(mean: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
     return _vary(
         mean,
         {
-            0: 0.14 * t["green"],
-            1: 0.10 * t["species"],
-            2: 0.30 * t["vigour"],
-            3: 0.22 * t["litter"],
-            4: 0.14 * t["sap"] + 0.05 * t["crown"],
-            5: 0.10 * t["species"],
-            6: 0.12 * t["litter"],
-            7: 0.020 * t["species"] + 0.008 * t["crown"],
-            8: 0.16 * t["gap"] + 0.10 * t["vigour"],
-            9: 0.05 * t["species"],
+            Vegetation.CHLOROPHYLL: 0.14 * t["green"],
+            Vegetation.CAROTENOID: 0.10 * t["species"],
+            Vegetation.ANTHOCYANIN: 0.30 * t["vigour"],
+            Vegetation.BROWN: 0.22 * t["litter"],
+            Vegetation.WATER: 0.14 * t["sap"] + 0.05 * t["crown"],
+            Vegetation.DRY: 0.10 * t["species"],
+            Vegetation.LIGNIN: 0.12 * t["litter"],
+            Vegetation.ALBEDO: 0.020 * t["species"] + 0.008 * t["crown"],
+            Vegetation.LEAF_AREA: 0.16 * t["gap"] + 0.10 * t["vigour"],
+            Vegetation.EXTINCTION: 0.05 * t["species"],
         },
     )
 
@@ -123,21 +146,21 @@ def _soil(
 ) -> np.ndarray:
     country = np.stack([w.terrain.at(layer, y, x) for layer in w.country.soil], axis=1)
     out = country * np.exp(change)
-    out[:, 8] = country[:, 8] + change[:, 8]
+    out[:, Soil.WET] = country[:, Soil.WET] + change[:, Soil.WET]
     out = _vary(
         out,
         {
-            0: 0.09 * t["bright"] + 0.03 * t["crown"],
-            1: 0.10 * t["iron"],
-            2: 0.30 * t["humus"],
-            3: 0.20 * t["iron"],
-            4: 0.22 * t["clay"] - 0.15 * t["iron"],
-            5: 0.20 * t["clay"],
-            6: 0.20 * t["bright"],
-            7: 0.18 * t["moist"],
+            Soil.DARK: 0.09 * t["bright"] + 0.03 * t["crown"],
+            Soil.SLOPE: 0.10 * t["iron"],
+            Soil.HUMUS: 0.30 * t["humus"],
+            Soil.GOETHITE: 0.20 * t["iron"],
+            Soil.HEMATITE: 0.22 * t["clay"] - 0.15 * t["iron"],
+            Soil.CLAY: 0.20 * t["clay"],
+            Soil.CARBONATE: 0.20 * t["bright"],
+            Soil.GYPSUM: 0.18 * t["moist"],
         },
     )
-    out[:, 8] += 0.10 * t["moist"] * (1 + 2 * change[:, 8])
+    out[:, Soil.WET] += 0.10 * t["moist"] * (1 + 2 * change[:, Soil.WET])
     np.maximum(out, 0, out=out)
     return out
 
@@ -153,15 +176,24 @@ def _water(w: World, t: dict[str, np.ndarray], lake: np.ndarray, river: np.ndarr
     stain = np.exp(-0.3 + 0.4 * t["algae"] - 0.3 * t["silt"])
     glint = 0.0035 * np.exp(0.2 * t["sap"] + 0.05 * t["crown"])
     fine = np.clip(0.9 + 0.25 * t["silt"], 0.2, 1.8)
-    return np.stack([algae, silt, stain, depth, glint, fine], axis=1).astype(np.float32)
+    columns = {
+        Water.CHLOROPHYLL: algae,
+        Water.SEDIMENT: silt,
+        Water.ORGANIC: stain,
+        Water.DEPTH: depth,
+        Water.GLINT: glint,
+        Water.FINE: fine,
+    }
+    return np.stack([columns[k] for k in Water], axis=1).astype(np.float32)
 
 
 def _built(mean: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
     names = ("roof", "grime", "iron", "gap", "bright", "crown", "clay", "species")
     out = _vary(mean, {k: 0.25 * t[name] for k, name in enumerate(names)})
-    out[:, :8] /= out[:, :8].sum(axis=1, keepdims=True) + 1e-6
-    out[:, 8] = np.maximum(out[:, 8] + 0.10 * t["grime"] + 0.06 * t["roof"], 0)
-    out[:, 9] *= np.exp(0.4 * t["iron"])
+    out[:, SURFACES] /= out[:, SURFACES].sum(axis=1, keepdims=True) + 1e-6
+    grime = out[:, Built.GRIME] + 0.10 * t["grime"] + 0.06 * t["roof"]
+    out[:, Built.GRIME] = np.maximum(grime, 0)
+    out[:, Built.RUST] *= np.exp(0.4 * t["iron"])
     return out
 
 
@@ -172,8 +204,8 @@ def _snow(t: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([grain, soot, liquid], axis=1).astype(np.float32)
 
 
-def _shade(tree: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
+def _crown_shade(tree: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
     """Dense dark crowns of conifers shade themselves most."""
-    crowns = 0.20 + 2.0 * np.maximum(0.9 - tree[:, 7], 0) + 0.06 * t["crown"] + 0.04 * t["gap"]
-    town = 0.16 + 0.06 * t["roof"]
-    return np.stack([crowns, town], axis=1).clip(0, 0.75).astype(np.float32)
+    dark = np.maximum(0.9 - tree[:, Vegetation.ALBEDO], 0)
+    crowns = 0.20 + 2.0 * dark + 0.06 * t["crown"] + 0.04 * t["gap"]
+    return np.asarray(crowns.clip(0, _DARKEST), np.float32)

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from trifuse.simulate.ground.drainage import Drainage, drain, erode, trace_rivers
-from trifuse.simulate.ground.fields import fractal, sample, smoothstep, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal, sample, smoothstep
 
 STEP = 90.0
 """Cell of the coarse grid in metres (or the scene's pixel, if that is larger)."""
@@ -151,13 +152,13 @@ def build_terrain(seed: int, setting: Setting, extent: tuple[float, float], gsd:
     distance = ndimage.distance_transform_edt(~wet) * step
     slope = np.hypot(*np.gradient(ndimage.gaussian_filter(height, 0.7), step))
     return Terrain(
-        step,
-        MARGIN,
-        height.astype(np.float32),
-        slope.astype(np.float32),
-        level.astype(np.float32),
-        distance.astype(np.float32),
-        tuple(rivers),
+        step=step,
+        origin=MARGIN,
+        height=height.astype(np.float32),
+        slope=slope.astype(np.float32),
+        level=level.astype(np.float32),
+        stream_distance=distance.astype(np.float32),
+        rivers=tuple(rivers),
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trifuse.simulate.ground.fields import fractal, line_cover, stream
-from trifuse.simulate.ground.landuse import Country, build_country
+from trifuse.simulate.ground.country import Country, build_country
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal, line_shares
 from trifuse.simulate.ground.network import build_network
 from trifuse.simulate.ground.parcels import Districts, build_districts
 from trifuse.simulate.ground.terrain import Setting, Terrain, build_terrain, draw_setting
@@ -35,7 +36,21 @@ _TEXTURES = {
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that is needed to draw any rows of a scene."""
+    """All that is needed to draw any rows of a scene.
+
+    Attributes:
+        seed: of the scene.
+        shape: rows and columns of pixels.
+        gsd: pixel size in metres.
+        setting: the sort of country.
+        terrain: relief and water, on a coarse grid with a margin.
+        country: what decides land use, on the same grid.
+        districts: regions of parcels.
+        height: (y, x) metres above the mean.
+        river: (y, x) share of each pixel that rivers cover.
+        road: (y, x) share of each pixel that roads cover.
+        textures: (y, x) fields of variance one, by name.
+    """
 
     seed: int
     shape: tuple[int, int]
@@ -67,15 +82,15 @@ def build_world(shape: tuple[int, int], seed: int, gsd: float) -> World:
         for name, (beta, outer) in _TEXTURES.items()
     }
     return World(
-        seed,
-        shape,
-        gsd,
-        setting,
-        terrain,
-        country,
-        build_districts(seed, setting, terrain),
-        height.astype(np.float32),
-        line_cover(terrain.rivers, shape, gsd),
-        line_cover(network.roads, shape, gsd),
-        textures,
+        seed=seed,
+        shape=shape,
+        gsd=gsd,
+        setting=setting,
+        terrain=terrain,
+        country=country,
+        districts=build_districts(seed, setting, terrain),
+        height=height.astype(np.float32),
+        river=line_shares(terrain.rivers, shape, gsd),
+        road=line_shares(network.roads, shape, gsd),
+        textures=textures,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import IntEnum
 
 import numpy as np
 from scipy.special import expit, ndtr
 
-from trifuse.simulate.ground.fields import normal, stream, uniform
-from trifuse.simulate.ground.landuse import CANOPY, CANOPY_SPREAD, USES
+from trifuse.simulate.ground.draws import Salt, choose, normal, normals, stream, uniform
+from trifuse.simulate.ground.landuse import CANOPIES, CANOPY_SPREAD, Canopy, Landcover
+from trifuse.simulate.ground.spectra import Vegetation
 from trifuse.simulate.ground.terrain import Setting
 
 _LEAD = 90
@@ -24,7 +26,7 @@ class Weather:
         air: air temperature in kelvin when the satellites pass.
         cloudy: share of the sky under clouds, 0–1.
         wet: soil moisture 0–1.
-        snow: snow cover; about 1 covers everything.
+        snow: on the ground; about 1 hides everything.
         lag: days by which the season runs late.
     """
 
@@ -56,14 +58,14 @@ def build_weather(seed: int, year: int, setting: Setting) -> Weather:
     air = air + 3.2 * swing - 1.5 * cloudy * (1 - winter)
     falls = np.maximum(grey - 0.72, 0) * 3.6 * rng.random(len(days))
     wet, snow = np.zeros(len(days)), np.zeros(len(days))
-    water, cover = 0.5, 0.0
+    water, pack = 0.5, 0.0
     for i, temperature in enumerate(air):
         cold = temperature < 273.8
         thaw = 0.02 + 0.10 * max(temperature - 272.3, 0)
-        cover = max(cover + 1.3 * falls[i] * cold - thaw, 0)
+        pack = max(pack + 1.3 * falls[i] * cold - thaw, 0)
         dry_out = 0.035 + 0.012 * max(temperature - 278, 0)
         water = min(water * (1 - dry_out) + 0.55 * falls[i] * (not cold), 1.0)
-        wet[i], snow[i] = water, min(cover, 1.3)
+        wet[i], snow[i] = water, min(pack, 1.3)
     lag = rng.normal(0, 5) - 0.9 * warmth
     air, cloudy, wet, snow = (a[_LEAD:] for a in (air, cloudy, wet, snow))
     return Weather(latitude, air, cloudy, wet, snow, float(lag))
@@ -81,41 +83,105 @@ def sun_at(latitude: float, day: float, hour: float) -> tuple[float, float]:
     return float(elevation), float(np.pi + south)
 
 
-# Crops: leaf area in winter and at the peak; middle and pace of greening and of ripening;
-# harvest, tillage, emergence of the next crop; scatter of the dates. Days of the year.
-_NEVER = 999.0
-_CROPS = {
-    #                winter peak  green pace ripe  pace harvest till  next  scatter use
-    "winter cereal": (0.9, 4.2,   97.,  11., 174.,  7., 202.,  236., 296.,  6., "cereal"),
-    "winter rape":   (1.4, 4.0,   84.,   9., 167.,  8., 197.,  222., 290.,  6., "cereal"),
-    "spring cereal": (0.0, 3.4,  126.,   9., 197.,  7., 217.,  252., 300.,  7., "cereal"),
-    "maize":         (0.0, 3.8,  172.,  10., 263.,  9., 281.,  301., _NEVER, 9., "maize"),
-    "beet":          (0.0, 3.9,  165.,  11., 330., 20., 296.,  298., _NEVER, 9., "beet"),
-    "potato":        (0.0, 3.3,  160.,   8., 236.,  9., 262.,  265., 305.,  9., "beet"),
-    "fallow":        (0.4, 0.9,  115.,  20., 215., 20., _NEVER, _NEVER, _NEVER, 10., "scrub"),
-    "meadow":        (1.1, 3.6,   97.,  14., 292., 18., _NEVER, _NEVER, _NEVER, 7., "meadow"),
-    "pasture":       (1.0, 2.2,   99.,  16., 290., 20., _NEVER, _NEVER, _NEVER, 7., "meadow"),
-    "scrub":         (1.1, 1.9,  112.,  18., 285., 20., _NEVER, _NEVER, _NEVER, 6., "scrub"),
-    "lawn":          (1.2, 2.2,   95.,  14., 300., 20., _NEVER, _NEVER, _NEVER, 5., "lawn"),
-    "pit":           (.04, .04,  100.,  20., _NEVER, 20., _NEVER, _NEVER, _NEVER, 1., "pit"),
-}  # fmt: skip
-CROPS = tuple(_CROPS)
-_NUMBERS = np.array([row[:-1] for row in _CROPS.values()])
-_GREEN = np.array([USES.index(row[-1]) for row in _CROPS.values()])
-_RIPE, _YELLOW, _DRY = (USES.index(k) for k in ("ripe", "rape", "dry grass"))
-_MEADOW, _RAPE, _PIT = (CROPS.index(k) for k in ("meadow", "winter rape", "pit"))
+class Crop(IntEnum):
+    """What a parcel carries through a year."""
 
-_ARABLE = {
-    "winter cereal": 0.34,
-    "winter rape": 0.11,
-    "spring cereal": 0.11,
-    "maize": 0.20,
-    "beet": 0.08,
-    "potato": 0.05,
-    "meadow": 0.07,
-    "fallow": 0.04,
+    WINTER_CEREAL = 0
+    WINTER_RAPE = 1
+    SPRING_CEREAL = 2
+    MAIZE = 3
+    BEET = 4
+    POTATO = 5
+    FALLOW = 6
+    MEADOW = 7
+    PASTURE = 8
+    SCRUB = 9
+    LAWN = 10
+    PIT = 11
+
+
+CROPS = tuple(crop.name.lower().replace("_", " ") for crop in Crop)
+"""Names of the crops."""
+
+_NEVER = 999.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Leaf areas and dates of parcels, (parcel,) each; dates are days of the year.
+
+    Attributes:
+        winter: leaf area in winter.
+        peak: leaf area at its peak.
+        greening: middle of the greening.
+        greening_pace: days in which it rises by a factor e.
+        ripening: middle of the ripening.
+        ripening_pace: as for the greening.
+        harvest: day of it; 999 for never, as with the next two.
+        tillage: day of it.
+        following: emergence of the next crop.
+    """
+
+    winter: np.ndarray
+    peak: np.ndarray
+    greening: np.ndarray
+    greening_pace: np.ndarray
+    ripening: np.ndarray
+    ripening_pace: np.ndarray
+    harvest: np.ndarray
+    tillage: np.ndarray
+    following: np.ndarray
+
+
+_CALENDARS = {
+    # in the order of Calendar, and the scatter of the dates in days
+    #                   winter peak  green pace ripe  pace harvest till  next  scatter
+    Crop.WINTER_CEREAL: (0.9, 4.2,   97.,  11., 174.,  7., 202.,  236., 296.,  6.),
+    Crop.WINTER_RAPE:   (1.4, 4.0,   84.,   9., 167.,  8., 197.,  222., 290.,  6.),
+    Crop.SPRING_CEREAL: (0.0, 3.4,  126.,   9., 197.,  7., 217.,  252., 300.,  7.),
+    Crop.MAIZE:         (0.0, 3.8,  172.,  10., 263.,  9., 281.,  301., _NEVER, 9.),
+    Crop.BEET:          (0.0, 3.9,  165.,  11., 330., 20., 296.,  298., _NEVER, 9.),
+    Crop.POTATO:        (0.0, 3.3,  160.,   8., 236.,  9., 262.,  265., 305.,  9.),
+    Crop.FALLOW:        (0.4, 0.9,  115.,  20., 215., 20., _NEVER, _NEVER, _NEVER, 10.),
+    Crop.MEADOW:        (1.1, 3.6,   97.,  14., 292., 18., _NEVER, _NEVER, _NEVER, 7.),
+    Crop.PASTURE:       (1.0, 2.2,   99.,  16., 290., 20., _NEVER, _NEVER, _NEVER, 7.),
+    Crop.SCRUB:         (1.1, 1.9,  112.,  18., 285., 20., _NEVER, _NEVER, _NEVER, 6.),
+    Crop.LAWN:          (1.2, 2.2,   95.,  14., 300., 20., _NEVER, _NEVER, _NEVER, 5.),
+    Crop.PIT:           (.04, .04,  100.,  20., _NEVER, 20., _NEVER, _NEVER, _NEVER, 1.),
+}  # fmt: skip
+_NUMBERS = np.array([_CALENDARS[crop] for crop in Crop])
+
+_CANOPIES = {
+    Crop.WINTER_CEREAL: Canopy.CEREAL,
+    Crop.WINTER_RAPE: Canopy.CEREAL,
+    Crop.SPRING_CEREAL: Canopy.CEREAL,
+    Crop.MAIZE: Canopy.MAIZE,
+    Crop.BEET: Canopy.BEET,
+    Crop.POTATO: Canopy.BEET,
+    Crop.FALLOW: Canopy.SCRUB,
+    Crop.MEADOW: Canopy.MEADOW,
+    Crop.PASTURE: Canopy.MEADOW,
+    Crop.SCRUB: Canopy.SCRUB,
+    Crop.LAWN: Canopy.LAWN,
+    Crop.PIT: Canopy.PIT,
 }
-_GRASS = {"meadow": 0.5, "pasture": 0.32, "scrub": 0.18}
+_GREEN = np.array([_CANOPIES[crop] for crop in Crop])
+"""(crop,) the canopy in full growth."""
+
+_DRYING = (Crop.MEADOW, Crop.PASTURE, Crop.SCRUB, Crop.LAWN, Crop.FALLOW)
+"""Grass turns to hay, the others ripen."""
+
+_ARABLE_SHARES = {
+    Crop.WINTER_CEREAL: 0.34,
+    Crop.WINTER_RAPE: 0.11,
+    Crop.SPRING_CEREAL: 0.11,
+    Crop.MAIZE: 0.20,
+    Crop.BEET: 0.08,
+    Crop.POTATO: 0.05,
+    Crop.MEADOW: 0.07,
+    Crop.FALLOW: 0.04,
+}
+_GRASS_SHARES = {Crop.MEADOW: 0.5, Crop.PASTURE: 0.32, Crop.SCRUB: 0.18}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +189,16 @@ class Growth:
     """What the parcels of a scene carry through a year.
 
     Attributes:
-        crop: (parcel,) index into :data:`CROPS`.
-        table: (parcel, 9) leaf areas and dates as in the table of crops.
-        green: (parcel, 10) of scene_spectra.VEGETATION in full growth.
+        crop: (parcel,) codes of :class:`Crop`, index into :data:`CROPS`.
+        calendar: leaf areas and dates.
+        green: (parcel, 10) by :class:`~trifuse.simulate.ground.spectra.Vegetation`, in full growth.
         ripe: (parcel, 10) when ripe, dry or cut.
         mown: (parcel, 3) days on which meadows are mown.
         drought: (parcel,) how much summer dries the grass, 0–1.
     """
 
     crop: np.ndarray
-    table: np.ndarray
+    calendar: Calendar
     green: np.ndarray
     ripe: np.ndarray
     mown: np.ndarray
@@ -140,87 +206,119 @@ class Growth:
 
     def canopy(self, day: float) -> np.ndarray:
         """Vegetation parameters of each parcel on a day: (parcel, 10)."""
-        winter, peak, start, pace, end, fade, harvest, till, following, _ = self.table.T
-        rise, fall = expit((day - start) / pace), expit((day - end) / fade)
-        green = (winter + (peak - winter) * rise) * (1 - fall) + 0.25 * winter * fall
-        brown = 0.6 * (peak - winter) * rise * fall
+        green, brown = self._leaf_areas(day)
+        total = green + brown
+        share = (brown / np.maximum(total, 1e-6))[:, None]
+        age = day - self.calendar.greening
+        bloom = np.exp(-(((age - 36) / 9) ** 2)) * (self.crop == Crop.WINTER_RAPE)
+        leaves = self.green + bloom[:, None] * (CANOPIES[Canopy.RAPE] - self.green)
+        out = leaves + share * (self.ripe - leaves)
+        out[:, Vegetation.LEAF_AREA] = total
+        return np.asarray(out, np.float32)
+
+    def _leaf_areas(self, day: float) -> tuple[np.ndarray, np.ndarray]:
+        """Leaf area of green and of brown leaves, (parcel,) each."""
+        c = self.calendar
+        rise = expit((day - c.greening) / c.greening_pace)
+        fall = expit((day - c.ripening) / c.ripening_pace)
+        green = (c.winter + (c.peak - c.winter) * rise) * (1 - fall) + 0.25 * c.winter * fall
+        brown = 0.6 * (c.peak - c.winter) * rise * fall
         age = day - self.mown
         cut = np.where(age >= 0, 0.72 * np.exp(-np.maximum(age, 0) / 20), 0).max(axis=1)
         brown = brown + 0.35 * cut * green
         green = green * (1 - cut)
         thirst = self.drought * np.exp(-(((day - 222) / 38) ** 2))
         green, brown = green * (1 - 0.75 * thirst), brown + 0.55 * thirst * green
-        stubble = np.where(day < till, 0.7, 0.0)
-        seedling = np.maximum(winter, 0.6) * expit((day - following - 14) / 7)
-        cleared = day >= harvest
-        green = np.where(cleared, np.where(following < _NEVER, seedling, 0), green)
-        brown = np.where(cleared, stubble, brown)
-        total = green + brown
-        share = (brown / np.maximum(total, 1e-6))[:, None]
-        leaves = self.green
-        bloom = np.exp(-(((day - start - 36) / 9) ** 2)) * (self.crop == _RAPE)
-        leaves = leaves + bloom[:, None] * (CANOPY[_YELLOW, :10] - leaves)
-        out = leaves + share * (self.ripe - leaves)
-        out[:, 8] = total
-        return np.asarray(out, np.float32)
+        seedling = np.maximum(c.winter, 0.6) * expit((day - c.following - 14) / 7)
+        seedling = np.where(c.following < _NEVER, seedling, 0)
+        stubble = np.where(day < c.tillage, 0.7, 0.0)
+        cleared = day >= c.harvest
+        return np.where(cleared, seedling, green), np.where(cleared, stubble, brown)
 
     def tilled(self, day: float) -> np.ndarray:
         """Moisture that fresh tillage has brought up: (parcel,)."""
-        age = day - self.table[:, 7]
+        age = day - self.calendar.tillage
         return np.asarray(np.where(age >= 0, 0.25 * np.exp(-np.maximum(age, 0) / 9), 0), np.float32)
 
 
 def build_growth(
-    ids: np.ndarray, cover: np.ndarray, pit: np.ndarray, lag: np.ndarray, setting: Setting
+    ids: np.ndarray, landcover: np.ndarray, pit: np.ndarray, lag: np.ndarray, setting: Setting
 ) -> Growth:
     """Sow the parcels.
 
     Args:
         ids: (parcel,) uint32.
-        cover: (parcel,) code of scene_landuse.LANDCOVER.
+        landcover: (parcel,) codes of :class:`~trifuse.simulate.ground.landuse.Landcover`.
         pit: (parcel,) bool, quarries.
         lag: (parcel,) days by which the season runs late there.
         setting: the sort of country.
     """
-    arable = np.isin(cover, (2, 4))
-    crop = np.where(arable, _pick(_ARABLE, ids, 301), _pick(_GRASS, ids, 302))
-    crop = np.where(cover == 6, CROPS.index("lawn"), crop)
-    crop = np.where(cover == 5, CROPS.index("scrub"), crop)
-    crop = np.where(pit, _PIT, crop)
-    table = _NUMBERS[crop].copy()
-    for k, column in enumerate((2, 4, 6, 7, 8)):
-        # A field that starts late also ends late, more or less.
-        shift = 0.6 * normal(ids, 310) + 0.5 * normal(ids, 311 + k)
-        moved = table[:, column] + table[:, 9] * shift + lag
-        table[:, column] = np.where(table[:, column] < _NEVER, moved, _NEVER)
-    table[:, 6] = np.minimum(table[:, 6], np.where(table[:, 7] < _NEVER, table[:, 7] - 2, _NEVER))
-    table[:, :2] *= np.exp(0.22 * normal(ids, 320))[:, None] * (1 - 0.3 * setting.dryness)
-    spread = 0.7 * CANOPY_SPREAD * np.stack([normal(ids, 330 + k) for k in range(10)], axis=1)
-    green = CANOPY[_GREEN[crop], :10] * np.exp(spread)
-    dry = np.isin(crop, [CROPS.index(k) for k in ("meadow", "pasture", "scrub", "lawn", "fallow")])
-    ripe = CANOPY[np.where(dry, _DRY, _RIPE), :10] * np.exp(0.7 * spread)
-    first = 146 + 9 * normal(ids, 350) + lag
-    gaps = 50 + 8 * np.stack([normal(ids, 351), normal(ids, 352)], axis=1)
-    cuts = np.column_stack([first, first + gaps[:, 0], first + gaps.sum(axis=1)])
-    last = 1 + (3 * uniform(ids, 353)).astype(int)
-    kept = (crop == _MEADOW)[:, None] & (np.arange(3) < last[:, None])
-    mown = np.where(kept, cuts, _NEVER)
-    thirst = np.clip(0.25 + 0.9 * setting.dryness + 0.25 * normal(ids, 354), 0, 1) * dry
-    numbers = (table, green, ripe, mown, thirst)
-    return Growth(crop, *(np.asarray(a, np.float32) for a in numbers))
+    crop = _sow(ids, landcover, pit)
+    drying = np.isin(crop, _DRYING)
+    spread = 0.7 * CANOPY_SPREAD * normals(ids, Salt.CROP_CANOPY)
+    ripe = CANOPIES[np.where(drying, Canopy.DRY_GRASS, Canopy.RIPE)]
+    thirst = 0.25 + 0.9 * setting.dryness + 0.25 * normal(ids, Salt.DROUGHT)
+    return Growth(
+        crop=crop,
+        calendar=_calendar(ids, crop, lag, setting),
+        green=np.asarray(CANOPIES[_GREEN[crop]] * np.exp(spread), np.float32),
+        ripe=np.asarray(ripe * np.exp(0.7 * spread), np.float32),
+        mown=_mowings(ids, crop, lag),
+        drought=np.asarray(np.clip(thirst, 0, 1) * drying, np.float32),
+    )
+
+
+def _sow(ids: np.ndarray, landcover: np.ndarray, pit: np.ndarray) -> np.ndarray:
+    """Codes of :class:`Crop`, by land cover and by chance."""
+    arable = np.isin(landcover, (Landcover.CROPLAND, Landcover.BARE))
+    crop = np.where(
+        arable,
+        _pick(_ARABLE_SHARES, uniform(ids, Salt.ARABLE_CROP)),
+        _pick(_GRASS_SHARES, uniform(ids, Salt.GRASS_CROP)),
+    )
+    crop = np.where(landcover == Landcover.BUILT, Crop.LAWN, crop)
+    crop = np.where(landcover == Landcover.FOREST, Crop.SCRUB, crop)
+    return np.where(pit, Crop.PIT, crop)
+
+
+def _pick(shares: dict[Crop, float], drawn: np.ndarray) -> np.ndarray:
+    """Choose crops by their shares and (parcel,) values drawn uniformly from [0, 1)."""
+    crops = np.array(list(shares))
+    return np.asarray(crops[choose(np.array(list(shares.values())), drawn)])
+
+
+def _calendar(ids: np.ndarray, crop: np.ndarray, lag: np.ndarray, setting: Setting) -> Calendar:
+    """Dates scatter around those of the crop, and the season's lag moves them."""
+    *typical, scatter = _NUMBERS[crop].T
+    row = dict(zip((f.name for f in fields(Calendar)), typical, strict=True))
+    # A field that starts late also ends late, more or less.
+    late = 0.6 * normal(ids, Salt.SEASON_LATE)
+    dates = ("greening", "ripening", "harvest", "tillage", "following")
+    for name, own in zip(dates, normals(ids, Salt.CROP_DATES).T, strict=True):
+        moved = row[name] + scatter * (late + 0.5 * own) + lag
+        row[name] = np.where(row[name] < _NEVER, moved, _NEVER)
+    ploughed = np.where(row["tillage"] < _NEVER, row["tillage"] - 2, _NEVER)
+    row["harvest"] = np.minimum(row["harvest"], ploughed)
+    size = np.exp(0.22 * normal(ids, Salt.LEAF_AREA)) * (1 - 0.3 * setting.dryness)
+    for name in ("winter", "peak"):
+        row[name] = row[name] * size
+    return Calendar(**{name: np.asarray(values, np.float32) for name, values in row.items()})
+
+
+def _mowings(ids: np.ndarray, crop: np.ndarray, lag: np.ndarray) -> np.ndarray:
+    """Days on which meadows are mown, one to three times: (parcel, 3)."""
+    first = 146 + 9 * normal(ids, Salt.FIRST_MOWING) + lag
+    gaps = 50 + 8 * normals(ids, Salt.MOWING_GAPS)
+    days = np.column_stack([first, first + gaps[:, 0], first + gaps.sum(axis=1)])
+    count = 1 + (3 * uniform(ids, Salt.MOWINGS)).astype(int)
+    mown = (crop == Crop.MEADOW)[:, None] & (np.arange(3) < count[:, None])
+    return np.asarray(np.where(mown, days, _NEVER), np.float32)
 
 
 def leaves_of_trees(day: float, lag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of deciduous trees: (share of the leaves that is out, share of these in autumn colours)."""
     out = 0.12 + 0.88 * expit((day - 117 - lag) / 5) * (1 - expit((day - 306 - 0.5 * lag) / 6))
     return out, expit((day - 287 - 0.5 * lag) / 6)
-
-
-def _pick(weights: dict[str, float], ids: np.ndarray, salt: int) -> np.ndarray:
-    steps = np.cumsum(list(weights.values()))
-    found = np.searchsorted(steps / steps[-1], uniform(ids, salt), side="right")
-    codes = np.array([CROPS.index(name) for name in weights])
-    return np.asarray(codes[found.clip(0, len(codes) - 1)])
 
 
 def _red_noise(rng: np.random.Generator, count: int, memory: float) -> np.ndarray:

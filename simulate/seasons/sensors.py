@@ -65,30 +65,47 @@ class SeriesSensor:
 
 
 SENTINEL2 = SeriesSensor(
-    "sentinel2", "S2A_MSI",
-    ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"),
-    (10, 10, 10, 20, 20, 20, 10, 20, 20, 20), (1, 1, 1, 0.3, 0.3, 0.3, 1, 0.3, 0.3, 0.3),
-    1, 5, 5, 0.10, 10.6, 0.0025,
-)  # fmt: skip
+    name="sentinel2",
+    srf="S2A_MSI",
+    reflective=("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"),
+    resolution=(10, 10, 10, 20, 20, 20, 10, 20, 20, 20),
+    mtf=(1, 1, 1, 0.3, 0.3, 0.3, 1, 0.3, 0.3, 0.3),
+    ratio=1,
+    revisit=5,
+    phase=5,
+    missed=0.10,
+    hour=10.6,
+    noise=0.0025,
+)
 
 LANDSAT = SeriesSensor(
-    "landsat",
-    "L8_OLI",
-    ("B1", "B2", "B3", "B4", "B5", "B6", "B7"),
-    (*(30.0,) * 7, 90.0),
-    (*(0.3,) * 7, 0.2),
-    3,
-    8,
-    8,
-    0.06,
-    10.2,
-    0.0015,
-    "LST",
-    0.3,
+    name="landsat",
+    srf="L8_OLI",
+    reflective=("B1", "B2", "B3", "B4", "B5", "B6", "B7"),
+    resolution=(*(30.0,) * 7, 90.0),
+    mtf=(*(0.3,) * 7, 0.2),
+    ratio=3,
+    revisit=8,
+    phase=8,
+    missed=0.06,
+    hour=10.2,
+    noise=0.0015,
+    thermal="LST",
+    thermal_noise=0.3,
 )
 
 SENTINEL3 = SeriesSensor(
-    "sentinel3", "S3A_SYN", S3_SYN_19, (300.0,) * 19, (0.3,) * 19, 30, 2, 2, 0.05, 10.0, 0.001
+    name="sentinel3",
+    srf="S3A_SYN",
+    reflective=S3_SYN_19,
+    resolution=(300.0,) * 19,
+    mtf=(0.3,) * 19,
+    ratio=30,
+    revisit=2,
+    phase=2,
+    missed=0.05,
+    hour=10.0,
+    noise=0.001,
 )
 
 SENSORS = {s.name: s for s in (SENTINEL2, LANDSAT, SENTINEL3)}

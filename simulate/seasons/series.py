@@ -26,7 +26,7 @@ from trifuse.core import (
     degrade,
     refuse_existing,
 )
-from trifuse.simulate.ground.fields import stream
+from trifuse.simulate.ground.draws import stream
 from trifuse.simulate.ground.landuse import LANDCOVER
 from trifuse.simulate.ground.spectra import SpectralLibrary
 from trifuse.simulate.seasons.land import Land
@@ -129,9 +129,9 @@ def procedural_series(
     Args:
         size: edge in pixels of 10 m, or (rows, columns): a multiple of every sensor's ratio
             (Landsat 3, Sentinel-3 30), at least 12.
-        seed: another seed is another place and weather; ``seed % 5`` is its kind: plain, hills,
+        seed: another seed is another landscape and weather; ``seed % 5`` is its kind: plain, hills,
             lakes, mountains, dry country.
-        year: another year has other weather over the same place.
+        year: another year has other weather over the same landscape.
         sensors: of ``sentinel2``, ``landsat`` and ``sentinel3``.
         clouds: whether there are any.
         min_clear: images with a smaller share of clear pixels are left out, as archives do.
@@ -159,13 +159,11 @@ def procedural_series(
         raise ConfigError(f"careless {careless:g}, min_clear {min_clear:g}", fix="give 0 to 1")
     land = Land(shape, seed, year)
     grid = Grid.from_origin(crs, west, north, GSD, *shape)
-    images = {
-        name: _fly(land, SENSORS[name], grid, seed, year, clouds, min_clear, careless)
-        for name in sensors
-    }
+    flight = _Flight(seed, year, clouds, min_clear, careless)
+    images = {name: _fly(land, SENSORS[name], grid, flight) for name in sensors}
     crop = land.growth.crop[land.parcel].astype(np.uint8)
-    cover = land.surface.cover.reshape(shape)
-    return SyntheticSeries(images, grid, seed, year, cover, LANDCOVER, crop, CROPS, land)
+    landcover = land.surface.landcover.reshape(shape)
+    return SyntheticSeries(images, grid, seed, year, landcover, LANDCOVER, crop, CROPS, land)
 
 
 def write_series_pair(
@@ -206,17 +204,20 @@ def write_series_pair(
     return {name: out / name for name in made.images}
 
 
-def _fly(
-    land: Land,
-    sensor: SeriesSensor,
-    grid: Grid,
-    seed: int,
-    year: int,
-    clouds: bool,
-    min_clear: float,
-    careless: float,
-) -> SensorImages:
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """What decides a year's images; see :func:`procedural_series`."""
+
+    seed: int
+    year: int
+    clouds: bool
+    min_clear: float
+    careless: float
+
+
+def _fly(land: Land, sensor: SeriesSensor, grid: Grid, flight: _Flight) -> SensorImages:
     """All images of one sensor."""
+    seed, year = flight.seed, flight.year
     rng = stream(seed, f"orbit {year} {sensor.name}")
     passes = np.arange(int(rng.integers(sensor.phase)), 365, sensor.revisit)
     passes = passes[rng.random(len(passes)) >= sensor.missed]
@@ -229,12 +230,12 @@ def _fly(
             sensor.name,
             day,
             land.shape,
-            cover=land.weather.at("cloudy", day) if clouds else 0.0,
+            cloudy=land.weather.at("cloudy", day) if flight.clouds else 0.0,
             sun=(light.elevation, light.azimuth),
-            careless=careless,
+            careless=flight.careless,
         )
         clear = _sampled_mask(sky.valid, sensor.ratio)
-        if clear.mean() < min_clear:
+        if clear.mean() < flight.min_clear:
             continue
         days.append(day)
         valid.append(clear)
@@ -242,12 +243,12 @@ def _fly(
     coarse = grid.zoom_out(sensor.ratio)
     empty = (0, len(sensor.bands), *coarse.shape)
     return SensorImages(
-        sensor.name,
-        sensor.bands,
-        coarse,
-        np.array(days, dtype=np.int64),
-        np.stack(data) if data else np.empty(empty, np.float32),
-        np.stack(valid) if valid else np.empty((0, *coarse.shape), bool),
+        sensor=sensor.name,
+        bands=sensor.bands,
+        grid=coarse,
+        days=np.array(days, dtype=np.int64),
+        data=np.stack(data) if data else np.empty(empty, np.float32),
+        valid=np.stack(valid) if valid else np.empty((0, *coarse.shape), bool),
     )
 
 
@@ -255,6 +256,27 @@ def _image(
     land: Land, sensor: SeriesSensor, day: int, sky: Sky, rng: np.random.Generator
 ) -> np.ndarray:
     """One image as the sensor delivers it: (band, y, x)."""
+    scene = _through_air(land, sensor, day, sky)
+    count = len(sensor.reflective)
+    sigma = np.array([sensor.noise * 0.6] * count + [sensor.thermal_noise] * bool(sensor.thermal))
+    if sensor.ratio > 1:
+        seen = degrade(scene, sensor.ratio, [PSF(s / sensor.ratio) for s in sensor.sigma])
+        noise = rng.standard_normal(seen.shape, dtype=np.float32) * sigma[:, None, None]
+        noise[:count] *= np.sqrt(1 + 4 * np.clip(seen[:count], 0, 1))
+        return np.asarray(seen + noise, np.float32)
+    noise = rng.standard_normal(scene.shape, dtype=np.float32)
+    noise *= sigma[:, None, None].astype(np.float32)
+    noise[:count] *= np.sqrt(1 + 4 * np.clip(scene[:count], 0, 1))
+    # Bands of 20 m have their noise in 20 m, too: it goes through the same blur.
+    soft = [i for i, s in enumerate(sensor.sigma) if s > 0]
+    noise[soft] *= np.float32(1.6)
+    scene += noise
+    scene[soft] = blur(scene[soft], [sensor.sigma[i] for i in soft])
+    return np.ascontiguousarray(scene, np.float32)
+
+
+def _through_air(land: Land, sensor: SeriesSensor, day: int, sky: Sky) -> np.ndarray:
+    """All bands at 10 m under clouds and haze, as calibrated: (band, y, x)."""
     scene = land.observe(sensor, day, sky.shadow)
     library = SpectralLibrary.at(band_nodes(sensor.srf, sensor.reflective).ravel())
     count = len(sensor.reflective)
@@ -266,23 +288,7 @@ def _image(
     reflected += sky.opacity * (cloud * (0.55 + 0.45 * sky.opacity) - reflected)
     if sensor.thermal:
         scene[count] += sky.opacity * (np.float32(sky.top) - scene[count])
-    sigma = np.array([sensor.noise * 0.6] * count + [sensor.thermal_noise] * bool(sensor.thermal))
-    if sensor.ratio == 1:
-        noise = rng.standard_normal(scene.shape, dtype=np.float32)
-        soft = [i for i, s in enumerate(sensor.sigma) if s > 0]
-        noisy = scene
-        noise *= sigma[:, None, None].astype(np.float32)
-        noise[:count] *= np.sqrt(1 + 4 * np.clip(reflected, 0, 1))
-        # Bands of 20 m have their noise in 20 m, too: it goes through the same blur.
-        noise[soft] *= np.float32(1.6)
-        noisy += noise
-        noisy[soft] = blur(noisy[soft], [sensor.sigma[i] for i in soft])
-        return np.ascontiguousarray(noisy, np.float32)
-    psf = [PSF(s / sensor.ratio) for s in sensor.sigma]
-    seen = degrade(scene, sensor.ratio, psf)
-    noise = rng.standard_normal(seen.shape, dtype=np.float32) * sigma[:, None, None]
-    noise[:count] *= np.sqrt(1 + 4 * np.clip(seen[:count], 0, 1))
-    return np.asarray(seen + noise, np.float32)
+    return scene
 
 
 def _sampled_mask(valid: np.ndarray, ratio: int) -> np.ndarray:

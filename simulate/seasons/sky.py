@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from trifuse.simulate.ground.fields import fractal, stream
+from trifuse.simulate.ground.draws import stream
+from trifuse.simulate.ground.fields import fractal
 from trifuse.simulate.seasons.sensors import GSD
 
 _COARSE = 3
@@ -48,7 +49,7 @@ def build_sky(
     day: int,
     shape: tuple[int, int],
     *,
-    cover: float,
+    cloudy: float,
     sun: tuple[float, float],
     careless: float,
 ) -> Sky:
@@ -60,39 +61,41 @@ def build_sky(
         sensor: its name.
         day: of the year.
         shape: rows and columns.
-        cover: share of the sky under clouds, 0–1.
+        cloudy: share of the sky under clouds, 0–1.
         sun: elevation and azimuth in radians.
         careless: 0: the mask covers every cloud and shadow and a rim; 1: it misses thin edges
             here and there, and takes clear ground for clouds elsewhere.
     """
-    rng = stream(seed, f"sky {year} {day}")
-    opacity, shadow, top = _clouds(rng, shape, cover, sun)
-    own = stream(seed, f"air {year} {sensor} {day}")
-    rough = own.standard_normal((8, 8))
-    field = ndimage.zoom(rough, [n / 8 for n in shape], order=1, mode="nearest")
-    haze = 0.0025 * own.standard_normal() + 0.0015 * field
-    gain = 1 + 0.012 * own.standard_normal()
-    bad = (opacity > _CLEAR) | (shadow > 0.10)
+    weather = stream(seed, f"sky {year} {day}")
+    opacity, shadow, top = _clouds(weather, shape, cloudy, sun)
+    rng = stream(seed, f"air {year} {sensor} {day}")
+    rough = _smooth(rng, shape, (8, 8))
+    haze = 0.0025 * rng.standard_normal() + 0.0015 * rough
+    gain = 1 + 0.012 * rng.standard_normal()
     if careless > 0:
-        slip = ndimage.zoom(
-            own.standard_normal((max(shape[0] // 12, 2), max(shape[1] // 12, 2))),
-            [n / max(n // 12, 2) for n in shape],
-            order=1,
-            mode="nearest",
-        )
+        slip = _smooth(rng, shape, (max(shape[0] // 12, 2), max(shape[1] // 12, 2)))
         seen = np.maximum(opacity, shadow) * np.exp(-1.2 * careless * np.maximum(slip, 0))
         bad = (seen > _CLEAR * (1 + 3 * careless)) | (slip < -2.2 / careless)
     else:
+        bad = (opacity > _CLEAR) | (shadow > 0.10)
         bad = ndimage.binary_dilation(bad, iterations=3)
     return Sky(opacity, shadow, ~bad, haze.astype(np.float32), gain, top)
 
 
+def _smooth(rng: np.random.Generator, shape: tuple[int, int], nodes: tuple[int, int]) -> np.ndarray:
+    """Standard normal values at some nodes, linear between them: (y, x)."""
+    steps = [n / few for n, few in zip(shape, nodes, strict=True)]
+    drawn = rng.standard_normal(nodes)
+    return np.asarray(ndimage.zoom(drawn, steps, order=1, mode="nearest"))
+
+
 def _clouds(
-    rng: np.random.Generator, shape: tuple[int, int], cover: float, sun: tuple[float, float]
+    rng: np.random.Generator, shape: tuple[int, int], cloudy: float, sun: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, float]:
+    """Opacity of clouds, what they take from the sun, (y, x) each, and their temperature."""
     base = rng.uniform(800, 2200)
     top = float(rng.uniform(245, 268))
-    if cover <= 0:
+    if cloudy <= 0:
         clear = np.zeros(shape, np.float32)
         return clear, clear, top
     elevation, azimuth = sun
@@ -104,7 +107,7 @@ def _clouds(
     wide = (small[0] + 2 * pad, small[1] + 2 * pad)
     lumps = fractal(rng, wide, step, beta=3.2, outer=2600)
     lumps += 0.25 * fractal(rng, wide, step, beta=2.0, outer=600)
-    start = float(np.quantile(lumps, 1 - cover)) if cover < 1 else float(lumps.min()) - 0.5
+    start = float(np.quantile(lumps, 1 - cloudy)) if cloudy < 1 else float(lumps.min()) - 0.5
     density = rng.uniform(1.2, 4.0)
     veil = 1 - np.exp(-density * np.maximum(lumps - start + 0.03, 0))
     cast = ndimage.shift(veil, (dy, dx), order=1, mode="nearest")

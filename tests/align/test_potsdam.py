@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from trifuse.align import coarse_view, fit_map, pair, regression_fit
+from tests.reference import regression_fit
+from trifuse.align import coarse_view, fit_map, pair
 from trifuse.core import BandSet, Cube, Grid, MemorySource, degrade, upsample
 from trifuse.metrics import psnr, score
 from trifuse.srf_data import S2_L2A, S3_SYN_19, integrate, load

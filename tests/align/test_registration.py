@@ -196,7 +196,7 @@ def test_bad_input():
 
 def test_the_fusion_with_the_shift_found_is_as_good_as_without_a_shift(make_cube):
     """What the shift costs, the co-registration gives back; no image is resampled."""
-    from trifuse.align import regression_fit
+    from tests.reference import regression_fit
 
     ratio, inner = 5, np.s_[:, 20:-20, 20:-20]
     errors = {}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from trifuse.align import cells_inside, coarse_view, fit_cells, fit_map, pair, regression_fit
+from tests.reference import regression_fit
+from trifuse.align import cells_inside, coarse_view, fit_cells, fit_map, pair
 from trifuse.core import (
     PSF,
     ConfigError,

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from trifuse.align import SwathIndex, resample_swath
-from trifuse.align.swath import MIN_SHARE, PIXEL, REACH, SIGMA, centres, strips
-from trifuse.core import ConfigError, DataError, Grid
+from tests.reference import resample_swath
+from trifuse.align import SwathIndex
+from trifuse.align.swath import MIN_SHARE, PIXEL, REACH, SIGMA, centres
+from trifuse.core import ConfigError, DataError, Grid, Window
 
 GRID = Grid.from_origin("EPSG:32628", 400_000, 1_800_000, 300, 60, 70)
 WAVES = np.array([[2.1e-4, 3.7e-4, 0.3], [-4.4e-4, 1.3e-4, 1.1], [5.1e-4, -4.9e-4, 2.0]])
@@ -25,6 +26,17 @@ def swath(tilt=13.0, rows=100, cols=120, step=(296.0, 270.0), offset=(37.0, -61.
     x = (west + east) / 2 + offset[0] + col * np.cos(angle) - row * np.sin(angle)
     y = (south + north) / 2 + offset[1] - col * np.sin(angle) - row * np.cos(angle)
     return x, y
+
+
+def strips(grid, cells):
+    """Windows that cover the grid, of at most so many cells each: whole rows, or parts of one."""
+    width = min(grid.width, cells)
+    height = max(1, cells // grid.width)
+    return [
+        Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
+        for row in range(0, grid.height, height)
+        for col in range(0, grid.width, width)
+    ]
 
 
 def field(x, y):

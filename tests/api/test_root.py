@@ -1,8 +1,10 @@
 """The public names, and the flow of the README in Python on real and embedded scenes."""
 
 import ast
+import pydoc
 import re
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -23,9 +25,32 @@ from trifuse.simulate import scene_views
 def test_every_public_name_resolves():
     for name in tf.__all__:
         assert getattr(tf, name) is not None
-    assert set(tf.__all__) <= set(dir(tf))
+    assert dir(tf) == sorted(tf.__all__)
     with pytest.raises(AttributeError, match="no_such"):
         _ = tf.no_such
+
+
+def test_type_checkers_see_the_names_that_python_finds(repository):
+    tree = ast.parse((repository / "api/__init__.py").read_text())
+    seen = {
+        name.asname or name.name: (node.module, name.name)
+        for top in tree.body
+        if isinstance(top, ast.If)
+        for node in top.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert {*seen, "__version__"} == set(tf.__all__)
+    for public, (module, name) in seen.items():
+        assert getattr(tf, public) is getattr(import_module(module), name)
+
+
+def test_help_shows_what_is_public():
+    text = pydoc.render_doc(tf, renderer=pydoc.plaintext)
+    for name in set(tf.__all__) - {"__version__"}:
+        assert name in text
+    assert f"VERSION\n    {tf.__version__}" in text
+    assert "    import_module(" not in text
 
 
 def test_rooms_can_be_called_whatever_was_imported_before():

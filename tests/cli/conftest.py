@@ -65,7 +65,7 @@ def store(scene, tmp_path_factory):
 @pytest.fixture(scope="session")
 def weights(store, tmp_path_factory):
     """Weights of a network of a few updates."""
-    from trifuse.train import TrainConfig, load_config, train
+    from trifuse.train import TrainConfig, load_config, train_fusion
 
     small = [
         "optim.steps=2",
@@ -79,7 +79,7 @@ def weights(store, tmp_path_factory):
         "validation.every=2",
     ]
     run = tmp_path_factory.mktemp("run") / "run"
-    return train(load_config(TrainConfig, overrides=small), store, run).weights
+    return train_fusion(load_config(TrainConfig, overrides=small), store, run).weights
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import torch
 
 from trifuse.core import BandSet, Cube, Grid, MemorySource, Series
 from trifuse.products import open_geotiff, write_series
-from trifuse.temporal.card import Card
+from trifuse.temporal import SERIES_METHODS
+from trifuse.temporal.card import TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.weights import save_weights
+from trifuse.temporal.networks import save_weights
 
 START = date(2022, 1, 1)
 DAYS = {"sentinel2": (5, 35, 45, 65, 125), "landsat": (8, 35, 50, 70, 130)}
@@ -59,7 +60,7 @@ def network(tmp_path_factory):
     torch.manual_seed(0)
     config = TamrfConfig((LANDSAT, SENTINEL2), features=8, growth=4, layers=1, hidden=16)
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_weights(path, Tamrf(config).eval(), Card(config))
+    save_weights(path, Tamrf(config).eval(), TamrfCard(config))
     return path
 
 
@@ -131,16 +132,16 @@ def test_evaluate(trifuse, as_json, area, network, task):
     scores = as_json(out)["scores"]
     sensor = "landsat" if task == "thermal" else "sentinel2"
     if task in ("gap-filling", "fusion"):
-        assert {"network", "nearest", "linear", "change"} <= set(scores[sensor])
+        assert {"tamrf", "nearest", "linear", "change"} <= set(scores[sensor])
         # The land changes linearly, so linear interpolation is right to the counts of the files.
         assert scores[sensor]["linear"]["rmse"] < 2e-4 < scores[sensor]["nearest"]["rmse"]
-        assert scores[sensor]["network"]["rmse"] > 0.01
+        assert scores[sensor]["tamrf"]["rmse"] > 0.01
     elif task == "thermal":
         assert list(scores) == ["landsat"]
-        assert scores[sensor]["network + residual"]["rmse_k"] < scores[sensor]["network"]["rmse_k"]
+        assert scores[sensor]["tamrf + residual"]["rmse_k"] < scores[sensor]["tamrf"]["rmse_k"]
         assert scores[sensor]["as observed"]["fr"] == 0
     else:
-        assert list(as_json(out)["bands"][sensor]["network"]) == [
+        assert list(as_json(out)["bands"][sensor]["tamrf"]) == [
             "B5",
             "B6",
             "B7",
@@ -159,8 +160,33 @@ def test_evaluate_takes_the_network_that_comes_along_or_none(trifuse, as_json, a
         )
         assert code == 0, err
         scores = as_json(out)["scores"]["landsat" if task == "thermal" else "sentinel2"]
-        assert any("network" in name for name in scores) == network
+        assert any("tamrf" in name for name in scores) == network
         assert "prior" in scores or network
+
+
+def test_any_method_of_the_registry(trifuse, as_json, area, tmp_path):
+    arguments = ("interpolate", area, "--dates", "2022-03-01", "--bands", "B4", "-t", "float32")
+    rest = ("--no-quality", "--no-animation")
+    for name in ("linear", "atprk"):
+        out = tmp_path / name
+        code, _, err = trifuse(*arguments, *rest, "--method", name, "-o", out)
+        assert code == 0, err
+        valid = open_geotiff(out / "2022-03-01.tif").read().valid
+        assert valid[6:].all() and not valid[0].any(), "where it is ever clear"
+    code, out, err = trifuse(
+        "evaluate", "tamrf", area, "--margin", "90", "--json", "--methods", "atprk,linear,tamrf"
+    )
+    assert code == 0, err
+    scores = as_json(out)["scores"]["sentinel2"]
+    assert list(scores) == ["atprk", "linear", "tamrf"]
+    assert all(0 < s["sam"] < 90 and np.isfinite(s["rmse"]) for s in scores.values())
+
+
+@pytest.mark.parametrize("path", [("interpolate",), ("evaluate", "tamrf")])
+def test_help_lists_every_method(trifuse, path):
+    code, out, _ = trifuse(*path, "-h")
+    assert code == 0
+    assert "[" + ",".join(SERIES_METHODS) + "]" in "".join(out.split())
 
 
 def test_evaluate_prints_a_table(trifuse, area, network):
@@ -256,6 +282,8 @@ class TestBadInput:
         fails(12, "is no date", "interpolate", area, "--dates", "May", *common)
         fails(10, "no band 'B77'", "interpolate", area, *one, "--bands", "B77", *common)
         fails(3, "holds no folder", "interpolate", tmp_path, *one, *common)
+        fails(12, "unknown method 'x'", "interpolate", area, *one, "--method", "x", *common[2:])
+        fails(12, "takes no weights", "interpolate", area, *one, "--method", "linear", *common)
         fails(
             6,
             "w.txt",
@@ -271,6 +299,8 @@ class TestBadInput:
     def test_evaluate(self, fails, area, network, tmp_path):
         common = ("--weights", network)
         fails(13, "margin", "evaluate", "tamrf", area, *common, "--margin", "5000")
+        fails(12, "unknown method 'x'", "evaluate", "tamrf", area, "--methods", "linear,x")
+        fails(12, "no methods to score", "evaluate", "tamrf", area, "--methods", ",")
         only = tmp_path / "s2"
         only.mkdir()
         (only / "sentinel2").symlink_to(area / "sentinel2")

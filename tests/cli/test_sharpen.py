@@ -8,6 +8,7 @@ import pytest
 from trifuse.core import MemorySource
 from trifuse.core.native import native_view
 from trifuse.products import open_cube, open_sentinel2, write_cube, write_sentinel2_safe
+from trifuse.restore import SHARPENERS
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import native_ratios
 from trifuse.srf_data import S2_L2A
@@ -121,6 +122,15 @@ def test_what_cannot_be_sharpened(fails, truth, tmp_path):
     write_cube(unnamed, type(truth)(renamed.data, renamed.valid, bands, renamed.grid))
     fails(7, "how many metres", "sharpen", unnamed, "-o", tmp_path / "a.tif")
     fails(3, "nowhere", "sharpen", tmp_path / "nowhere", "-o", tmp_path / "a.tif")
+
+
+def test_ways_are_those_of_the_registry(trifuse, fails, safe, tmp_path, monkeypatch):
+    monkeypatch.setitem(SHARPENERS, "mine", SHARPENERS["bicubic"])
+    text = " ".join(trifuse("sharpen", "--help")[1].split())
+    assert "[restore, injection, bicubic, mine]" in text
+    out = tmp_path / "a.tif"
+    assert trifuse("sharpen", safe, "-o", out, "--method", "mine", "--dry-run")[0] == 0
+    fails(12, "unknown method 'magic'", "sharpen", safe, "-o", out, "--method", "magic")
 
 
 def test_dry_run_writes_nothing(trifuse, safe, tmp_path):

@@ -59,7 +59,7 @@ def test_with_its_halo_a_local_filter_does_not_see_the_tiles(size):
     image = np.random.default_rng(2).random((61, 83))
     whole = uniform_filter(image, 7, mode="constant")
     out = np.empty_like(whole)
-    for tile in TilePlan.with_halo(61, 83, size, halo=3):
+    for tile in TilePlan(61, 83, size, overlap=2 * 3):
         rows, cols = tile.read.slices
         part = uniform_filter(image[rows, cols], 7, mode="constant")
         out[tile.write.slices] = part[tile.inner.slices]

@@ -82,7 +82,7 @@ def test_an_honest_sentinel_2_passes(enmap, s2):
     done = check_fidelity(enmap, s2=s2)
     report = done.report
     assert report.flags == ()
-    assert len(report.bands) == 12 and report.sam < 0.01
+    assert len(report.bands) == 12 and report.sam < np.degrees(0.01)
     assert min(report.ssim) > 0.98
     # Only EnMAP pixels that lie wholly on the observed image count.
     assert report.of == 99 * 95 == report.pixels
@@ -124,7 +124,7 @@ def test_sentinel_3_on_cells_anywhere(enmap, s3, ground):
     grid = Grid.from_origin("EPSG:32633", 300_200.0, 5_799_870.0, 300, *cells.shape[1:])
     beside = cube(np.tensordot(spectra(s3.bands), cells, 1), s3.bands, grid)
     report = check_fidelity(enmap, s3=beside).report
-    assert report.flags == () and report.sam < 0.01
+    assert report.flags == () and report.sam < np.degrees(0.01)
     assert report.of == 11 * 11
 
 
@@ -141,7 +141,7 @@ def test_products_as_delivered(enmap, s2, s3, tmp_path, capsys):
     assert done.record["table"] == "S3A_SYN"
     assert done.record["minutes_apart"] == pytest.approx(9, abs=0.2)
     assert done.record["psf_sigma_cells"] > PSF.from_mtf(0.3).sigma
-    assert done.report.sam < 0.02
+    assert done.report.sam < np.degrees(0.02)
 
 
 def test_the_table_of_another_satellite_is_warned_of(enmap, s3):

@@ -24,15 +24,16 @@ from trifuse.core import (
     StoreError,
     WeightsError,
 )
-from trifuse.flows.interpolate import Trained, interpolate, load_trained, trained_area
+from trifuse.flows.interpolate import Trained, interpolate, load_trained, method_area
 from trifuse.products import open_geotiff, open_series, write_series
+from trifuse.temporal import SERIES_METHODS, get_series_method
 from trifuse.temporal.area import open_area
 from trifuse.temporal.blocks import encode_block, predict_block
-from trifuse.temporal.card import Card
+from trifuse.temporal.card import TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.model import Tamrf
+from trifuse.temporal.networks import save_weights
 from trifuse.temporal.outputs import choose_bands, every_name, find_channel
-from trifuse.temporal.weights import save_weights
 
 START = date(2022, 1, 4)
 GRID = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 24, 30)
@@ -260,16 +261,16 @@ def test_a_dry_run_writes_nothing(folder, trained, tmp_path):
 
 
 def test_weights_tell_how_they_want_to_be_used(model, folder, tmp_path):
-    card = Card(CONFIG, protocol={"data": {"blank": 0.5}})
+    card = TamrfCard(CONFIG, protocol={"data": {"blank": 0.5}})
     save_weights(tmp_path / "w.safetensors", model, card)
     trained = load_trained(tmp_path / "w.safetensors")
-    area = trained_area(trained, folder)
+    area = method_area(trained, folder)
     assert area.origin == date(2022, 1, 1) and area.blank
-    area = trained_area(trained, folder, days_origin="first", clouds="show")
+    area = method_area(trained, folder, days_origin="first", clouds="show")
     assert area.origin == START and not area.blank
-    assert trained_area(trained, folder, days_origin="2021-12-31").origin == date(2021, 12, 31)
+    assert method_area(trained, folder, days_origin="2021-12-31").origin == date(2021, 12, 31)
     with pytest.raises(ConfigError, match="is no date"):
-        trained_area(trained, folder, days_origin="spring")
+        method_area(trained, folder, days_origin="spring")
     (tmp_path / "x.ckpt").write_bytes(b"no checkpoint")
     with pytest.raises(WeightsError):
         load_trained(tmp_path / "x.ckpt")
@@ -297,6 +298,41 @@ def test_the_prior_alone_interpolates(folder, tmp_path):
     assert np.isnan(cube.data[0][never]).all() and np.isnan(cube.data[2][never]).all()
     quality = open_geotiff(tmp_path / "o" / "2022-01-09_quality.tif")
     assert quality.bands.names == ("days_landsat", "days_sentinel2")
+
+
+@pytest.mark.parametrize("name", [n for n in SERIES_METHODS if n != "tamrf"])
+def test_methods_without_a_network(folder, name, tmp_path):
+    options = {"dates": "2022-01-09", "dtype": "float32", "animation": False}
+    result = interpolate(
+        folder, tmp_path / "o", method=name, bands="B4,landsat:B4,LST,NDVI", **options
+    )
+    assert result.record["method"] == name and result.record["model"]["name"] == name
+    series = {k: open_series(folder / k) for k in ("sentinel2", "landsat")}
+    method = get_series_method(name)
+    area = open_area(method.config, series, blank=True)
+    at = [find_channel(method.config, n) for n in ("B4", "landsat:B4", "LST")]
+    wanted, _ = method.prepare(area, GRID.whole).predict([5.0], at)
+    cube = open_geotiff(result.files[0]).read()
+    np.testing.assert_array_equal(cube.data[:3], wanted[0])
+    quality = open_geotiff(tmp_path / "o" / "2022-01-09_quality.tif")
+    assert quality.bands.names == ("days_landsat", "days_sentinel2")
+    made = get_series_method(name)
+    again = interpolate(folder, tmp_path / "p", method=made, bands="B4", quality=False, **options)
+    np.testing.assert_array_equal(open_geotiff(again.files[0]).read().data[0], cube.data[0])
+    other = "nearest" if name != "nearest" else "linear"
+    with pytest.raises(StoreError, match="another configuration"):
+        interpolate(folder, tmp_path / "p", method=other, bands="B4", quality=False, **options)
+
+
+def test_a_method_that_sees_the_whole_warns_of_blocks(folder, tmp_path, monkeypatch, caplog):
+    import trifuse.flows.interpolate as room
+
+    monkeypatch.setattr(room, "_plan", lambda *_: (12, False))
+    with caplog.at_level(logging.WARNING):
+        for name in ("linear", "atprk"):
+            interpolate(folder, tmp_path / name, method=name, dates="2022-01-09", dry_run=True)
+    told = [r.getMessage() for r in caplog.records if "as a whole" in r.getMessage()]
+    assert told == ["atprk looks at an area as a whole; its 6 blocks may differ where they meet"]
 
 
 def test_the_network_that_comes_along_serves_where_it_was_trained(folder, tmp_path):
@@ -400,6 +436,11 @@ class TestBadInput:
         fails(ConfigError, "clouds", folder, clouds="maybe")
         fails(ConfigError, "max_memory", folder, max_memory=0)
         fails(ConfigError, "device", folder, device="abacus")
+        fails(ConfigError, "unknown method 'magic'", folder, method="magic", weights=None)
+        fails(ConfigError, "'linear' takes no weights", folder, method="linear", weights="w.ckpt")
+        fails(ConfigError, "weights of another", folder, method="linear")
+        linear = get_series_method("linear")
+        fails(ConfigError, "weights of another", folder, method=linear, weights="w.ckpt")
 
     def test_other_work_in_the_folder(self, done, folder, trained, tmp_path):
         with pytest.raises(StoreError, match="another configuration"):

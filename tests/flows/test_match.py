@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from trifuse.core import PSF, BandSet, Cube, Grid, Window, degrade
+from trifuse.core import PSF, BandSet, Cube, Grid, MemorySource, Window, degrade
 from trifuse.core.errors import ConfigError, GridError, OverlapError
+from trifuse.flows.evaluate import evaluate
 from trifuse.flows.fuse import fuse
 from trifuse.flows.match import match, other_instrument
+from trifuse.fusion import fuse_cube
 from trifuse.products import open_cube, write_cube, write_sentinel2_safe, write_syn
 from trifuse.srf_data import S2_L2A, load
 
@@ -205,8 +207,6 @@ class TestShift:
             fuse(s2, s3, coregister=bad)
 
     def test_evaluate_looks_where_the_cells_lie(self, tmp_path):
-        from trifuse.flows.evaluate import evaluate
-
         s2, s3, _ = views(shift=(0.0, 0.5))
         done = fuse(s2, s3, tmp_path / "f.tif", dtype="float32", quicklook=False)
         again = evaluate(tmp_path / "f.tif", s3=s3)
@@ -262,6 +262,35 @@ class TestProducts:
             assert found.s2.grid == part
             assert found.pair.s3_window.shape == (10, 11)
             assert found.s3.grid.transform[2] == part.transform[2]
+
+    def test_a_swath_is_scored_on_the_cells_it_was_fused_on(self, products, tmp_path):
+        """Neither the swath's own lattice nor the one that starts at S2's corner."""
+        safe, sen3, _ = products
+        with open_cube(safe) as source:
+            part = source.grid.window(Window(61, 95, 360, 390))
+        inner = cube(np.zeros((1, 360, 390)), BandSet.of(["x"]), part)
+        with match(safe, sen3, like=inner) as found:
+            cells = found.s3.read()
+        out = tmp_path / "fused.tif"
+        done = fuse(safe, sen3, out, like=inner, method="regression", dtype="float32")
+        by_product, by_cells = (evaluate(out, s3=s3) for s3 in (sen3, cells))
+        assert by_product.record == by_cells.record
+        assert by_product.record["ratio"] == 30 and by_product.selfcheck.of == 12 * 13
+        again = by_product.selfcheck.to_json()
+        assert again == pytest.approx(done.selfcheck.to_json(), rel=1e-5)
+
+    def test_where_nothing_is_fused_baselines_see_cells_nested_in_s2(self, products):
+        safe, sen3, truth = products
+        with open_cube(safe) as source:
+            sharp = source.read(Window(61, 95, 150, 180))
+        with match(sharp, sen3) as found:
+            cells, psf = found.s3.read(), found.psf(0.3)
+        options = {"truth": truth, "s2": sharp, "baselines": ["regression"]}
+        by_product, by_cells = (evaluate(s3=s3, **options) for s3 in (sen3, cells))
+        assert by_product.record == by_cells.record and by_product.record["ratio"] == 30
+        made = fuse_cube(MemorySource(sharp), MemorySource(cells), psf=psf)[0]
+        expected = evaluate(made, truth=truth).scores["regression"]
+        assert by_product.scores["regression"].psnr == pytest.approx(expected.psnr)
 
     def test_an_area_below_one_cell(self, products):
         safe, sen3, _ = products

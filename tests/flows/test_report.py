@@ -9,8 +9,7 @@ from trifuse.flows.fuse import fuse
 from trifuse.flows.landcover import CLASSES, PATCH, classify, cut, patch_features
 from trifuse.flows.report import report
 from trifuse.products import open_cube, write_cube
-from trifuse.simulate import write_scene
-from trifuse.simulate.ground.procedural import procedural_layers
+from trifuse.simulate import procedural_layers, write_scene
 from trifuse.srf_data import load
 
 

@@ -17,9 +17,11 @@ from trifuse.core import (
     WeightsError,
     Window,
 )
+from trifuse.core.card import parse_card
 from trifuse.core.runtime import Runtime
-from trifuse.fusformer.refiner import BANDS, Refiner, RefinerConfig
-from trifuse.fusformer.refiner_weights import RefinerCard, load_refiner, save_refiner
+from trifuse.core.weights import save_weights
+from trifuse.fusformer import REFINERS, load_refiner
+from trifuse.fusformer.refiner import BANDS, Refiner, RefinerCard, RefinerConfig
 from trifuse.fusion import get_method
 from trifuse.fusion.physics import Physics
 from trifuse.fusion.refined import SHIPPED, Refined
@@ -123,21 +125,21 @@ def test_turning_the_image_turns_the_mean_of_all_turns():
 def test_weights_come_back_and_damage_is_told(tmp_path):
     model, path = network(), tmp_path / "refiner.safetensors"
     card = RefinerCard(model.config, metrics={"gain": float("nan")})
-    save_refiner(path, model, card)
+    save_weights(path, model, card)
     loaded, read = load_refiner(path)
     assert read == replace(card, metrics={"gain": None})
     assert json.loads(path.with_suffix(".json").read_text())["network"] == "refiner"
     for a, b in zip(model.parameters(), loaded.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     with pytest.raises(OutputExistsError):
-        save_refiner(path, model, card)
+        save_weights(path, model, card)
     with pytest.raises(WeightsError, match="another network"):
-        save_refiner(path, model, RefinerCard(RefinerConfig()), overwrite=True)
+        save_weights(path, model, RefinerCard(RefinerConfig()), overwrite=True)
     with pytest.raises(WeightsError, match="no card of a refiner"):
-        RefinerCard.loads('{"format": 2, "network": "fusformer"}')
+        parse_card('{"format": 2, "network": "fusformer"}', REFINERS)
     wrong = card.dumps().replace('"width": 16', '"width": -1')
     with pytest.raises(WeightsError, match="damaged"):
-        RefinerCard.loads(wrong)
+        parse_card(wrong, REFINERS)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(WeightsError, match="truncated"):
         load_refiner(path)
@@ -198,7 +200,7 @@ def test_the_method_refines_blurred_images_alone(tmp_path):
     source, *_ = scene()
     path = tmp_path / "w.safetensors"
     model = network()
-    save_refiner(path, model, RefinerCard(model.config))
+    save_weights(path, model, RefinerCard(model.config))
     method = get_method("refined", network=str(path), flips=False)
     view = method.view(source, Runtime("cpu"))
     assert isinstance(view.source, RefinedSource) and view.refinement is view.source

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trifuse.align import regression_fit
+from tests.reference import regression_fit
 from trifuse.core import (
     PSF,
     BandSet,

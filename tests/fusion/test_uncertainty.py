@@ -15,7 +15,8 @@ from trifuse.fusion.physics import placed
 from trifuse.fusion.scene import Scene
 from trifuse.fusion.spectral.map_errors import Ground, MapErrors, ground_of
 from trifuse.fusion.spectral.universal import universal_map
-from trifuse.restore import RestoredSource, learn, posterior_deviation, sharpness_of
+from trifuse.restore import RestoredSource, learn, sharpness_of
+from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restored_errors import ENERGIES, mapped_variance, restored_errors
 from trifuse.simulate import PROTOCOLS, observe, procedural_scene, scene_views
 
@@ -65,7 +66,7 @@ class TestPlaces:
     def test_tables_are_the_posterior_of_the_scene_and_rise_with_the_energy(self):
         source = restored()
         found = source.errors
-        stationary = posterior_deviation(source.sharpness, source.statistics)
+        stationary = BlockRestorer((120, 120), source.sharpness, source.statistics).deviation
         np.testing.assert_allclose(np.sqrt(found.covariance.diagonal()), stationary, rtol=0.06)
         assert (np.diff(found.shown, axis=0) > 0).all()
         assert (np.diff(found.variance, axis=0) > 0).all()

@@ -14,8 +14,12 @@ from scipy.fft import idctn
 from trifuse.core import MemorySource
 from trifuse.core.native import native_field, native_view
 from trifuse.restore import Sharpness, sharpness_of
-from trifuse.restore.band_covariance import LevelSums, band_covariance, universal_covariance
-from trifuse.restore.scene_statistics import scene_statistics
+from trifuse.restore.scene_statistics import (
+    LevelSums,
+    band_covariance,
+    scene_statistics,
+    universal_covariance,
+)
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 

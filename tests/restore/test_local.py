@@ -11,9 +11,14 @@ from trifuse.core import BandSet, Cube, Grid, MemorySource, Window
 from trifuse.core.resample import blur_matrix
 from trifuse.restore import LocallyRestoredSource, RestoredSource, Sharpness, learn, sharpness_of
 from trifuse.restore.local import LocalRestorer
-from trifuse.restore.places import Covariances, average_by_kind
-from trifuse.restore.planar import invert_, products, weigh
-from trifuse.restore.scene_statistics import ground_kinds
+from trifuse.restore.places import (
+    Covariances,
+    average_by_kind,
+    ground_kinds,
+    invert_,
+    products,
+    weigh,
+)
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, observe
 

@@ -11,7 +11,7 @@ import pytest
 from trifuse.core import MemorySource
 from trifuse.core.resample import upsample_matrix
 from trifuse.restore import Sharpness, learn, sharpness_of
-from trifuse.restore.mtf_search import found_mtf
+from trifuse.restore.mtf_search import estimate_mtf
 from trifuse.restore.pixel_evidence import search_blocks
 from trifuse.simulate import procedural_scene, scene_views
 from trifuse.simulate.observation import PROTOCOLS, Observed, observe
@@ -31,7 +31,7 @@ def told(source: MemorySource, mtf: float = 0.3) -> Sharpness:
 
 def found(source: MemorySource, sharpness: Sharpness) -> dict[int, float]:
     """By ratio."""
-    made = found_mtf(search_blocks(source, sharpness), sharpness)
+    made = estimate_mtf(search_blocks(source, sharpness), sharpness)
     assert all(
         len({m for m, s in zip(made, sharpness.ratio, strict=True) if s == r}) == 1
         for r in sharpness.ratios
@@ -64,7 +64,7 @@ def test_samples_that_are_means_of_pixels() -> None:
             means = plane.reshape(rows, ratio, cols, ratio).mean(axis=(1, 3))
             up_y, up_x = (upsample_matrix(n, ratio) for n in means.shape)
             plane[:] = up_y @ (up_x @ means.T).T
-    mtf = dict(zip(sharpness.ratio, found_mtf([data], sharpness), strict=True))
+    mtf = dict(zip(sharpness.ratio, estimate_mtf([data], sharpness), strict=True))
     # Sharper pixels are averaged in pairs at even ratios; six of them in a row transfer sinc(½).
     assert mtf[2] > 0.9 and mtf[6] == pytest.approx(0.64, abs=0.05)
 
@@ -73,24 +73,24 @@ def test_holes_and_the_order_of_bands_do_not_matter() -> None:
     cube = seen("mtf45").hrmsi
     source = MemorySource(cube)
     sharpness = told(source)
-    whole = found_mtf(search_blocks(source, sharpness), sharpness)
+    whole = estimate_mtf(search_blocks(source, sharpness), sharpness)
     order = np.random.default_rng(0).permutation(12)
     block = search_blocks(source, sharpness)[0]
-    turned = found_mtf([block[order]], sharpness.select(order))
+    turned = estimate_mtf([block[order]], sharpness.select(order))
     np.testing.assert_allclose(turned, np.array(whole)[order], atol=1e-4)
     holed = block.copy()
     holed[:, 30:50, 60:90] = np.nan
-    np.testing.assert_allclose(found_mtf([holed], sharpness), whole, atol=0.02)
+    np.testing.assert_allclose(estimate_mtf([holed], sharpness), whole, atol=0.02)
 
 
 def test_without_enough_cells_or_without_detail_what_is_told_stays() -> None:
     cube = seen("mtf45").hrmsi
     sharpness = told(MemorySource(cube))
-    few = found_mtf([cube.data[:, :24, :24]], sharpness)
+    few = estimate_mtf([cube.data[:, :24, :24]], sharpness)
     assert few[0] == 0.3  # 16 cells of 60 m for ten bands
     flat = np.full((12, 60, 60), 0.2, np.float32)
-    assert found_mtf([flat], sharpness) == sharpness.mtf
-    assert found_mtf([], sharpness) == sharpness.mtf
+    assert estimate_mtf([flat], sharpness) == sharpness.mtf
+    assert estimate_mtf([], sharpness) == sharpness.mtf
 
 
 def test_learning_heeds_it_unless_told_not_to() -> None:

@@ -17,7 +17,6 @@ from trifuse.restore import (
     RestoredSource,
     Sharpness,
     learn,
-    posterior_deviation,
     restore,
     restored,
     scene_statistics,
@@ -118,7 +117,7 @@ def test_restores_far_beyond_what_was_seen(protocol: str) -> None:
     blurred = np.array(sharpness.ratio) > 1
     assert np.median(before[blurred] / after[blurred]) > 4
     # What the model says of its own error holds within a factor.
-    told = posterior_deviation(sharpness, statistics)
+    told = BlockRestorer((120, 120), sharpness, statistics).deviation
     assert (np.abs(np.log(told / after)) < np.log(2)).all()
 
 

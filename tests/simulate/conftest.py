@@ -1,10 +1,13 @@
-"""Small spectral scenes with EnMAP's bands."""
+"""Small spectral scenes with EnMAP's bands, and a store of triplets made of four."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from trifuse.core import Cube, Grid, MemorySource
+from trifuse.simulate import SimulateConfig, simulate_store
 from trifuse.srf_data import load
 
 
@@ -27,3 +30,52 @@ def make_scene():
         return MemorySource(cube, f"scene {number}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def config():
+    return SimulateConfig(patch=20, stride=10, count=6, min_valid=0.7)
+
+
+@pytest.fixture(scope="session")
+def scenes(make_scene):
+    return [make_scene(i) for i in range(4)]
+
+
+@pytest.fixture(scope="session")
+def finished(scenes, config, tmp_path_factory):
+    """The store of the four scenes; to be read only."""
+    return simulate_store(scenes, tmp_path_factory.mktemp("stores") / "store", config)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished store to do harm to."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in finished.path.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """contents(folder) -> the bytes of each file by name, hidden ones left out."""
+
+    def read(folder):
+        paths = Path(folder).iterdir()
+        return {p.name: p.read_bytes() for p in paths if not p.name.startswith(".")}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def one_line():
+    """one_line(failure, *parts): a message of one line that has all the parts."""
+
+    def check(failure, *parts):
+        text = str(failure.value)
+        assert "\n" not in text
+        assert all(part in text for part in parts), text
+
+    return check

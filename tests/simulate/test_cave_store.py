@@ -1,13 +1,15 @@
 """From a folder of scenes like CAVE's to a store with the bands of both sensors."""
 
 import logging
-import warnings
 
 import h5py
 import numpy as np
 import pytest
-import rasterio
 
+from trifuse.core import BandSet, Cube, Grid
+from trifuse.products.cave import write_cave
+from trifuse.products.cave.reader import CENTRES
+from trifuse.products.files.raster import UNPLACED
 from trifuse.simulate import SimulateConfig, TripletStore, plan_store, simulate_store
 
 
@@ -16,25 +18,13 @@ def cave(tmp_path_factory):
     """Four scenes of 60×75 pixels."""
     root = tmp_path_factory.mktemp("CAVE")
     rng = np.random.default_rng(0)
+    bands = BandSet.of([f"C{nm:.0f}" for nm in CENTRES])
     for name in ("balloons_ms", "beads_ms", "cd_ms", "paints_ms"):
-        folder = root / name / name
-        folder.mkdir(parents=True)
         share = rng.random((2, 60, 75))
-        for number in range(31):
-            wave = 0.4 + 0.3 * np.sin(number / 8 + rng.random())
-            plane = (65535 * (wave * share[0] + 0.1 * share[1])).astype(np.uint16)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with rasterio.open(
-                    folder / f"{name}_{number + 1:02d}.png",
-                    "w",
-                    driver="PNG",
-                    count=1,
-                    height=60,
-                    width=75,
-                    dtype="uint16",
-                ) as file:
-                    file.write(plane[None])
+        waves = [0.4 + 0.3 * np.sin(number / 8 + rng.random()) for number in range(31)]
+        data = np.stack([wave * share[0] + 0.1 * share[1] for wave in waves]).astype(np.float32)
+        cube = Cube(data, np.ones((60, 75), bool), bands, Grid("", UNPLACED, 60, 75))
+        write_cave(root / name, cube, name=name)
     return root
 
 
@@ -63,7 +53,7 @@ def test_a_plan_names_the_scenes(cave):
 
 
 def test_a_network_trains_on_it(cave, tmp_path):
-    from trifuse.train import TrainConfig, load_config, train
+    from trifuse.train import TrainConfig, load_config, train_fusion
 
     simulate_store(cave, tmp_path / "store", CONFIG)
     config = load_config(
@@ -78,6 +68,6 @@ def test_a_network_trains_on_it(cave, tmp_path):
             "validation.every=2",
         ],
     )
-    done = train(config, tmp_path / "store", tmp_path / "run")
+    done = train_fusion(config, tmp_path / "store", tmp_path / "run")
     assert done.weights.is_file()
     assert len(TripletStore.open(tmp_path / "store").lr_bands) == 21

@@ -155,9 +155,8 @@ def test_the_coarse_image_is_displaced_as_drawn(views):
 
 def test_clouds_hide_whole_cells_and_the_share_that_is_asked_for(views):
     hrmsi, _, hrhsi = views
-    seen = observe(
-        hrmsi, hrhsi, RATIO, only(sharp={"clouds": 0.1}, coarse={"clouds": 0.05}), seed=2
-    )
+    clouds = only(sharp={"clouds": 0.1}, coarse={"clouds": 0.05})
+    seen = observe(hrmsi, hrhsi, RATIO, clouds, seed=2)
     hidden = np.isnan(seen.lrhsi.data).all(axis=0)
     before = np.isnan(views[1].data).all(axis=0)
     assert 1 <= (hidden & ~before).sum() <= 3

@@ -20,12 +20,8 @@ class Counting(CubeSource):
 
     def __init__(self, inner):
         self.inner, self.asked = inner, []
-        self.name, self.grid, self.bands, self.meta = (
-            inner.name,
-            inner.grid,
-            inner.bands,
-            inner.meta,
-        )
+        self.name, self.grid = inner.name, inner.grid
+        self.bands, self.meta = inner.bands, inner.meta
 
     def read(self, window=None, bands=None):
         self.asked.append((window, list(bands)))
@@ -72,9 +68,8 @@ def test_blocks_and_windows_leave_no_trace(make_scene, operator, monkeypatch):
 def test_blocks_cover_a_window_once_within_the_budget():
     window = Window(10, 4, 1000, 1000)
     blocks = row_blocks(window, 150)
-    assert [b.row for b in blocks] == [
-        10 + sum(b.height for b in blocks[:i]) for i in range(len(blocks))
-    ]
+    above = [sum(b.height for b in blocks[:i]) for i in range(len(blocks))]
+    assert [b.row for b in blocks] == [10 + rows for rows in above]
     assert sum(b.height for b in blocks) == 1000
     assert {b.height % BLOCK_ROWS for b in blocks[:-1]} == {0}
     assert max(4 * 150 * b.height * b.width for b in blocks) <= 96 << 20
@@ -139,19 +134,14 @@ def test_the_order_of_the_bands_does_not_matter(make_scene):
 def test_it_is_linear(make_scene, operator):
     a, b = make_scene(1).read(), make_scene(2).read()
     both = Cube(0.3 * a.data + 0.7 * b.data, a.valid, a.bands, a.grid)
-    np.testing.assert_allclose(
-        convolve(MemorySource(both), operator).data,
-        0.3 * convolve(MemorySource(a), operator).data
-        + 0.7 * convolve(MemorySource(b), operator).data,
-        atol=3e-7,
-    )
+    seen, of_a, of_b = (convolve(MemorySource(cube), operator).data for cube in (both, a, b))
+    np.testing.assert_allclose(seen, 0.3 * of_a + 0.7 * of_b, atol=3e-7)
 
 
 def test_it_agrees_with_the_operators_own_form(make_scene, operator):
     source = make_scene()
-    np.testing.assert_allclose(
-        convolve(source, operator).data, operator.apply(source.read().data), atol=2e-7
-    )
+    wanted = operator.apply(source.read().data)
+    np.testing.assert_allclose(convolve(source, operator).data, wanted, atol=2e-7)
 
 
 def test_an_operator_for_other_bands_is_refused(make_scene, operator):

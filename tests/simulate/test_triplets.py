@@ -30,11 +30,11 @@ def test_patches_are_aligned_inside_and_valid():
     valid = np.ones((105, 87), bool)
     valid[:30, :30] = False
     config = SimulateConfig(patch=20, stride=10, min_valid=0.75)
-    places = choose_patches(valid, config, "scene")
-    assert places == sorted(places)
-    assert all(r % 10 == c % 10 == 0 and r + 20 <= 105 and c + 20 <= 87 for r, c in places)
-    assert min(valid[r : r + 20, c : c + 20].mean() for r, c in places) == 0.75
-    rest = {(r, c) for r in range(0, 90, 10) for c in range(0, 70, 10)} - set(places)
+    corners = choose_patches(valid, config, "scene")
+    assert corners == sorted(corners)
+    assert all(r % 10 == c % 10 == 0 and r + 20 <= 105 and c + 20 <= 87 for r, c in corners)
+    assert min(valid[r : r + 20, c : c + 20].mean() for r, c in corners) == 0.75
+    rest = {(r, c) for r in range(0, 90, 10) for c in range(0, 70, 10)} - set(corners)
     assert rest == {(0, 0), (0, 10), (10, 0), (10, 10), (0, 20), (20, 0), (10, 20), (20, 10)}
 
 
@@ -54,8 +54,8 @@ def test_a_larger_count_keeps_what_a_smaller_one_chose():
 
 def test_the_draw_is_the_same_on_every_machine():
     valid = np.ones((60, 60), bool)
-    places = choose_patches(valid, SimulateConfig(patch=20, count=3), "scene")
-    assert places == [(0, 20), (0, 40), (20, 40)]
+    corners = choose_patches(valid, SimulateConfig(patch=20, count=3), "scene")
+    assert corners == [(0, 20), (0, 40), (20, 40)]
 
 
 def test_a_patch_that_does_not_fit():

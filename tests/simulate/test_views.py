@@ -38,9 +38,8 @@ def test_degrading_and_convolving_commute(make_scene):
     source = make_scene(holes=False)
     _, lrhsi, _ = scene_views(source)
     cube = source.read()
-    coarse = replace(
-        cube, data=degrade(cube.data, 10), valid=np.ones((4, 6), bool), grid=cube.grid.zoom_out(10)
-    )
+    data, valid = degrade(cube.data, 10), np.ones((4, 6), bool)
+    coarse = replace(cube, data=data, valid=valid, grid=cube.grid.zoom_out(10))
     operator = integrate(load("S3A_SYN"), cube.bands)
     np.testing.assert_allclose(convolve(MemorySource(coarse), operator).data, lrhsi.data, atol=3e-7)
 
@@ -124,9 +123,8 @@ def test_detectors_of_the_meta_are_heeded(make_scene):
     cube = source.read()
     data = cube.data.copy()
     data[91:] += 0.1
-    stepped = MemorySource(
-        replace(cube, data=data, meta={"detectors": ["VNIR"] * 91 + ["SWIR"] * 133})
-    )
+    detectors = ["VNIR"] * 91 + ["SWIR"] * 133
+    stepped = MemorySource(replace(cube, data=data, meta={"detectors": detectors}))
     vnir = scene_views(stepped, bands=["B9"], overlap="vnir")[0].data
     swir = scene_views(stepped, bands=["B9"], overlap="swir")[0].data
     assert 0.05 < float((swir - vnir).mean()) < 0.11
@@ -147,13 +145,8 @@ def test_a_scene_smaller_than_a_cell(make_scene):
 
 def test_level_2a_has_no_b10_even_where_it_could_be_made(make_scene):
     bands = make_scene().bands
-    dense = replace(
-        bands,
-        bands=tuple(bands[i] for i in range(91))
-        + tuple(
-            replace(bands[91], name=f"X{nm}", centre=nm, fwhm=8.0) for nm in range(1000, 2450, 6)
-        ),
-    )
+    swir = (replace(bands[91], name=f"X{nm}", centre=nm, fwhm=8.0) for nm in range(1000, 2450, 6))
+    dense = replace(bands, bands=(*(bands[i] for i in range(91)), *swir))
     assert view_operators(dense, {})[0].bands.names == S2_L2A
 
 

@@ -23,13 +23,13 @@ from trifuse.core import (
     Window,
 )
 from trifuse.temporal.area import blocks, open_area
-from trifuse.temporal.baselines import Stack
-from trifuse.temporal.blocks import Prior, block_side, encode_block, predict_block
+from trifuse.temporal.blocks import block_side, encode_block, predict_block
 from trifuse.temporal.calendar import days_since, parse_dates
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.inference import FeatureBank, decode, encode_date
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.prior import prior_images
+from trifuse.temporal.prior import Prior, prior_images
+from trifuse.temporal.stack import Stack
 
 START = date(2022, 1, 4)
 DAYS = {"sentinel2": (0, 10, 33, 80), "landsat": (3, 40, 77)}
@@ -129,7 +129,7 @@ def test_a_network_that_adds_to_the_prior(series, tmp_path):
             data, np.stack([c.valid for c in cubes]), np.array(area.days[s.name])
         )
     prior = prior_images(config.sensors, stacks, query).images
-    alone, paid = predict_block(Prior(), encode_block(Prior(), area, GRID.whole), query, ALL)
+    alone, paid = Prior().prepare(area, GRID.whole).predict(query, ALL)
     known = np.isfinite(alone)
     assert paid is None and known.mean() > 0.95
     np.testing.assert_allclose(alone[known], got[known], rtol=2e-5)
@@ -145,11 +145,11 @@ def test_a_prior_in_blocks_is_the_prior(tmp_path):
     grid = Grid.from_origin("EPSG:32633", 400000, 5800000, 10, 36, 126)
     series = {"sentinel2": make(SENTINEL2, grid), "landsat": make(LANDSAT, grid.zoom_out(3))}
     area = open_area(Prior().config, series, blank=True)
-    whole = predict_block(Prior(), encode_block(Prior(), area, grid.whole), [20.0], ALL)[0]
+    whole = Prior().prepare(area, grid.whole).predict([20.0], ALL)[0]
     std = np.array([*LANDSAT.std[:7], LANDSAT.std[7] * 1000, *SENTINEL2.std])[:, None, None]
     for block in blocks(area, 42):
         assert block.width <= 42, "so that a rim around it does not cover everything"
-        part = predict_block(Prior(), encode_block(Prior(), area, block), [20.0], ALL)[0]
+        part = Prior().prepare(area, block).predict([20.0], ALL)[0]
         np.testing.assert_allclose(
             part / std, whole[:, :, *block.slices] / std, atol=5e-3, equal_nan=True
         )
@@ -272,7 +272,7 @@ def test_the_common_ground_is_whole_cells_of_both(rows, cols, shift):
     assert max(a - b for a, b in zip(bounds[:2], inner[:2], strict=True)) < 30
     assert max(b - a for a, b in zip(bounds[2:], inner[2:], strict=True)) < 30
     for sensor in area.sensors:
-        grid = given[sensor.name].grid.window(area.places[sensor.name])
+        grid = given[sensor.name].grid.window(area.windows[sensor.name])
         assert grid.bounds == bounds
 
 

@@ -32,12 +32,12 @@ def stacks(draw):
 @given(stacks())
 def test_both_equal_a_loop_over_pixels(case):
     stack, query = case
-    query = [*query, float(stack.doy[0])]
+    query = [*query, float(stack.days[0])]
     linear, nearest = interpolate_linear(stack, query), nearest_clear(stack, query)
     for y in range(3):
         for x in range(4):
             clear = stack.valid[:, y, x]
-            days = stack.doy[clear]
+            days = stack.days[clear]
             for q, day in enumerate(query):
                 if not clear.any():
                     assert np.isnan(linear[q, :, y, x]).all()
@@ -125,24 +125,24 @@ class TestScores:
 
     def test_linear_growth_is_interpolated_without_error(self):
         images = self.images()
-        selection = hide_gaps({k: s.doy.tolist() for k, s in images.items()}, 30)
+        selection = hide_gaps({k: s.days.tolist() for k, s in images.items()}, 30)
         scores = score_hidden(None, (LANDSAT, SENTINEL2), images, selection, margin=0)
         s2 = scores["sentinel2"]
-        assert list(s2["doy"]) == list(selection.hidden("sentinel2"))
+        assert list(s2["days"]) == list(selection.hidden("sentinel2"))
         # Beyond the last visible date nothing can be known.
-        inner = s2["doy"] < max(selection.visible["sentinel2"])
+        inner = s2["days"] < max(selection.visible["sentinel2"])
         assert s2["linear/rmse"][inner].max() < 1e-6
         assert s2["nearest/rmse"][inner].min() > 1e-3
         assert s2["change/rmse"][inner].max() < 1e-3 < s2["nearest/rmse"][inner].max()
 
     def test_a_forecast_is_seen_as_the_sensor_sees(self):
         images = self.images()
-        selection = hide_gaps({k: s.doy.tolist() for k, s in images.items()}, 30)
+        selection = hide_gaps({k: s.days.tolist() for k, s in images.items()}, 30)
         asked = []
 
         def constant(seen, query):
             asked.extend(query)
-            assert not set(seen["sentinel2"].doy) & set(selection.hidden("sentinel2"))
+            assert not set(seen["sentinel2"].days) & set(selection.hidden("sentinel2"))
             return {
                 "landsat": np.full((len(query), 8, 30, 30), 0.5, np.float32),
                 "sentinel2": np.full((len(query), 10, 30, 30), 0.5, np.float32),

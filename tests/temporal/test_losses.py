@@ -71,13 +71,13 @@ def test_recorded_training_steps(recorded, reference, model, stub, name):
     for sensor, short in (("landsat", "lr"), ("sentinel2", "hr")):
         raw = torch.from_numpy(recorded[f"step.{short}"].astype(np.float32) / 10000)
         data = model.standardise(model.config.sensor(sensor), raw)
-        doy = torch.from_numpy(recorded[f"step.{short}_doy"])
+        days = torch.from_numpy(recorded[f"step.{short}_doy"])
         visible[sensor] = wanted[f"{short}_input_doy"]
-        seen = [i for i, d in enumerate(doy[0].tolist()) if d in visible[sensor]]
-        series[sensor] = Dates(data[:, seen], doy[:, seen])
+        seen = [i for i, d in enumerate(days[0].tolist()) if d in visible[sensor]]
+        series[sensor] = Dates(data[:, seen], days[:, seen])
         masked = torch.from_numpy(recorded[f"step.{short}_mask"])
-        targets[sensor] = Target(data[0], ~masked[0], doy[0])
-    query = sorted({int(d) for t in targets.values() for d in t.doy})
+        targets[sensor] = Target(data[0], ~masked[0], days[0])
+    query = sorted({int(d) for t in targets.values() for d in t.days})
     model.zero_grad()
     with_gradient = name == "nohr"  # one of six: a backward pass takes long
     with torch.set_grad_enabled(with_gradient):

@@ -37,8 +37,8 @@ def series(model, recorded, prefix="", sensors=("landsat", "sentinel2")):
     for name, short in (("landsat", "lr"), ("sentinel2", "hr")):
         if name in sensors:
             data = torch.from_numpy(recorded[f"{prefix}{short}"].astype(np.float32) / 10000)
-            doy = torch.from_numpy(recorded[f"{prefix}{short}_doy"])
-            out[name] = Dates(model.standardise(model.config.sensor(name), data), doy)
+            days = torch.from_numpy(recorded[f"{prefix}{short}_doy"])
+            out[name] = Dates(model.standardise(model.config.sensor(name), data), days)
     return out
 
 
@@ -98,7 +98,7 @@ def test_time_encoding(recorded):
 def test_the_order_of_dates_does_not_matter(model, recorded):
     s = series(model, recorded)
     query = torch.from_numpy(recorded["query_doy"])
-    swapped = {k: Dates(d.data.flip(1), d.doy.flip(1)) for k, d in s.items()}
+    swapped = {k: Dates(d.data.flip(1), d.days.flip(1)) for k, d in s.items()}
     np.testing.assert_allclose(model(s, query), model(swapped, query), atol=2e-5)
 
 

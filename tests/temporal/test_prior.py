@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from trifuse.simulate import procedural_series
-from trifuse.temporal.baselines import Stack
 from trifuse.temporal.config import LANDSAT, SENTINEL2
 from trifuse.temporal.kernels import INFRARED, THERMAL, VISIBLE, kernel_of
 from trifuse.temporal.kriging import MEAN, Observations, krige
@@ -15,6 +14,7 @@ from trifuse.temporal.observation import blur, observe, upsample
 from trifuse.temporal.prior import prior_forecast, prior_images, seen_by
 from trifuse.temporal.scoring import score_hidden
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
+from trifuse.temporal.stack import Stack
 from trifuse.temporal.strategies import task
 from trifuse.temporal.views import mixture, snow_cover
 from trifuse.train.temporal_data import to_network
@@ -36,10 +36,10 @@ def images(made):
 
 
 def observations(rng, count=9, pixels=6, snow=False):
-    doy = np.sort(rng.choice(120, count, replace=False)).astype(float)
+    days = np.sort(rng.choice(120, count, replace=False)).astype(float)
     cover = rng.choice([0, 0.25, 1.0], (count, pixels)) * snow
     return Observations(
-        doy,
+        days,
         rng.integers(0, 3, count),
         rng.random((count, 2, pixels), np.float32),
         rng.random((count, pixels)) < 0.7,
@@ -53,7 +53,7 @@ def test_kriging_is_gaussian_regression(kernel, snow):
     """Pixel by pixel and date by date, straight from the definition."""
     rng = np.random.default_rng(3)
     seen = observations(rng, snow=snow)
-    query = [-5.0, 40.5, float(seen.doy[2])]
+    query = [-5.0, 40.5, float(seen.days[2])]
     asked = rng.choice([0, 0.5], (3, 6)).astype(np.float32) * snow
     found, spread = krige(kernel, seen, query, asked)
 
@@ -69,7 +69,7 @@ def test_kriging_is_gaussian_regression(kernel, snow):
 
     for p in range(6):
         there = np.flatnonzero(seen.clear[:, p])
-        known = [(seen.doy[i], seen.source[i], float(seen.snow[i, p])) for i in there]
+        known = [(seen.days[i], seen.source[i], float(seen.snow[i, p])) for i in there]
         matrix = np.array([[covariance(a, b) for b in known] for a in known])
         for k, (_, source, cover) in enumerate(known):
             matrix[k, k] += kernel.other_noise if source else kernel.noise
@@ -117,7 +117,7 @@ def test_long_series_are_weighed_near_the_date():
 
 def test_what_clouds_hide_never_matters(images):
     cloudy = {
-        k: Stack(np.where(s.valid[:, None], s.data, 9).astype(np.float32), s.valid, s.doy)
+        k: Stack(np.where(s.valid[:, None], s.data, 9).astype(np.float32), s.valid, s.days)
         for k, s in images.items()
     }
     a, b = (prior_images(PAIR, seen, [40.0, 200.0]) for seen in (images, cloudy))
@@ -157,7 +157,7 @@ def test_bands_that_are_missing_are_the_mean_and_others_do_not_suffer(images):
     few = np.full_like(s2.data, np.nan)
     few[:, [2, 6]] = s2.data[:, [2, 6]]
     alone = {"sentinel2": s2}
-    part = {"sentinel2": Stack(few, s2.valid, s2.doy)}
+    part = {"sentinel2": Stack(few, s2.valid, s2.days)}
     a, b = (seen_by(SENTINEL2, (SENTINEL2,), seen, [100.0])[0] for seen in (alone, part))
     np.testing.assert_allclose(a[:, [2, 6]], b[:, [2, 6]], atol=1e-3)  # snow cannot be told
     assert np.isnan(b[:, [0, 1, 3, 4, 5, 7, 8, 9]]).all()
@@ -172,12 +172,12 @@ def test_areas_smaller_than_a_blur(images, size):
         "sentinel2": Stack(
             images["sentinel2"].data[..., :size, :size],
             images["sentinel2"].valid[:, :size, :size],
-            images["sentinel2"].doy,
+            images["sentinel2"].days,
         ),
         "landsat": Stack(
             images["landsat"].data[..., : size // 3, : size // 3],
             images["landsat"].valid[:, : size // 3, : size // 3],
-            images["landsat"].doy,
+            images["landsat"].days,
         ),
     }
     out = prior_images(PAIR, small, [50.0, 180.0]).images
@@ -208,7 +208,7 @@ def test_sharpened_bands_look_to_the_sensor_as_they_did(made):
 
 
 def test_it_is_ahead_of_interpolation_on_an_unseen_place(images):
-    days = {k: s.doy.tolist() for k, s in images.items()}
+    days = {k: s.days.tolist() for k, s in images.items()}
     for name in ("gap-filling", "fusion"):
         scores = score_hidden(
             None, PAIR, images, task(name, days, "landsat", "sentinel2"), margin=60.0

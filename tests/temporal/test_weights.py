@@ -10,20 +10,20 @@ from safetensors.torch import load_file, save_file
 
 from trifuse.core import OutputExistsError, WeightsError
 from trifuse.simulate import procedural_series
-from trifuse.temporal.baselines import Stack
-from trifuse.temporal.card import Card
+from trifuse.temporal.card import TamrfCard
 from trifuse.temporal.config import LANDSAT, SENTINEL2, TamrfConfig
 from trifuse.temporal.forecast import forecast_by
 from trifuse.temporal.model import Dates, Tamrf
+from trifuse.temporal.networks import SHIPPED, load_weights, read_card, save_weights
 from trifuse.temporal.scoring import score_hidden
+from trifuse.temporal.stack import Stack
 from trifuse.temporal.strategies import task
-from trifuse.temporal.weights import SHIPPED, load_weights, read_card, save_weights
 from trifuse.train.temporal_data import to_network
 
 CONFIG = TamrfConfig(
     (LANDSAT, SENTINEL2), features=8, sensor_token=4, growth=4, layers=1, heads=2, hidden=16
 )
-CARD = Card(CONFIG, data={"train": ["a"]}, metrics={"validation": {"score": 0.5}})
+CARD = TamrfCard(CONFIG, data={"train": ["a"]}, metrics={"validation": {"score": 0.5}})
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_round_trip(saved, model):
 def test_statistics_travel(tmp_path):
     sensor = replace(SENTINEL2, mean=(0.1,) * 10, std=(0.05,) * 10)
     config = replace(CONFIG, sensors=(LANDSAT, sensor))
-    save_weights(tmp_path / "a.safetensors", Tamrf(config), Card(config))
+    save_weights(tmp_path / "a.safetensors", Tamrf(config), TamrfCard(config))
     loaded, _ = load_weights(tmp_path / "a.safetensors")
     mean, std = loaded.statistics(sensor)
     assert float(mean[0]) == pytest.approx(0.1) and float(std[0]) == pytest.approx(0.05)
@@ -69,7 +69,7 @@ def test_card_lies_beside_and_bytes_repeat(saved, model, tmp_path):
 
 def test_a_card_for_another_network_is_not_written(tmp_path, model):
     with pytest.raises(WeightsError, match="another network"):
-        save_weights(tmp_path / "a.safetensors", model, Card(replace(CONFIG, layers=2)))
+        save_weights(tmp_path / "a.safetensors", model, TamrfCard(replace(CONFIG, layers=2)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,7 +140,7 @@ class TestShipped:
                 k: Stack(to_network(i.data, i.bands), i.valid, i.days.astype(float))
                 for k, i in procedural_series(36, seed, year=year).images.items()
             }
-            days = {k: v.doy.tolist() for k, v in images.items()}
+            days = {k: v.days.tolist() for k, v in images.items()}
             for name in ("gap-filling", "fusion"):
                 found = score_hidden(
                     forecast_by(net, blank=True),

@@ -22,7 +22,7 @@ from trifuse.train import (
     ValidationConfig,
     load_config,
     score_table,
-    train,
+    train_fusion,
 )
 from trifuse.train.fusion import evenly_spaced
 from trifuse.train.losses import per_sample_mean, spectral_angle
@@ -47,7 +47,7 @@ def with_skip(skip: str, **optim) -> TrainConfig:
 @pytest.fixture(scope="module")
 def trained(store, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "bicubic"
-    return run, train(with_skip("bicubic"), store, run)
+    return run, train_fusion(with_skip("bicubic"), store, run)
 
 
 def test_a_small_network_learns_and_is_scored_beside_the_baselines(trained):
@@ -93,7 +93,7 @@ def test_a_run_is_resumed_to_the_bit(store, tmp_path):
         augment=dataclasses.replace(SMALL.augment, ratios=(4, 5, 10), noise_s2=0.01),
         validation=ValidationConfig(every=3),
     )
-    whole = train(config, store, tmp_path / "whole")
+    whole = train_fusion(config, store, tmp_path / "whole")
 
     class Stopped(FusionTask):
         def loss(self, model, batch):
@@ -106,7 +106,7 @@ def test_a_run_is_resumed_to_the_bit(store, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fit(Stopped(config, store), config, tmp_path / "cut")
-    again = train(config, store.path, tmp_path / "cut")
+    again = train_fusion(config, store.path, tmp_path / "cut")
     assert again.metrics == whole.metrics
     a, b = (load_weights(tmp_path / n / "final.safetensors")[0] for n in ("whole", "cut"))
     for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
@@ -126,7 +126,7 @@ def test_the_untrained_network_with_the_prior_is_the_regression(store):
 
 def test_trained_weights_fuse_a_whole_scene(store, tmp_path):
     """The prior of the training is the prior of the fusion."""
-    result = train(with_skip("prior", steps=20), store, tmp_path)
+    result = train_fusion(with_skip("prior", steps=20), store, tmp_path)
     hrmsi, lrhsi, hrhsi = (
         MemorySource(view) for view in scene_views(scene(1), ratio=5, bands=store.config.bands)
     )
@@ -251,7 +251,7 @@ def test_the_angle_is_part_of_the_loss_on_request(store):
 def test_a_store_without_validation_scenes_is_said_not_hidden(store, tmp_path):
     config = SimulateConfig(ratio=5, patch=20, split=(1, 0, 0), bands=store.config.bands)
     alone = simulate_store(scene(9, 20, 40), tmp_path / "store", config)
-    result = train(with_skip("bicubic", steps=5), alone, tmp_path / "run")
+    result = train_fusion(with_skip("bicubic", steps=5), alone, tmp_path / "run")
     assert (dict(result.metrics), result.best_step) == ({}, 5)
     card = read_card(result.weights)
     assert any("Never validated" in limit for limit in card.limits)
@@ -262,7 +262,7 @@ def test_a_store_without_training_samples_is_refused(store, tmp_path):
     config = SimulateConfig(ratio=5, patch=20, split=(0, 1, 0), bands=store.config.bands)
     simulate_store(scene(9, 20, 40), tmp_path / "store", config)
     with pytest.raises(StoreError, match="holds no training samples"):
-        train(SMALL, tmp_path / "store", tmp_path / "run")
+        train_fusion(SMALL, tmp_path / "store", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

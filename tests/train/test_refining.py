@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from trifuse.core import BandSet, ConfigError, Cube, DataError, Grid, MemorySource, StoreError
+from trifuse.fusformer import load_refiner
 from trifuse.fusformer.refiner import BANDS, RefinerConfig
-from trifuse.fusformer.refiner_weights import load_refiner
 from trifuse.train import OptimConfig, RunConfig, ValidationConfig
 from trifuse.train import refining_scenes as scenes
 from trifuse.train.batches import Draw

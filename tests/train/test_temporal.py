@@ -23,13 +23,14 @@ from trifuse.core import (
 from trifuse.products import write_series
 from trifuse.simulate import procedural_series
 from trifuse.temporal.area import open_area
-from trifuse.temporal.baselines import Stack
-from trifuse.temporal.blocks import forecast_of
 from trifuse.temporal.config import LANDSAT, SENTINEL2
+from trifuse.temporal.contract import forecast_of
 from trifuse.temporal.encoding import encode_time
 from trifuse.temporal.model import Tamrf, attend_nearby
+from trifuse.temporal.networks import load_weights
 from trifuse.temporal.prior import prior_images
-from trifuse.temporal.weights import load_weights
+from trifuse.temporal.stack import Stack
+from trifuse.temporal.tamrf import Trained
 from trifuse.train.batches import Draw
 from trifuse.train.config import from_mapping, load_config, save_config
 from trifuse.train.engine import fit
@@ -123,7 +124,7 @@ def test_samples_hold_what_the_scene_holds(made, scene):
     for name, images in made.images.items():
         n = int(sample[f"{name}/count"])
         assert n == len(images.days)
-        assert sample[f"{name}/doy"][:n].tolist() == images.days.tolist()
+        assert sample[f"{name}/days"][:n].tolist() == images.days.tolist()
         wanted = images.data.copy()
         if name == "landsat":
             wanted[:, 7] /= 1000
@@ -140,8 +141,8 @@ def test_dates_are_capped_in_proportion(scene):
         assert sum(counts.values()) <= 12
         for k, n in counts.items():
             assert n == int(12 * total[k] / sum(total.values()))
-            doy = sample[f"{k}/doy"][:n]
-            assert torch.all(doy[1:] > doy[:-1])
+            days = sample[f"{k}/days"][:n]
+            assert torch.all(days[1:] > days[:-1])
             assert sample[f"{k}/data"].shape[0] >= n, "padded"
 
 
@@ -237,7 +238,8 @@ def test_areas_add_the_same_correction_as_training(made, scene):
         for k, i in made.images.items()
     }
     wanted = task.forecast(net, torch.device("cpu"), images, query)
-    found = forecast_of(net.net, area, Window(0, 0, 24, 24))(images, query)
+    method = Trained(net.net, "january", True, {})
+    found = forecast_of(method, area, Window(0, 0, 24, 24))(images, query)
     for name in wanted:
         np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
     weight = prior_images(task.sensors, images, query).weight
@@ -262,7 +264,7 @@ def test_only_hidden_dates_are_asked_for_if_only_they_count(scene):
         float(d)
         for s in ("landsat", "sentinel2")
         for d, seen in zip(
-            sample[f"{s}/doy"][: int(sample[f"{s}/count"])], sample[f"{s}/seen"], strict=False
+            sample[f"{s}/days"][: int(sample[f"{s}/count"])], sample[f"{s}/seen"], strict=False
         )
         if not seen
     }

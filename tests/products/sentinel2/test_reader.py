@@ -129,6 +129,16 @@ def test_other_resolutions(safe, resolution):
         assert np.abs(near.select([band]).data[0] - blocks.mean(axis=(1, 3))).max() < HALF_COUNT
 
 
+def test_how_bands_were_sampled_goes_along_with_what_is_read(safe):
+    source = open_sentinel2(safe, resolution=20, bands=["B2", "B5", "B9"], mask="none")
+    assert source.sampling.values("gsd") == (10, 20, 60)
+    assert source.sampling.values("kernel") == ("average", None, "bicubic")
+    part = source.read(Window(4, 7, 9, 9), ["B9", "B2"])
+    assert part.sampling.values("gsd") == (60, 10)
+    assert part.sampling.values("origin") == ((-4, -7),) * 2
+    assert source[Window(4, 7, 9, 9)].select(["B9", "B2"]).sampling == part.sampling
+
+
 def test_the_mask_at_other_resolutions_is_the_nearest_class(safe):
     classes = counts(part(safe, "*_SCL_20m.jp2"))
     bad = np.isin(classes, (0, 1, 3, 8, 9, 10))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from trifuse.align import resample_swath
+from tests.reference import resample_swath
 from trifuse.core import Grid, Window
 from trifuse.products import define_ndvi, ndvi, open_cube, open_sentinel3
 from trifuse.products.sentinel3.area import project

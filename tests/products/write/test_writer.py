@@ -231,6 +231,25 @@ def test_a_source_is_copied_window_by_window(tmp_path):
     same(cube, open_geotiff(tmp_path / "a.tif").read())
 
 
+def test_a_cut_out_image_keeps_its_lattice_in_its_file(tmp_path):
+    whole = cube_of(landscape(2, 40, 50)).with_meta(native_gsd={"Oa01": 10.1, "Oa02": 20.2})
+    ways = {
+        "whole": lambda path: write_cube(path, whole),
+        "cube": lambda path: write_cube(path, whole[Window(3, 5, 20, 30)]),
+        "source": lambda path: copy_source(path, MemorySource(whole)[Window(3, 5, 20, 30)]),
+    }
+    for name, write in ways.items():
+        path = tmp_path / f"{name}.tif"
+        write(path)
+        with open_geotiff(path) as source:
+            origin = (0, 0) if name == "whole" else (-3, -5)
+            assert source.sampling.values("gsd") == (10.1, 20.2)
+            assert source.sampling.values("origin") == (origin,) * 2
+            assert ("native_origin" in source.meta) == (name != "whole")
+            inner = source.read(Window(2, 1, 4, 4), ["Oa02"]).sampling
+            assert inner.values("origin") == ((origin[0] - 2, origin[1] - 1),)
+
+
 def test_an_error_leaves_nothing_behind(tmp_path):
     cube = cube_of(landscape(2, 50, 50))
     for name in ("a.tif", "a[1].tif"):  # glob characters are part of names

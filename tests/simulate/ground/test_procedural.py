@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion
 
-from trifuse.align import regression_fit
+from tests.reference import regression_fit
 from trifuse.core import BandSet, ConfigError, MemorySource
 from trifuse.metrics import psnr
 from trifuse.simulate import procedural_layers, procedural_scene, scene_views
+from trifuse.simulate.ground.landuse import Landcover
 
-WATER, FOREST, BUILT = 1, 5, 6
+WATER, FOREST, BUILT = Landcover.WATER, Landcover.FOREST, Landcover.BUILT
 
 
 def plane(cube, nm):

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from trifuse.core import PSF, Band, BandSet, ConfigError, OutputExistsError, degrade
 from trifuse.products import open_series
+from trifuse.simulate.ground.landuse import Landcover
 from trifuse.simulate.ground.terrain import draw_setting
 from trifuse.simulate.seasons.land import Land
 from trifuse.simulate.seasons.season import CROPS, build_weather, leaves_of_trees, sun_at
@@ -85,7 +86,9 @@ def test_crops_grow_and_are_harvested():
     land = Land((150, 150), 0, 2022)
     days = {d: ndvi(land.observe(SENTINEL2, d)) for d in (140, 200, 240)}
     crop = np.array(CROPS)[land.growth.crop[land.parcel]]
-    field = np.isin(land.surface.cover.reshape(land.shape), (2, 4))
+    field = np.isin(
+        land.surface.landcover.reshape(land.shape), (Landcover.CROPLAND, Landcover.BARE)
+    )
 
     def mean(name, day):
         assert (field & (crop == name)).sum() > 50

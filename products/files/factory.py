@@ -13,7 +13,7 @@ import tarfile
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -22,8 +22,22 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 
-from trifuse.core import Grid, refuse_existing
+from trifuse.core import Cube, Grid, MetadataError, refuse_existing
 from trifuse.core.atomic import flush_to_disk
+
+
+def start_of(cube: Cube, given: datetime | None, default: datetime) -> datetime:
+    """Start of acquisition in UTC: as given, else ``meta["start_time"]``, else the default.
+
+    Raises:
+        MetadataError: if the text in ``meta`` is no ISO date.
+    """
+    text = cube.meta.get("start_time")
+    try:
+        start = given or (datetime.fromisoformat(str(text)) if text else default)
+    except ValueError:
+        raise MetadataError(f"start_time {text!r} is no ISO date") from None
+    return start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 def write_image(
