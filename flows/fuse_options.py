@@ -33,8 +33,9 @@ class FuseOptions:
             bands in place of that which comes along, or ``none`` for no network.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
         sharpness: of S2's bands, for methods that restore them: ``auto`` (the default) goes by
-            the metadata, checked against the pixels; ``sharp`` restores nothing; ``1:2:6`` are
-            pixels per native pixel of the 10 m, 20 m and 60 m bands.
+            what the image's reader tells, checked against the pixels, and looks in the pixels
+            where nothing is told; ``sharp`` restores nothing; ``1:2:6@3,0:nearest`` gives it, see
+            :func:`trifuse.restore.scene_sampling.parse_sampling`.
         s2_noise: standard deviation of S2's noise (reflectance), for such methods.
         s3_noise: of S3's; default: told by what S2 does not explain.
         adapt: seconds for which the network of ``refined`` is trained on the scene itself, one
