@@ -104,9 +104,11 @@ class FusionPlan:
 def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> FusionPlan:
     """Open and check what a fusion needs, before any of its work.
 
-    >>> with plan_fusion("s2.SAFE", "s3.SEN3") as plan:  # doctest: +SKIP
-    ...     print(plan)
-    ...     fused = run(plan)
+    In use::
+
+        with plan_fusion("s2.SAFE", "s3.SEN3") as plan:
+            print(plan)
+            fused = run(plan)
 
     Args:
         s2: sharp bands (HrMSI); see :func:`trifuse.flows.fuse.fuse`.

@@ -1,8 +1,8 @@
 """Every network that can be trained, by the name that cards and the command line give it.
 
 The rooms of the networks say what is built and read (:data:`trifuse.fusformer.FUSION`,
-:data:`trifuse.fusformer.REFINERS`, :data:`trifuse.temporal.SERIES`): fusion and interpolation use
-them without any of this. Here each gets what it is trained by, and on.
+:data:`trifuse.fusformer.REFINERS`, :data:`trifuse.temporal.networks.SERIES`): fusion and
+interpolation use them without any of this. Here each gets what it is trained by, and on.
 """
 
 from __future__ import annotations
