@@ -54,12 +54,12 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     "--method",
     cls=MethodOption,
     metavar="NAME",
-    help="Default: network with --weights, else refined.",
+    help="Default: what takes --weights, by their card; without weights refined.",
 )
 @click.option(
     "--weights",
     type=PATH,
-    help="Of a trained network (safetensors); for refined: of another refiner, or none.",
+    help="Of a network that fuses or refines (safetensors); for refined also none.",
 )
 @click.option(
     "--mtf",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_type_hints
 
 from trifuse.core.errors import ConfigError, WeightsError
-from trifuse.core.settings import convert, from_plain, plain, setting_names, to_mapping
+from trifuse.core.settings import convert, from_plain, setting_names, to_mapping
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,15 +82,14 @@ class Card(Generic[C]):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; numbers that are not finite become null."""
-        model = to_mapping(self.config)
+        own = to_mapping(self)
+        model = own.pop("config")
         apart = {
             key: {name: model.pop(name) for name in names}
             for key, names in self._apart(self.config).items()
         }
-        head = {"format": self.FORMAT, "network": self.config.KIND, "model": model, **apart}
-        written: dict[str, Any] = finite(
-            head | {n: plain(getattr(self, n)) for n in own_keys(self)}
-        )
+        head = {"format": self.FORMAT, "network": self.config.KIND, "model": model}
+        written: dict[str, Any] = finite({**head, **apart, **own})
         return written
 
     def dumps(self) -> str:
@@ -105,7 +104,7 @@ class Card(Generic[C]):
             WeightsError: if keys are missing or unknown, or values do not fit.
         """
         rest = {k: v for k, v in raw.items() if k not in ("format", "network")}
-        apart, own = cls._apart(config), own_keys(cls)
+        apart, own = cls._apart(config), [n for n in setting_names(cls) if n != "config"]
         if missing := sorted({"model", *apart, *own} - set(rest)):
             raise WeightsError(f"the card is damaged (it has no {', '.join(missing)})")
         if unknown := sorted(set(rest) - {"model", *apart, *own}):
@@ -147,7 +146,7 @@ class NetworkKind(Generic[C, M_co, K_co]):
 
     Attributes:
         title: for messages, with its article.
-        config: its configuration; all its settings have defaults.
+        config: its configuration; of a network that fuses, all settings have defaults.
         build: a network with fresh parameters, drawn from torch's global generator.
         card: its card.
     """
@@ -215,11 +214,6 @@ def parse_card(text: str, kinds: Sequence[NetworkKind[Any, Any, K]]) -> K:
         )
     card: K = kind.card.read(kind.config, raw)
     return card
-
-
-def own_keys(card: Any) -> list[str]:
-    """What a card, or its class, tells beside the network's configuration."""
-    return [f.name for f in fields(card) if f.name != "config"]
 
 
 def one_line(values: Mapping[str, Any]) -> str:

@@ -124,7 +124,7 @@ def fuse(
         s3: coarse bands (LrHSI): a .SEN3 product, which is brought onto cells nested in S2's
             pixels, or an image on such a grid, at any integer ratio.
         out: GeoTIFF to write; None keeps the result in memory.
-        method: a name or a method; default: ``network`` if weights are given, else ``refined``.
+        method: a name or a method; default: what takes the weights, else ``refined``.
         weights: of a trained network, or for ``refined`` of its refiner.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
         sharpness: of S2's bands: ``auto``, ``sharp``, or such as ``1:2:6@3,0:nearest``.

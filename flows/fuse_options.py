@@ -14,6 +14,7 @@ from trifuse.flows.inputs import Image
 from trifuse.flows.match import Box
 from trifuse.fusion import Method, get_method
 from trifuse.fusion.inference import ConsistencyMode, StreamOptions
+from trifuse.fusion.methods import method_for
 from trifuse.products.write.writer import DType
 
 DEFAULT = "refined"
@@ -28,7 +29,7 @@ class FuseOptions:
         out: GeoTIFF to write (cloud-optimised, with a sidecar and a quicklook); None keeps the
             result in memory.
         method: ``bicubic``, ``regression``, ``network`` or a method of :mod:`trifuse.fusion`;
-            default: ``network`` if weights are given, else ``refined``.
+            default: what takes the weights, by their card; without weights ``refined``.
         weights: safetensors of a trained network; with ``refined``: of the one that refines its
             bands in place of that which comes along, or ``none`` for no network.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency.
@@ -166,7 +167,7 @@ def choose_method(
         WeightsError: if the weights cannot be used.
     """
     if method is None:
-        method = DEFAULT if weights is None else "network"
+        method = DEFAULT if weights is None else method_for(weights)
     if isinstance(method, str):
         chosen = get_method(method, weights)
     elif weights is None:

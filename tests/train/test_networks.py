@@ -14,6 +14,7 @@ from train_scenes import SCENES, scene
 from trifuse.core import BandSet, ConfigError, MemorySource, WeightsError
 from trifuse.core.card import NetworkKind, find_kind, kind_of, parse_card
 from trifuse.core.weights import KEY, load_weights, read_card, save_weights
+from trifuse.flows.fuse import choose_method
 from trifuse.fusformer import (
     FUSION,
     FusformerConfig,
@@ -25,6 +26,7 @@ from trifuse.fusformer import (
 from trifuse.fusion import Network, fuse_cube, get_method, methods
 from trifuse.fusion.methods import method_for
 from trifuse.fusion.refined import SHIPPED as REFINER
+from trifuse.fusion.refined import Refined
 from trifuse.simulate import scene_views
 from trifuse.temporal.config import LANDSAT, SENTINEL2
 from trifuse.temporal.networks import SHIPPED as TAMRF
@@ -260,6 +262,9 @@ def test_a_network_that_is_shown_other_images_needs_its_line_only(store, tmp_pat
 
 def test_weights_choose_the_method_that_takes_them(saved, tmp_path):
     assert method_for(saved["refiner"]) == "refined"
+    assert choose_method(None, saved["refiner"]) == Refined(network=str(saved["refiner"]))
+    assert isinstance(choose_method(None, saved["fusformer-paper"]), Network)
+    assert choose_method(None, None) == Refined()
     with pytest.raises(WeightsError, match="'tamrf'"):
         method_for(saved["tamrf"])
     with pytest.raises(WeightsError, match="no such file"):
