@@ -42,8 +42,6 @@ from _one_by_one import Commands, Ran, commands
 PURPOSEFUL: Mapping[str, str] = {
     "said/evaluate/*.out words": "angles in degrees, and every method of SERIES_METHODS is listed",
     "said/fidelity.out words": "angles in degrees",
-    "said/report.* words": "Sentinel-3 on the cells that were fused: ended in an error before",
-    "report/page.html* words": "the same",
 }
 """Pattern of names (as of files in a shell) → why they differ, in words."""
 
