@@ -39,7 +39,10 @@ from _flows import steps
 from _machine import processor
 from _one_by_one import Commands, Ran, commands
 
-PURPOSEFUL: Mapping[str, str] = {}
+PURPOSEFUL: Mapping[str, str] = {
+    "said/evaluate/*.out words": "angles in degrees, and every method of SERIES_METHODS is listed",
+    "said/fidelity.out words": "angles in degrees",
+}
 """Pattern of names (as of files in a shell) → why they differ, in words."""
 
 STATES = ("equal", "purposeful", "different", "only in A", "only in B")
