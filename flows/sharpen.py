@@ -11,13 +11,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import Cube, CubeSource, DataError, TilePlan, Window, progress, refuse_existing
+from trifuse.core import (
+    Cube,
+    CubeSource,
+    DataError,
+    MetadataError,
+    TilePlan,
+    Window,
+    progress,
+    refuse_existing,
+)
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import Box, window_of
 from trifuse.products import cube_writer
 from trifuse.products.write.companions import write_companions
 from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn
-from trifuse.restore.scene_sampling import SceneSampling, scene_sampling
+from trifuse.restore.scene_sampling import SceneSampling, by_names, scene_sampling
+from trifuse.restore.sharpness_check import native_class
 
 TILE = 512
 
@@ -126,6 +136,8 @@ def sharpen(
     with ExitStack() as opened:
         source = opened.enter_context(as_source(image))
         sampled = scene_sampling(source, sharpness, mtf=mtf, noise=noise)
+        if force and sampled.sharpness is None:
+            sampled = scene_sampling(source, by_names(source), mtf=mtf, noise=noise)
         told = _require_sampling(source, sampled)
         names = source.bands.select(source.bands.indices(bands or source.bands.names)).names
         window = source.grid.whole if bbox is None else window_of(source, bbox)
@@ -201,29 +213,41 @@ def _require_sampling(source: CubeSource, sampled: SceneSampling) -> Sharpness:
     """What is to be undone.
 
     Raises:
-        DataError: if nothing is, or nothing is known of it.
+        MetadataError: if nothing tells how the bands were sampled, neither names nor pixels.
+        DataError: if nothing is to be undone.
     """
-    if sampled.sharpness is None:
-        why = "; ".join(sampled.lines) or (
-            "no band was sampled coarser than the image's pixels, there is nothing to sharpen"
-        )
-        raise DataError(
-            why,
+    if sampled.sharpness is not None:
+        return sampled.sharpness
+    told = any(gsd is not None for gsd in source.sampling.values("gsd"))
+    if not told and all(native_class(n) is None for n in source.bands.names):
+        raise MetadataError(
+            "does not tell at how many metres its bands were sampled",
             where=source.name,
-            fix="give a product of 10, 20 and 60 m bands at 10 m, or tell by --sharpness how its "
-            "bands were sampled",
+            fix="give a Sentinel-2 product, or name its bands B1 … B12",
         )
-    return sampled.sharpness
+    if sampled.lines and all(f.sure for f in sampled.found):
+        raise _spoilt(source.name)
+    raise DataError(
+        "; ".join(sampled.lines)
+        or "no band was sampled coarser than the image's pixels, there is nothing to sharpen",
+        where=source.name,
+        fix="give a product of 10, 20 and 60 m bands at 10 m, or tell by --sharpness how its "
+        "bands were sampled",
+    )
 
 
 def _require_blurred(sharpness: Sharpness, where: str) -> None:
     """Stop where the pixels say that there is nothing to sharpen."""
     if not sharpness.blurred:
-        raise DataError(
-            "all bands are as sharp as their pixels already: to sharpen them would spoil them",
-            where=where,
-            fix="use it as it is, or force it",
-        )
+        raise _spoilt(where)
+
+
+def _spoilt(where: str) -> DataError:
+    return DataError(
+        "all bands are as sharp as their pixels already: to sharpen them would spoil them",
+        where=where,
+        fix="use it as it is, or force it",
+    )
 
 
 def _read(

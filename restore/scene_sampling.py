@@ -71,6 +71,18 @@ def parse_sampling(text: str) -> GivenSampling | None:
     return GivenSampling((first, second, third), origin, form[6])
 
 
+def by_names(source: CubeSource) -> str:
+    """What :func:`parse_sampling` takes, as Sentinel-2's bands of these names are sampled."""
+    first, second, third = (max(round(m / _metres(source)), 1) for m in METRES)
+    return f"{first}:{second}:{third}"
+
+
+def _metres(source: CubeSource) -> float:
+    """Side of a pixel."""
+    gsd = source.grid.gsd[1]
+    return gsd * (_DEGREE if gsd < 0.1 else 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class SceneSampling:
     """How an image was sampled, as far as it is known.
@@ -168,7 +180,7 @@ def _groups(
         # Without names nothing says which bands go together: each is looked at by itself, as far
         # as that makes sense at all.
         return [((i,), Given()) for i in range(len(names))] if 1 < len(names) <= 20 else None
-    pixel = source.grid.gsd[1] * (_DEGREE if source.grid.gsd[1] < 0.1 else 1.0)
+    pixel = _metres(source)
     out = []
     for kind in sorted({c for c in classes if c is not None}):
         share = METRES[kind] / pixel

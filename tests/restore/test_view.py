@@ -12,6 +12,7 @@ from trifuse.core.runtime import Runtime
 from trifuse.fusion import get_method
 from trifuse.fusion.scene import Scene
 from trifuse.restore import SHARPENERS, RestoredView, get_sharpener, learn, restored_view
+from trifuse.restore.scene_sampling import scene_sampling
 from trifuse.restore.sharpness_check import sharpness_of
 from trifuse.restore.view import LocallyRestoredSource, as_view
 from trifuse.simulate import PROTOCOLS, observe, procedural_scene, scene_views
@@ -49,7 +50,8 @@ class TestViews:
             np.testing.assert_allclose(view.covariance(["B9", "B2"]), expected**2 * np.eye(2))
             np.testing.assert_allclose(view.deviations(Window(0, 0, 5, 5), ["B9"]), expected)
         silent = MemorySource(replace(seen().hrmsi, meta={}), "silent")
-        assert set(restored_view(silent, device="cpu").record["deviation"].values()) == {0.0}
+        view = restored_view(silent, how="sharp", device="cpu")
+        assert set(view.record["deviation"].values()) == {0.0}
 
     def test_a_restored_view_tells_its_errors_band_by_band(self):
         view, window = restored(), Window(7, 9, 20, 31)
@@ -105,11 +107,28 @@ class TestTold:
     def test_ratios_can_be_given_by_the_names_of_the_bands(self):
         silent = MemorySource(replace(seen().hrmsi, meta={}), "silent")
         assert sharpness_of(silent) is None
-        assert sharpness_of(silent, "1:2:6").ratio == (1, 1, 1, 2, 2, 6)
-        assert sharpness_of(image(), "sharp") is None
+        given = scene_sampling(silent, "1:2:6@0,0:bicubic").sharpness
+        assert given is not None
+        assert (given.ratio, given.origin) == ((1, 1, 1, 2, 2, 6), (0, 0))
+        assert given.upsampling == "bicubic"
+        assert scene_sampling(image(), "sharp").sharpness is None
         other = MemorySource(replace(seen().hrmsi, bands=BandSet.of("abcdef")), "other")
         with pytest.raises(ConfigError, match="name bands as Sentinel-2's"):
-            sharpness_of(other, "1:2:6")
+            scene_sampling(other, "1:2:6")
+
+    def test_what_nobody_tells_is_found_in_the_pixels(self):
+        told = restored_view(image(), device="cpu")
+        silent = MemorySource(replace(seen().hrmsi, meta={}), "silent")
+        found = restored_view(silent, device="cpu")
+        assert found.restored
+        ratios = {n: b["ratio"] for n, b in found.record["bands"].items()}
+        assert ratios == {n: b["ratio"] for n, b in told.record["bands"].items()}
+        assert any("samples of 2×2 pixels" in line for line in found.record["sampling"]["lines"])
+
+    @pytest.mark.parametrize("text", ["1:2", "2:1:6", "1:2:6@3", "1:2:6:sinc", "1:2:99", "blurred"])
+    def test_samplings_that_make_no_sense_are_refused(self, text):
+        with pytest.raises(ConfigError):
+            scene_sampling(image(), text)
 
     @pytest.mark.parametrize(
         ("words", "error", "message"),
