@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
-from trifuse.products.files.archive import is_tar, is_zip
+from trifuse.products.files.archive import is_clutter, is_tar, is_zip
 from trifuse.products.series.folder import INDEX, is_series, open_series
 from trifuse.products.series.ls2s2 import is_ls2s2, open_ls2s2
 from trifuse.products.series.sensors import SeriesSensor
@@ -147,7 +147,9 @@ def _children(folder: Path) -> list[Path]:
         raise ProductError("does not exist", where=folder, fix="check the path")
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    return sorted(
+        p for p in folder.iterdir() if not p.name.startswith(".") and not is_clutter(p.name)
+    )
 
 
 def _dated(opener: Callable[[], CubeSource]) -> Dated:
