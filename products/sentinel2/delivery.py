@@ -75,15 +75,28 @@ class Delivery:
         """Whether the images are a provider's and not the agency's JPEG 2000."""
         return any(not f.name.lower().endswith(".jp2") for f in self.images.values())
 
+    def there(self, bands: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+        """The bands that a delivery of these samplings has by its kind, and a word on the others.
+
+        Images of 60 m do without B8; those of 20 m without B9 too, and B1 is measured at 60 m.
+        """
+        gsds = {gsd for band, gsd in self.images if band != "SCL"}
+        if not gsds or 10 in gsds:
+            return tuple(bands), []
+        without = {"B8"} if 60 in gsds else {"B1", "B8", "B9"}
+        left_out = [b for b in bands if b in without]
+        said = f"holds no images of 10 m, so no {', '.join(left_out)}"
+        return tuple(b for b in bands if b not in without), [said] if left_out else []
+
     def require(
-        self, bands: Sequence[str], scl: bool
+        self, bands: Sequence[str], sampling: Mapping[str, int], scl: bool
     ) -> tuple[dict[str, FileRef], tuple[FileRef, int] | None]:
-        """The files of some bands at their own sampling, and the finest SCL (with its) if wanted.
+        """The files of some bands at the given sampling, and the finest SCL (with its) if wanted.
 
         Raises:
             ProductError: if any of them, or all metadata, are missing: all are named at once.
         """
-        missing = [f"{b} ({NATIVE[b]} m)" for b in bands if (b, NATIVE[b]) not in self.images]
+        missing = [f"{b} ({NATIVE[b]} m)" for b in bands if b not in sampling]
         classes = [(self.images[key], key[1]) for key in sorted(self.images) if key[0] == "SCL"]
         if scl and not classes:
             missing.append("SCL")
@@ -95,7 +108,7 @@ class Delivery:
                 where=self.origin,
                 fix="fetch the product again, or ask for less",
             )
-        files = {b: self.images[b, NATIVE[b]] for b in bands}
+        files = {b: self.images[b, sampling[b]] for b in bands}
         return files, classes[0] if scl else None
 
 
