@@ -209,8 +209,9 @@ def outline(ring: Sequence[Place], pole: float | None = None) -> tuple[dict[str,
         low = 360 * k - 180
         part = _clipped(_clipped(flat, low, 1), low + 360, -1)
         part = [(round(x - 360 * k, 7), round(y, 7)) for x, y in part]
-        if _area(part) > 0:
-            parts.append([[list(p) for p in (*part, part[0])]])
+        if area := _area(part):
+            turned = part if area > 0 else part[::-1]  # outer rings are counterclockwise
+            parts.append([[list(p) for p in (*turned, turned[0])]])
     south = round(min(y for _, y in flat), 7)
     north = round(max(y for _, y in flat), 7)
     if pole is not None and abs(turns) > 180:
@@ -236,9 +237,9 @@ def _clipped(ring: Sequence[Place], at: float, side: int) -> list[Place]:
 
 
 def _area(ring: Sequence[Place]) -> float:
-    """Of a ring, in square degrees."""
+    """Of a ring, in square degrees; negative if it is clockwise."""
     pairs = zip(ring, [*ring[1:], *ring[:1]], strict=True)
-    return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs)) / 2
+    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs) / 2
 
 
 def _bands(source: CubeSource) -> dict[str, Any]:
