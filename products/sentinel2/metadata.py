@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 
 from trifuse.core import MetadataError, canonical_name
 from trifuse.products.files.xmltree import finite_number, parse_xml
+from trifuse.products.reader import OtherSensorError
 from trifuse.products.sentinel2.delivery import NAME, NATIVE
 from trifuse.srf_data import names as sensors
 
@@ -180,14 +181,14 @@ def sensor_of(platform: str, product_id: str, where: str) -> str:
     """``S2A_MSI`` from ``Sentinel-2A``, else from the product's name.
 
     Raises:
-        MetadataError: if neither says, or there are no response tables for it.
+        OtherSensorError: if neither says, or there are no response tables for it.
     """
     match = re.fullmatch(r"sentinel-?2([a-z])", platform.strip(), re.IGNORECASE) or re.match(
         r"S2([A-Z])_", product_id, re.IGNORECASE
     )
     sensor = f"S2{match[1].upper()}_MSI" if match else ""
     if sensor not in sensors():
-        raise MetadataError(
+        raise OtherSensorError(
             f"states the platform {platform[:40]!r}, for which there are no response tables",
             where=where,
             fix="give a product of Sentinel-2A, 2B or 2C",

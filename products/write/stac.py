@@ -51,7 +51,7 @@ def write_stac_item(
     path = Path(path)
     item = stac_item(path, source, record, quicklook=quicklook)
     if item is None:
-        _log.info("%s: no STAC Item: the inputs do not tell their time", path)
+        _log.warning("%s: no STAC Item: the inputs do not tell their time", path)
         return None
     target = path.with_name(path.name + ".stac.json")
     write_json(target, item, overwrite=True)
