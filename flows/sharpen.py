@@ -23,7 +23,7 @@ from trifuse.core import (
 )
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import Box, window_of
-from trifuse.products import cube_writer
+from trifuse.products import cube_writer, require_plausible
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.write.companions import write_companions
 from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn, sharpness_of
@@ -117,7 +117,8 @@ def sharpen(
     Raises:
         OutputExistsError: if the output exists and ``overwrite`` is False.
         MetadataError: if it is not known how the bands were sampled.
-        DataError: if all bands are as sharp as their pixels, or too few pixels are there.
+        DataError: if all bands are as sharp as their pixels, too few pixels are there, or the
+            values cannot be reflectance.
         BandError: if a band is missing.
         ProductError: if the image cannot be read.
         ConfigError: if an option is out of range.
@@ -131,6 +132,7 @@ def sharpen(
     with ExitStack() as opened:
         source = opened.enter_context(as_source(image))
         told = _told(source, mtf, noise)
+        doubts = require_plausible(source)
         names = source.bands.select(source.bands.indices(bands or source.bands.names)).names
         window = source.grid.whole if bbox is None else window_of(source, bbox)
         grid, made = source.grid.window(window), source.bands.select(names)
@@ -144,6 +146,7 @@ def sharpen(
             "warnings": [],
             "sharpness": told.to_json(source.bands.names),
             "input": provenance(image, content=not dry_run),
+            "doubts": [doubt.to_json() for doubt in doubts],
         }
         if dry_run:
             return Sharpened(path, None, record)

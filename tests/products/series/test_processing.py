@@ -64,7 +64,9 @@ def test_of_two_processing_dates_of_landsat_the_newer_is_taken(tmp_path):
             (renamed / name).write_bytes(content)
     build_series(tmp_path / "out", landsat=tmp_path / "in")
     newer = max(("20230101", 0.05), ("20220701", 0.01), (day, 0.0))[1]
-    assert np.abs(built(tmp_path / "out", "landsat").select(SR_BANDS).data - 0.2 - newer).max() < 1e-4
+    assert (
+        np.abs(built(tmp_path / "out", "landsat").select(SR_BANDS).data - 0.2 - newer).max() < 1e-4
+    )
 
 
 def test_tiles_of_one_date_and_several_baselines_are_said_to_step(tmp_path, caplog):
