@@ -233,8 +233,8 @@ def _offset_left(seen: Seen) -> str:
     if min(lows.values(), default=0.0) < 0.1 or max(visible) > 0.14 or min(visible) < 0.1:
         return ""
     return (
-        f"no band starts below {min(lows.values()):.3f}, although the offset of −0.1 is said to be out of "
-        "the counts: it may still be in them"
+        f"no band starts below {min(lows.values()):.3f}, although the offset of −0.1 is said to be "
+        "out of the counts: it may still be in them"
     )
 
 
