@@ -41,6 +41,7 @@ _FILE = re.compile(
     rf"(?P<scene>{NAME.pattern})_(?P<part>SR_B[1-7]|ST_B10|ST_B6|QA_PIXEL|MTL)\.(?P<kind>tiff?|xml|json|txt)",
     re.IGNORECASE,
 )
+_DEPTH = 3
 _MTL_ORDER = ("XML", "JSON", "TXT")
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def is_landsat(path: str | Path) -> bool:
     path = Path(path)
     try:
         if path.is_dir():
-            return any(_FILE.fullmatch(p.name) for p in path.iterdir())
+            return any(_FILE.fullmatch(p.name) for p in _scene_folder(path).iterdir())
         if is_tar(path) and path.is_file():
             return NAME.match(path.name) is not None or any(
                 _FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in tar_names(path)
@@ -198,6 +199,18 @@ class _Scene:
     metadata: FileRef | None
 
 
+def _scene_folder(folder: Path) -> Path:
+    """The folder with the files: itself, or one in it that has a scene's name (``X/X``)."""
+    for _ in range(_DEPTH):
+        if any(_FILE.fullmatch(p.name) for p in folder.iterdir()):
+            break
+        inner = [p for p in folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir()]
+        if len(inner) != 1:
+            break
+        folder = inner[0]
+    return folder
+
+
 def _find(path: Path) -> _Scene:
     if not path.exists():
         raise ProductError("does not exist", where=path, fix="check the path")
@@ -205,7 +218,7 @@ def _find(path: Path) -> _Scene:
     if is_tar(path):
         files = tar_members(path)
     elif path.is_dir():
-        files = [FileRef.of(p) for p in sorted(path.iterdir()) if p.is_file()]
+        files = [FileRef.of(p) for p in sorted(_scene_folder(path).iterdir()) if p.is_file()]
     elif match := _FILE.fullmatch(path.name):
         wanted = match["scene"].upper()
         files = [FileRef.of(p) for p in sorted(path.parent.iterdir()) if p.is_file()]

@@ -122,7 +122,7 @@ def open_sentinel2(
             notes.append(f"holds no image finer than {target} m: opened at that")
         tile = _tile(delivery)
         metadata = _metadata(delivery, files, tile)
-        rasters = {b: _raster(f, "uint16") for b, f in files.items()}
+        rasters = {b: _raster(f, "uint16", "int16") for b, f in files.items()}
         mask_raster = None if scl is None else _raster(scl[0], "uint8")
         everything = {**rasters, **({"SCL": mask_raster} if mask_raster else {})}
         notes += place_images(everything, delivery, metadata.tile, tile, sampling)
@@ -400,11 +400,12 @@ def _tile(delivery: Delivery) -> dict[str, Any]:
     return {} if tl is None else parse_tile(tl.read(MAX_XML_BYTES), tl.where)
 
 
-def _raster(file: FileRef, dtype: str) -> Raster:
+def _raster(file: FileRef, *dtypes: str) -> Raster:
     raster = Raster(file.path, member=file.member)
-    if raster.header.count != 1 or raster.header.dtype != dtype:
+    if raster.header.count != 1 or raster.header.dtype not in dtypes:
         raise ProductError(
-            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of {dtype}",
+            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of "
+            f"{' or '.join(dtypes)}",
             where=file.where,
             fix="give the band's file as it was delivered",
         )
