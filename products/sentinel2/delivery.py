@@ -44,6 +44,7 @@ _IMAGE = re.compile(rf"(?:{_BAND}|.*_{_BAND}_(10|20|60)m)\.(?:jp2|tif|tiff)", re
 _MTD = re.compile(r"(MTD_MSIL2A|S2._.*_MTD_.*L2A.*)\.xml", re.IGNORECASE)
 _MTD_L1C = re.compile(r"(MTD_MSIL1C|S2._.*_MTD_.*L1C.*)\.xml", re.IGNORECASE)
 _MTD_TILE = re.compile(r"(MTD_TL|S2._.*_L2A_TL_.*)\.xml", re.IGNORECASE)
+_ITEM = (".json", ".geojson")
 _DEPTH = 7
 _MAX_FILES = 20_000
 _MAX_ITEM = 16 << 20
@@ -124,7 +125,7 @@ def looks_like_sentinel2(path: Path) -> bool:
             names = [e.name for e in entries]
             images = [n for n in names if _IMAGE.fullmatch(n)]
             return _has(entries, _MTD, _MTD_L1C) or (
-                len(images) > 1 and any(n.lower().endswith(".json") for n in names)
+                len(images) > 1 and any(n.lower().endswith(_ITEM) for n in names)
             )
         if is_zip(path):
             return NAME.match(path.name) is not None or any(
@@ -163,7 +164,7 @@ def find_delivery(path: Path) -> Delivery:
             metadata.append(file)
         elif _MTD_TILE.fullmatch(base):
             tiles.append(file)
-        elif base.lower().endswith(".json") and "/" not in name:
+        elif base.lower().endswith(_ITEM) and "/" not in name:
             items.append(file)
         elif key := _image_key(name, base):
             if key in images:
@@ -265,6 +266,10 @@ def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, A
             value = json.loads(file.read(_MAX_ITEM))
         except (ValueError, RecursionError):
             raise ProductError("is no JSON", where=file.where, fix="fetch it again") from None
+        # An answer of a catalogue, saved as it came, holds its one item among features.
+        several = value.get("features") if isinstance(value, dict) else None
+        if isinstance(several, list) and len(several) == 1:
+            (value,) = several
         if isinstance(value, dict) and isinstance(value.get("assets"), dict):
             found.append((file, value))
     if len(found) > 1:

@@ -21,6 +21,7 @@ from typing import Any
 
 from trifuse.core import MetadataError, canonical_name
 from trifuse.products.files.archive import FileRef
+from trifuse.products.files.xmltree import finite_number
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.metadata import (
     LAST_KNOWN,
@@ -57,7 +58,7 @@ def parse_item(
     stated = item.get("properties")
     facts = stated if isinstance(stated, Mapping) else {}
     product_id = (_text(facts, *_PRODUCT) or _text(item, "id")).removesuffix(".SAFE")
-    baseline = baseline_of(_text(facts, *_BASELINE), product_id)
+    baseline = baseline_of(_text_or_number(facts, *_BASELINE), product_id)
     scale, offset, rules, notes = {}, {}, [], []
     applied = _applied(facts, where)
     if len(applied) > 1:
@@ -154,10 +155,12 @@ def _asset(assets: Mapping[str, Any], band: str, file: str) -> Mapping[str, Any]
 
 def _applied(facts: Mapping[str, Any], where: str) -> set[bool]:
     """What the item says of the offset being applied: nothing, one thing, or both."""
-    said = [facts[key] for key in _APPLIED if facts.get(key) is not None]
+    words = {"true": True, "false": False}
+    stated = [facts[key] for key in _APPLIED if facts.get(key) is not None]
+    said = [words.get(v.lower(), v) if isinstance(v, str) else v for v in stated]
     if wrong := [v for v in said if not isinstance(v, bool)]:
         raise MetadataError(f"states boa_offset_applied as {str(wrong[0])[:20]!r}", where=where)
-    return set(said)
+    return {v for v in said if isinstance(v, bool)}
 
 
 def _tile(facts: Mapping[str, Any]) -> str:
@@ -194,7 +197,16 @@ def _text(values: Mapping[str, Any], *keys: str) -> str:
     return next((v for v in found if isinstance(v, str) and v), "")
 
 
+def _text_or_number(values: Mapping[str, Any], *keys: str) -> str:
+    """Likewise, where a baseline may be written 5.09 as well as "05.09"."""
+    found = (values.get(key) for key in keys)
+    kinds = str | int | float
+    return next((str(v) for v in found if isinstance(v, kinds) and str(v) and v is not True), "")
+
+
 def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return finite_number(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

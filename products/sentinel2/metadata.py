@@ -158,10 +158,16 @@ def _by_sampling(found: Found, tag: str, names: tuple[str, str]) -> dict[int, tu
 
 
 def baseline_of(stated: str, product_id: str) -> str:
-    """``05.10`` from what is stated, else from the field N0510 of a name; empty if neither."""
-    match = re.fullmatch(r"(\d{2})\.?(\d{2})", stated.strip(), re.ASCII) or re.search(
-        r"_N(\d{2})(\d{2})_", product_id, re.ASCII
-    )
+    """``05.10`` from what is stated, else from the field N0510 of a name; empty if neither.
+
+    Catalogues also write ``N0510``, and as numbers, which lose their zeros: 4.0 is 04.00, 5.1 is
+    05.10, for there was no baseline 05.01.
+    """
+    text = stated.strip().upper().removeprefix("N")
+    match = re.fullmatch(r"(\d{2})\.?(\d{2})", text, re.ASCII)
+    if match is None and (number := re.fullmatch(r"(\d)\.(\d{1,2})", text, re.ASCII)):
+        return f"{number[1]:0>2}.{number[2]:0<2}"
+    match = match or re.search(r"_N(\d{2})(\d{2})_", product_id, re.ASCII)
     return f"{match[1]}.{match[2]}" if match else ""
 
 

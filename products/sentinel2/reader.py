@@ -120,7 +120,7 @@ def open_sentinel2(
         target = max(resolution or finest, finest)
         if resolution is not None and target > resolution:
             notes.append(f"holds no image finer than {target} m: opened at that")
-        tile = _tile(delivery)
+        tile = _tile(delivery, notes)
         metadata = _metadata(delivery, files, tile)
         rasters = {b: _raster(f, "uint16", "int16") for b, f in files.items()}
         mask_raster = None if scl is None else _raster(scl[0], "uint8")
@@ -394,10 +394,18 @@ def _metadata(
     return parse_mtd(mtd.read(MAX_XML_BYTES), mtd.where, tile, delivery.name)
 
 
-def _tile(delivery: Delivery) -> dict[str, Any]:
-    """What MTD_TL.xml says; empty if there is none."""
+def _tile(delivery: Delivery, notes: list[str]) -> dict[str, Any]:
+    """What MTD_TL.xml says; empty if there is none, or none that can be read, which is noted."""
     tl = delivery.tile_metadata
-    return {} if tl is None else parse_tile(tl.read(MAX_XML_BYTES), tl.where)
+    if tl is None:
+        return {}
+    try:
+        return parse_tile(tl.read(MAX_XML_BYTES), tl.where)
+    except ProductError as e:
+        if "DOCTYPE" in e.what:
+            raise
+        notes.append(f"{tl.name} {e.what}: passed over")
+        return {}
 
 
 def _raster(file: FileRef, *dtypes: str) -> Raster:

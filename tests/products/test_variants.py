@@ -263,3 +263,74 @@ def test_what_is_another_product_is_called_by_its_name(tmp_path):
     with pytest.raises(ProductError, match="is SY_2_VG1, not SY_2_SYN"):
         open_cube(other)
     assert Path(other).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("stated", "baseline"),
+    [("0400", "04.00"), ("4.0", "04.00"), (4.0, "04.00"), ("N0509", "05.09"), (5.1, "05.10")],
+)
+def test_a_baseline_in_each_spelling_of_catalogues(tmp_path, stated, baseline):
+    folder = write_sentinel2_cogs(tmp_path, cube(), applied=None)
+
+    def item(value):
+        facts = value["properties"]
+        facts["s2:processing_baseline"] = stated
+        facts["s2:product_uri"] = re.sub(r"_N\d{4}", "", facts["s2:product_uri"])
+
+    got, meta = means(edit_item(folder, item))
+    assert np.abs(got - TRUE).max() < 1e-4 and meta["baseline"] == baseline
+
+
+def _words(value):
+    value["properties"]["earthsearch:boa_offset_applied"] = "true"
+    for asset in value["assets"].values():
+        for row in asset.get("raster:bands", []):
+            row.update(scale="0.0001", offset="-0.1")
+
+
+def _start(value):
+    facts = value["properties"]
+    facts["start_datetime"], facts["datetime"] = facts["datetime"], None
+
+
+def _keys(value):
+    value["assets"] = {f"{k.upper()}_10m": v for k, v in value["assets"].items()}
+    for asset in value["assets"].values():
+        asset["href"] = asset["href"].replace(".tif", ".jp2")
+
+
+@pytest.mark.parametrize("change", [_words, _start, _keys])
+def test_an_item_with_other_words_for_the_same_facts(tmp_path, change):
+    folder = write_sentinel2_cogs(tmp_path, cube(), applied=True)
+    got, meta = means(edit_item(folder, change))
+    assert np.abs(got - TRUE).max() < 1e-4 and meta["start_time"] == "2024-06-21T10:20:31Z"
+
+
+@pytest.mark.parametrize("how", ["collection", "geojson", "byte order mark", "tile info beside"])
+def test_an_item_saved_in_another_way(tmp_path, how):
+    folder = write_sentinel2_cogs(tmp_path, cube(), applied=True)
+    (path,) = folder.glob("*.json")
+    text = path.read_text()
+    if how == "collection":
+        features = {"type": "FeatureCollection", "features": [json.loads(text)]}
+        path.write_text(json.dumps(features))
+    elif how == "geojson":
+        path.rename(path.with_suffix(".geojson"))
+    elif how == "byte order mark":
+        path.write_text("\ufeff" + text)
+    else:
+        (folder / "tileInfo.json").write_text('{"path": "tiles/33/U/UU"}')
+    assert np.abs(means(folder)[0] - TRUE).max() < 1e-4
+
+
+@pytest.mark.parametrize("state", ["missing", "broken"])
+def test_a_safe_does_without_its_tile_metadata(tmp_path, state):
+    safe = write_sentinel2_safe(tmp_path, cube())
+    (file,) = safe.rglob("MTD_TL.xml")
+    if state == "missing":
+        file.unlink()
+    else:
+        file.write_text("<broken")
+    got, meta = means(safe)
+    assert np.abs(got - TRUE).max() < 1e-4
+    assert any("MTD_TL.xml" in n for n in meta["notes"])
