@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -116,14 +116,18 @@ def doubts(source: CubeSource) -> list[Doubt]:
     return [Doubt(k.name, text, k.stops) for k in LOOKS if (text := k.find(seen))]
 
 
-def require_plausible(source: CubeSource) -> list[Doubt]:
+def require_plausible(source: CubeSource, *, unless: Collection[str] = ()) -> list[Doubt]:
     """The same, for what goes by the values themselves.
+
+    Args:
+        source: to look at.
+        unless: looks that do not matter to the result, by name: a ratio needs no scale.
 
     Raises:
         DataError: if with what was found the result would be wrong.
     """
     found = doubts(source)
-    if wrong := [d for d in found if d.stops]:
+    if wrong := [d for d in found if d.stops and d.look not in unless]:
         raise DataError(
             wrong[0].text,
             where=source.name,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trifuse.core import BandSet, Cube, CubeSource, DataError, Grid, MemorySource
+from trifuse.flows.ndvi import ndvi
 from trifuse.flows.sharpen import sharpen
 from trifuse.products import inspect_product, open_cube, open_scenes, write_cube
 from trifuse.products.plausible import LOOKS, doubts, require_plausible, see
@@ -209,6 +210,17 @@ def test_an_offset_taken_twice_by_a_safe_stops_what_goes_by_the_values(tmp_path)
     path = write_sentinel2_safe(tmp_path, Cube(cube.data, cube.valid, S2, GRID))
     (mtd,) = path.glob("MTD_MSIL2A.xml")
     mtd.write_text(mtd.read_text().replace(">-1000<", ">-2000<"))
-    with open_cube(path) as source:
-        with pytest.raises(DataError, match="offset seems to be taken twice"):
-            require_plausible(source)
+    with open_cube(path) as source, pytest.raises(DataError, match="to be taken twice"):
+        require_plausible(source)
+    with pytest.raises(DataError, match="to be taken twice"):
+        ndvi(path, tmp_path / "ndvi.tif")
+    assert not (tmp_path / "ndvi.tif").exists()
+
+
+def test_a_ratio_does_without_the_scale_and_says_so(tmp_path):
+    cube = made(change=times(1e4)).read()
+    path = tmp_path / "integers.tif"
+    write_cube(path, Cube(np.rint(cube.data), cube.valid, cube.bands, cube.grid), dtype="float32")
+    record = ndvi(path, tmp_path / "ndvi.tif").record
+    assert [d["look"] for d in record["doubts"]] == ["unscaled"]
+    assert abs(record["mean"] - np.nanmean(ndvi(made().read()).cube.data)) < 2e-3
