@@ -1,6 +1,8 @@
 """Looks at what is open: each finds what is planted for it, none anything in good data."""
 
 import importlib.util
+import itertools
+import math
 import os
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from trifuse.core import BandSet, Cube, CubeSource, DataError, Grid, MemorySourc
 from trifuse.flows.ndvi import ndvi
 from trifuse.flows.sharpen import sharpen
 from trifuse.products import inspect_product, open_cube, open_scenes, write_cube
-from trifuse.products.plausible import LOOKS, doubts, require_plausible, see
+from trifuse.products.plausible import LOOKS, _windows, doubts, require_plausible, see
 from trifuse.products.sentinel2 import write_sentinel2_safe
 from trifuse.srf_data import S2_L2A, load
 
@@ -188,6 +190,27 @@ def test_the_looks_read_less_than_two_hundredths_of_a_product(size):
     source = Counting(made(grid=grid))
     assert doubts(source) == []
     assert 0 < source.count <= 0.02 * 12 * size * size
+
+
+def test_the_looks_unpack_less_than_two_hundredths_of_a_sentinel2_tile():
+    """Stored blocks of JPEG 2000 are unpacked whole: 1024, 640 and 192 pixels at 10, 20, 60 m."""
+    grid = Grid.from_origin("EPSG:32633", 300000, 5800020, 10, 10980, 10980)
+    windows = list(itertools.islice(_windows(grid), 2))
+    unpacked = stored = 0
+    for gsd, bands, side in ((10, 4, 1024), (20, 6, 640), (60, 2, 192)):
+        k, size = gsd // 10, 109800 // gsd
+        rim = 8 if k > 1 else 0
+        touched = set()
+        for w in windows:
+            rows, cols = (
+                range((first // k - rim) // side, ((first + 255) // k + rim) // side + 1)
+                for first in (w.row, w.col)
+            )
+            touched |= set(itertools.product(rows, cols))
+        pixels = sum(math.prod(min(side, size - side * n) for n in block) for block in touched)
+        unpacked, stored = unpacked + bands * pixels, stored + bands * size**2
+    assert {w.shape for w in windows} == {(256, 256)}
+    assert unpacked <= 0.02 * stored
 
 
 def test_doubts_are_told_by_inspect_and_stop_what_goes_by_the_values(tmp_path):
