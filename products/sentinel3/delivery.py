@@ -218,12 +218,12 @@ def _products(path: Path) -> dict[str, list[FileRef]]:
     places = _places(path)
     level = [path] if path.is_dir() else []
     for _ in range(_DEPTH):
-        if any(_has_product(files) for files in places.values()):
+        if any(_has_product(*place) for place in places.items()):
             break
         level = [p for folder in level for p in sorted(folder.iterdir()) if _is_named(p)]
         for inner in level:
             places |= _places(inner)
-    held = {k: v for k, v in places.items() if _has_product(v)}
+    held = {k: v for k, v in places.items() if _has_product(k, v)}
     return (
         held
         or {k: v for k, v in places.items() if v and kind_of([k], [f.name for f in v])}
@@ -231,9 +231,10 @@ def _products(path: Path) -> dict[str, list[FileRef]]:
     )
 
 
-def _has_product(files: Sequence[FileRef]) -> bool:
+def _has_product(place: str, files: Sequence[FileRef]) -> bool:
     names = [f.name for f in files]
-    return any(n.lower() == MANIFEST for n in names) or bool(kind_of([], names))
+    listed = any(n.lower() == MANIFEST for n in names) and kind_of([place], [])
+    return bool(listed or kind_of([], names))
 
 
 def _is_named(path: Path) -> bool:
