@@ -205,9 +205,16 @@ def read_store(
         saturated=SATURATED if kinds == {"u"} else None,
         origin="the array's attributes: stored × scale_factor + add_offset",
         facts={"start_time": iso_time(str(stac.get("datetime") or stac.get("start_datetime")))},
-        notes=(*baseline_notes(baseline), *dict.fromkeys(doubts)),
+        notes=(*baseline_notes(baseline), *_once(doubts)),
     )
     return metadata, images, classes
+
+
+def _once(doubts: Sequence[str]) -> list[str]:
+    """What is said of the places of all samplings, in one line."""
+    several = list(dict.fromkeys(doubts))
+    more = f" (likewise {len(several) - 1} other samplings)" if len(several) > 1 else ""
+    return [several[0] + more] if several else []
 
 
 def _zarr() -> Any:
