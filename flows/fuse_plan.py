@@ -22,6 +22,7 @@ from trifuse.flows.fuse_record import (
 from trifuse.flows.inputs import Image
 from trifuse.flows.match import Match, match
 from trifuse.fusion import Method, fuse_target
+from trifuse.products import require_plausible
 
 _log = logging.getLogger(__name__)
 
@@ -157,9 +158,13 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
 
 
 def _require_reflectance(*sources: CubeSource) -> None:
-    """Radiance, and reflectance at the top of the atmosphere, are not what the methods expect."""
+    """Radiance, and reflectance at the top of the atmosphere, are not what the methods expect.
+
+    Neither are values that cannot be reflectance.
+    """
     for source in sources:
         if (quantity := source.meta.get("quantity", "reflectance")) != "reflectance":
             raise MetadataError(
                 f"holds {quantity}", where=source.name, fix="give level 2 surface reflectance"
             )
+        require_plausible(source)

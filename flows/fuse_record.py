@@ -13,6 +13,7 @@ from trifuse.flows.coregister import registration_text
 from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.match import Match, other_instrument
 from trifuse.fusion import Consistency, Method, SelfCheck
+from trifuse.products import doubts
 from trifuse.srf_data import load, names
 
 
@@ -225,8 +226,9 @@ def input_record(image: Image, source: CubeSource, *, content: bool) -> dict[str
     Args:
         image: as it was given.
         source: the same, opened.
-        content: whether its files are read for their digests; see
-            :func:`trifuse.flows.inputs.provenance`.
+        content: whether its files are read for their digests, see
+            :func:`trifuse.flows.inputs.provenance`, and a few blocks of pixels for what speaks
+            against what is stated, see :mod:`trifuse.products.plausible`.
     """
     sensor = str(source.meta.get("sensor", ""))
     facts = {k: source.meta.get(k) for k in ("start_time", "baseline", "calibration", "mask")}
@@ -236,4 +238,5 @@ def input_record(image: Image, source: CubeSource, *, content: bool) -> dict[str
         "sensor": sensor or None,
         "srf_issue": load(sensor).issue if sensor in names() else None,
         **{k: v for k, v in facts.items() if v is not None},
+        **({"doubts": [doubt.to_json() for doubt in doubts(source)]} if content else {}),
     }

@@ -26,7 +26,7 @@ from trifuse.core import (
 )
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
-from trifuse.products import define_ndvi, open_series, write_ndvi, write_sidecar
+from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi, write_sidecar
 from trifuse.products import ndvi as compute_ndvi
 from trifuse.products.ndvi import EPS
 from trifuse.products.series.folder import write_index
@@ -85,6 +85,7 @@ def ndvi(
         BandError: if the bands do not allow the definition.
         OutputExistsError: if the output exists and ``overwrite`` is False.
         ProductError: if the image cannot be read.
+        DataError: if the values cannot be reflectance, by an offset taken twice.
     """
     path = None if out is None else Path(out)
     with as_source(image) as source:
@@ -95,10 +96,12 @@ def ndvi(
         if dry_run:
             how = define_ndvi(source.bands, definition, **options)
             return Mapped(path, None, how.to_json() | {"definition": definition})
+        found = require_plausible(source, unless=("unscaled",))
         record = write_ndvi(
             source, path, definition=definition, dtype=dtype, overwrite=overwrite, **options
         )
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
+    record["doubts"] = [doubt.to_json() for doubt in found]
     return Mapped(path, None, record, (path, write_sidecar(path, record)))
 
 

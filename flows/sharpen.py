@@ -23,7 +23,7 @@ from trifuse.core import (
 )
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import Box, window_of
-from trifuse.products import cube_writer
+from trifuse.products import cube_writer, require_plausible
 from trifuse.products.write.companions import write_companions
 from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn
 from trifuse.restore.scene_sampling import SceneSampling, by_names, scene_sampling
@@ -122,7 +122,8 @@ def sharpen(
     Raises:
         OutputExistsError: if the output exists and ``overwrite`` is False.
         MetadataError: if it is not known how the bands were sampled.
-        DataError: if all bands are as sharp as their pixels, or too few pixels are there.
+        DataError: if all bands are as sharp as their pixels, too few pixels are there, or the
+            values cannot be reflectance.
         BandError: if a band is missing.
         ProductError: if the image cannot be read.
         ConfigError: if an option is out of range.
@@ -139,6 +140,7 @@ def sharpen(
         if force and sampled.sharpness is None:
             sampled = scene_sampling(source, by_names(source), mtf=mtf, noise=noise)
         told = _require_sampling(source, sampled)
+        doubts = require_plausible(source)
         names = source.bands.select(source.bands.indices(bands or source.bands.names)).names
         window = source.grid.whole if bbox is None else window_of(source, bbox)
         grid, made = source.grid.window(window), source.bands.select(names)
@@ -153,6 +155,7 @@ def sharpen(
             "sharpness": told.to_json(source.bands.names),
             "sampling": sampled.to_json(source.bands.names),
             "input": provenance(image, content=not dry_run),
+            "doubts": [doubt.to_json() for doubt in doubts],
         }
         if dry_run:
             return Sharpened(path, None, record)

@@ -17,6 +17,7 @@ from trifuse.products.landsat import LandsatSource, is_landsat, open_landsat, wr
 from trifuse.products.ndvi import ndvi, write_ndvi
 from trifuse.products.ndvi_bands import NdviDefinition, define_ndvi
 from trifuse.products.open import detect, find_reader, open_cube, open_scenes
+from trifuse.products.plausible import Doubt, doubts, require_plausible
 from trifuse.products.reader import Reader
 from trifuse.products.registry import READERS
 from trifuse.products.sentinel2 import (
@@ -127,6 +128,9 @@ __all__ = [
     "inspect_product",
     "inspect_source",
     "describe",
+    "doubts",
+    "require_plausible",
+    "Doubt",
     "crs_text",
     "parse_crs",
 ]

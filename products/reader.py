@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import ConfigError, CubeSource
+from trifuse.core import ConfigError, CubeSource, MetadataError
+
+
+class OtherSensorError(MetadataError):
+    """A product of a kind that is read, of a satellite or instrument that is not.
+
+    Folders are searched on past such products.
+    """
 
 
 def _itself(path: Path) -> list[Path]:

@@ -7,12 +7,13 @@ qualification delivery of 2020 (processor V000204).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from trifuse.core import Band, BandSet, MetadataError
+from trifuse.products.enmap.detectors import detectors
 from trifuse.products.files.xmltree import finite_number, parse_xml
 
 UNUSED = {"calibration", "navigation", "RPC", "time", "matching"}
@@ -39,6 +40,7 @@ class EnmapMetadata:
         files: names in the stated file list.
         facts: times, angles (degrees), cover (per cent), processing; plain JSON values, None
             where not set.
+        notes: what a user should know.
     """
 
     product_id: str
@@ -53,6 +55,7 @@ class EnmapMetadata:
     shape: tuple[int, int] | None
     files: tuple[str, ...]
     facts: Mapping[str, Any]
+    notes: tuple[str, ...]
 
 
 def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
@@ -92,11 +95,12 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
         raise MetadataError(
             f"GainOfBand of band {gain.index(min(gain)) + 1} is {min(gain):g}", where=where
         )
+    told, notes = _detectors(root, bands.centres, where)
     return EnmapMetadata(
         product_id=re.sub(r"-METADATA\.XML$", "", _text(root, "metadata/name"), flags=re.I),
         level=level,
         bands=bands,
-        detectors=_detectors(root, len(rows), where),
+        detectors=told,
         gain=gain,
         offset=tuple(_needed(row, "OffsetOfBand", number, where) for number, row in rows),
         dead=_dead(root, len(rows)),
@@ -109,6 +113,7 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
             if e.text and e.text.strip()
         ),
         facts=_facts(root),
+        notes=tuple(notes),
     )
 
 
@@ -168,29 +173,18 @@ def _numbered(root: Element, path: str, where: str) -> list[tuple[int, Element]]
     return rows
 
 
-def _detectors(root: Element, count: int, where: str) -> tuple[str, ...]:
-    """Detector per band; the lists of expected channels are 1-based band numbers of the image."""
-    found: dict[int, str] = {}
-    for detector in ("VNIR", "SWIR"):
-        path = f"specific/{detector.lower()}ProductQuality/expectedChannelsList"
-        for entry in _text(root, path)[: 20 * MAX_BANDS].split(","):
-            number = int(entry) if re.fullmatch(r"\s*[0-9]{1,6}\s*", entry) else 0
-            if entry.strip() and (not 1 <= number <= count or number in found):
-                raise MetadataError(
-                    f"{path} names {entry.strip()[:20]!r}, which is no band of 1 to {count}, or "
-                    "named already",
-                    where=where,
-                )
-            if entry.strip():
-                found[number] = detector
-    if missing := [n for n in range(1, count + 1) if n not in found]:
-        raise MetadataError(
-            f"the expectedChannelsList of VNIR and SWIR lack {len(missing)} of {count} bands "
-            f"(first: {missing[0]})",
-            where=where,
-            fix="give the METADATA.XML as it was delivered",
-        )
-    return tuple(found[n] for n in range(1, count + 1))
+def _detectors(
+    root: Element, centres: Sequence[float], where: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Detector per band, and a note where the lists of channels do not fit the bands."""
+    vnir, swir = (
+        _text(root, f"specific/{d}ProductQuality/expectedChannelsList")[: 20 * MAX_BANDS]
+        for d in ("vnir", "swir")
+    )
+    told, text = detectors((vnir, swir), centres)
+    if told is None:
+        raise MetadataError(text, where=where, fix="give the METADATA.XML as it was delivered")
+    return told, [text] if text else []
 
 
 def _dead(root: Element, count: int) -> tuple[bool, ...]:

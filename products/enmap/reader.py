@@ -1,8 +1,10 @@
 """EnMAP L2A and L1C scenes as cube sources.
 
 L2A pixels are reflectance; L1C pixels are top-of-atmosphere radiance in W m⁻² sr⁻¹ nm⁻¹, and
-``meta["quantity"]`` says which. METADATA states a background value of 0 for both levels: that is
-true for L1C and false for L2A, whose fill is −32768.
+``meta["quantity"]`` says which; of a scene corrected for water it says
+``water_leaving_reflectance``, which what needs surface reflectance refuses. METADATA states a
+background value of 0 for both levels: that is true for L1C and false for L2A, whose fill is
+−32768.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ from trifuse.products.reader import Reader
 
 FILL = {"L2A": -32768.0, "L1C": 0.0}
 QUANTITY = {"L2A": ("reflectance", "1"), "L1C": ("radiance", "W m-2 sr-1 nm-1")}
+WATER_MODES = {"water_mode": "water_leaving_reflectance", "combined_mode": "reflectance"}
+"""Corrections of level 2A that treat water apart, and what their pixels are as a whole."""
 _PROBE = 32
 _STRIP = 256
 _log = logging.getLogger(__name__)
@@ -253,7 +257,7 @@ def _open(scene: Scene, images: Images, terms: Sequence[str], verify: bool) -> _
             where=image.where,
         )
     grid = image_grid(images.get(image), metadata.crs)
-    notes = []
+    notes = list(metadata.notes)
     if metadata.shape is not None and metadata.shape != grid.shape:
         notes.append(
             f"image is {grid.height}×{grid.width}, METADATA.XML states "
@@ -265,6 +269,12 @@ def _open(scene: Scene, images: Images, terms: Sequence[str], verify: bool) -> _
         notes.append(
             f"quality layers {', '.join(f'QL_{m}' for m in missing)} are missing, "
             f"so nothing is masked for {', '.join(gone)}"
+        )
+    mode = str(metadata.facts.get("correction_type") or "").lower()
+    if metadata.level == "L2A" and mode in WATER_MODES:
+        notes.append(
+            f"corrected in {metadata.facts['correction_type']}: over water the values are "
+            "normalised water-leaving reflectance, not surface reflectance"
         )
     for note in notes:
         _log.warning("%s: %s", scene.name, note)
@@ -278,6 +288,8 @@ def _open(scene: Scene, images: Images, terms: Sequence[str], verify: bool) -> _
         fills.add(float(stated))
     usable = _usable(images, image, grid, metadata.dead, sorted(fills))
     quantity, units = QUANTITY[metadata.level]
+    if metadata.level == "L2A":
+        quantity = WATER_MODES.get(mode, quantity)
     product_id = metadata.product_id or scene.name
     meta = {
         "product_id": product_id,

@@ -47,6 +47,9 @@ DAMAGE = (
     tarfile.TarError,
 )
 """What the modules of archives raise on damaged ones."""
+CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
+"""Folders and files that operating systems add to what they pack."""
+_ZIP = b"PK\x03\x04"
 _CHUNK = 1 << 20
 _MAX_HEADER_READ = 16 << 20
 
@@ -146,13 +149,28 @@ class Unpacked:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether the file is named like a zip."""
-    return path.suffix.lower() == ".zip"
+    """Whether a file is a zip, by its name or, whatever its name (``….SAFE``), by its start."""
+    if path.suffix.lower() == ".zip":
+        return True
+    try:
+        with path.open("rb") as f:
+            return f.read(len(_ZIP)) == _ZIP
+    except OSError:  # a folder, or nothing
+        return False
 
 
 def is_tar(path: Path) -> bool:
     """Whether the file is named like a tar, compressed by gzip or not."""
     return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a member or file is no part of a product: what macOS and Windows leave beside.
+
+    macOS adds a file ``._name`` to every file, in its place or in a tree ``__MACOSX`` of its own.
+    """
+    parts = name.replace("\\", "/").split("/")
+    return parts[-1].startswith("._") or not CLUTTER.isdisjoint(parts)
 
 
 @contextlib.contextmanager
@@ -166,12 +184,24 @@ def open_member(path: Path, member: str) -> Iterator[IO[bytes]]:
             with content:
                 yield content
     else:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as f:
+        with zipfile.ZipFile(path) as archive, archive.open(_entry(archive, member)) as f:
             yield f
 
 
+def _entry(archive: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+    """A member by its name with slashes, which some programs write as backslashes."""
+    with contextlib.suppress(KeyError):
+        return archive.getinfo(member)
+    for entry in archive.infolist():
+        if entry.filename.replace("\\", "/") == member:
+            return entry
+    raise KeyError(f"{member} is not there")
+
+
 def zip_members(path: Path) -> list[FileRef]:
-    """The files in a zip, in the order of its directory.
+    """The files in a zip, in the order of its directory, without :func:`clutter <is_clutter>`.
+
+    Names are told with slashes, whichever the zip uses.
 
     Raises:
         ProductError: if it is damaged, encrypted, of implausible size, or names files outside
@@ -188,7 +218,8 @@ def zip_members(path: Path) -> list[FileRef]:
     files = []
     for entry in entries:
         _check_name(entry.filename, path)
-        if entry.is_dir():
+        name = entry.filename.replace("\\", "/")
+        if name.endswith("/") or is_clutter(name):
             continue
         if entry.flag_bits & 1:
             raise ProductError(f"{entry.filename} is encrypted", where=path, fix="decrypt it")
@@ -198,7 +229,7 @@ def zip_members(path: Path) -> list[FileRef]:
                 "which no zip can hold",
                 where=path,
             )
-        files.append(FileRef(path, entry.filename, entry.file_size))
+        files.append(FileRef(path, name, entry.file_size))
     if (total := sum(f.size for f in files)) > MAX_UNPACKED:
         raise ProductError(f"claims {total >> 30} GiB of content", where=path)
     return files
@@ -213,7 +244,8 @@ def tar_names(path: Path, limit: int = 200) -> list[str]:
     names: list[str] = []
     with _Tar(path) as tar:
         while len(names) < limit and (entry := tar.next()) is not None:
-            names.append(entry.name)
+            if not is_clutter(entry.name):
+                names.append(entry.name)
     return names
 
 
@@ -234,7 +266,7 @@ def tar_members(path: Path) -> list[FileRef]:
     with _Tar(path) as tar:
         while (entry := tar.next()) is not None:
             _check_name(entry.name, path)
-            if not entry.isreg() or entry.issparse():
+            if not entry.isreg() or entry.issparse() or is_clutter(entry.name):
                 continue
             if entry.name in files:
                 raise ProductError(f"holds {entry.name} twice", where=path)
@@ -262,7 +294,7 @@ def unpack_tar(path: Path, wanted: Callable[[str], bool]) -> Unpacked:
             if (count := count + 1) > MAX_MEMBERS:
                 raise ProductError(f"holds more than {MAX_MEMBERS} members", where=path)
             _check_name(entry.name, path)
-            if entry.isdir() or not wanted(entry.name):
+            if entry.isdir() or is_clutter(entry.name) or not wanted(entry.name):
                 continue
             if not entry.isreg() or entry.issparse():
                 raise ProductError(f"{entry.name} is a link or another special file", where=path)

@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 
 from trifuse.core import MetadataError, ProductError
 from trifuse.products.files.xmltree import finite_number, parse_xml
+from trifuse.products.reader import OtherSensorError
 
 SR_BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7")
 LST = "LST"
@@ -42,6 +43,7 @@ class LandsatMetadata:
         offset: value of a count of 0, by band.
         origin: where these are from, in words.
         facts: time, angles (degrees), cover (per cent); plain JSON values, None where not set.
+        crs: ``EPSG:n`` of the stated projection; empty if it states none that is known.
     """
 
     product_id: str
@@ -50,6 +52,7 @@ class LandsatMetadata:
     offset: Mapping[str, float]
     origin: str
     facts: Mapping[str, Any]
+    crs: str
 
 
 def parse_mtl(raw: bytes, where: str) -> LandsatMetadata:
@@ -73,7 +76,7 @@ def parse_mtl(raw: bytes, where: str) -> LandsatMetadata:
     image = groups.get("IMAGE_ATTRIBUTES", {})
     craft = image.get("SPACECRAFT_ID", "")
     if craft not in SENSORS:
-        raise MetadataError(
+        raise OtherSensorError(
             f"states the satellite {craft[:20]!r}",
             where=where,
             fix="give a scene of Landsat 8 or 9",
@@ -102,7 +105,19 @@ def parse_mtl(raw: bytes, where: str) -> LandsatMetadata:
             "sun_elevation_deg": finite_number(image.get("SUN_ELEVATION", "")),
             "sun_azimuth_deg": finite_number(image.get("SUN_AZIMUTH", "")),
         },
+        crs=_projection(groups.get("PROJECTION_ATTRIBUTES", {})),
     )
+
+
+def _projection(stated: Mapping[str, str]) -> str:
+    """UTM zones of Landsat are northern on either side of the equator; else polar stereographic."""
+    zone = stated.get("UTM_ZONE", "")
+    kind = stated.get("MAP_PROJECTION", "")
+    if kind == "UTM" and re.fullmatch(r"[1-9]|[1-5]\d|60", zone, re.ASCII):
+        return f"EPSG:{32600 + int(zone)}"
+    if kind == "PS" and stated.get("TRUE_SCALE_LAT", "").startswith("-71"):
+        return "EPSG:3031"
+    return ""
 
 
 def _from_xml(raw: bytes, where: str) -> Groups:

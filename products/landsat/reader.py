@@ -9,12 +9,22 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from trifuse.core import Band, BandError, BandSet, Cube, CubeSource, DataError, ProductError, Window
+from trifuse.core import (
+    Band,
+    BandError,
+    BandSet,
+    Cube,
+    CubeSource,
+    DataError,
+    MetadataError,
+    ProductError,
+    Window,
+)
 from trifuse.products.files.archive import FileRef, is_tar, tar_members, tar_names
 from trifuse.products.files.raster import Raster
 from trifuse.products.files.source import Calibration
@@ -24,13 +34,14 @@ from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, pa
 from trifuse.products.reader import Reader
 from trifuse.srf_data import load
 
-NAME = re.compile(r"L[COT]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
+NAME = re.compile(r"L[COTEM]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
 """Name of a scene: satellite, level, path and row, day, day of processing, collection, tier."""
 FILL = 0
 _FILE = re.compile(
-    rf"(?P<scene>{NAME.pattern})_(?P<part>SR_B[1-7]|ST_B10|QA_PIXEL|MTL)\.(?P<kind>tiff?|xml|json|txt)",
+    rf"(?P<scene>{NAME.pattern})_(?P<part>SR_B[1-7]|ST_B10|ST_B6|QA_PIXEL|MTL)\.(?P<kind>tiff?|xml|json|txt)",
     re.IGNORECASE,
 )
+_DEPTH = 3
 _MTL_ORDER = ("XML", "JSON", "TXT")
 _log = logging.getLogger(__name__)
 
@@ -40,7 +51,7 @@ def is_landsat(path: str | Path) -> bool:
     path = Path(path)
     try:
         if path.is_dir():
-            return any(_FILE.fullmatch(p.name) for p in path.iterdir())
+            return any(_FILE.fullmatch(p.name) for p in _scene_folder(path).iterdir())
         if is_tar(path) and path.is_file():
             return NAME.match(path.name) is not None or any(
                 _FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in tar_names(path)
@@ -95,10 +106,11 @@ def open_landsat(
         raise ProductError(
             "holds ST_B10, which its MTL does not list", where=path, fix="ask for the other bands"
         )
-    for note in notes:
-        _log.warning("%s: %s", scene.name, note)
     images = {b: _open(scene.images[part]) for b, part in parts.items()}
     qa = _open(scene.images["QA_PIXEL"]) if terms else None
+    notes += _place([*images.values(), *([qa] if qa else [])], metadata)
+    for note in notes:
+        _log.warning("%s: %s", scene.name, note)
     return LandsatSource(scene.name, metadata, images, qa, terms, notes)
 
 
@@ -187,6 +199,18 @@ class _Scene:
     metadata: FileRef | None
 
 
+def _scene_folder(folder: Path) -> Path:
+    """The folder with the files: itself, or one in it that has a scene's name (``X/X``)."""
+    for _ in range(_DEPTH):
+        if any(_FILE.fullmatch(p.name) for p in folder.iterdir()):
+            break
+        inner = [p for p in folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir()]
+        if len(inner) != 1:
+            break
+        folder = inner[0]
+    return folder
+
+
 def _find(path: Path) -> _Scene:
     if not path.exists():
         raise ProductError("does not exist", where=path, fix="check the path")
@@ -194,7 +218,7 @@ def _find(path: Path) -> _Scene:
     if is_tar(path):
         files = tar_members(path)
     elif path.is_dir():
-        files = [FileRef.of(p) for p in sorted(path.iterdir()) if p.is_file()]
+        files = [FileRef.of(p) for p in sorted(_scene_folder(path).iterdir()) if p.is_file()]
     elif match := _FILE.fullmatch(path.name):
         wanted = match["scene"].upper()
         files = [FileRef.of(p) for p in sorted(path.parent.iterdir()) if p.is_file()]
@@ -225,6 +249,29 @@ def _find(path: Path) -> _Scene:
     ((name, parts),) = scenes.items()
     metadata = [parts[f"MTL.{kind}"] for kind in _MTL_ORDER if f"MTL.{kind}" in parts]
     return _Scene(name, parts, metadata[0] if metadata else None)
+
+
+def _place(rasters: Sequence[Raster], metadata: LandsatMetadata) -> list[str]:
+    """Give images without a coordinate system the one that the MTL states; what to say of it.
+
+    Raises:
+        MetadataError: if it states none either.
+    """
+    bare = [r for r in rasters if not r.header.crs]
+    if bare and not metadata.crs:
+        raise MetadataError(
+            "has no coordinate system, and the MTL states none",
+            where=bare[0].name,
+            fix="fetch the scene again, or assign the files theirs",
+        )
+    for raster in bare:
+        raster.header = replace(raster.header, crs=metadata.crs)
+    names = ", ".join(Path(r.name).name for r in bare)
+    said = [f"no coordinate system in {names}: {metadata.crs} by the MTL"] if bare else []
+    others = {r.header.crs for r in rasters} - {metadata.crs}
+    if metadata.crs and others and all(re.fullmatch(r"EPSG:326\d\d", c) for c in others):
+        said.append(f"the MTL states {metadata.crs}, the images {', '.join(sorted(others))}")
+    return said
 
 
 def _open(file: FileRef) -> Raster:

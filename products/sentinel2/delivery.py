@@ -44,6 +44,7 @@ _IMAGE = re.compile(rf"(?:{_BAND}|.*_{_BAND}_(10|20|60)m)\.(?:jp2|tif|tiff)", re
 _MTD = re.compile(r"(MTD_MSIL2A|S2._.*_MTD_.*L2A.*)\.xml", re.IGNORECASE)
 _MTD_L1C = re.compile(r"(MTD_MSIL1C|S2._.*_MTD_.*L1C.*)\.xml", re.IGNORECASE)
 _MTD_TILE = re.compile(r"(MTD_TL|S2._.*_L2A_TL_.*)\.xml", re.IGNORECASE)
+_ITEM = (".json", ".geojson")
 _DEPTH = 7
 _MAX_FILES = 20_000
 _MAX_ITEM = 16 << 20
@@ -75,15 +76,28 @@ class Delivery:
         """Whether the images are a provider's and not the agency's JPEG 2000."""
         return any(not f.name.lower().endswith(".jp2") for f in self.images.values())
 
+    def there(self, bands: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+        """The bands that a delivery of these samplings has by its kind, and a word on the others.
+
+        Images of 60 m do without B8; those of 20 m without B9 too, and B1 is measured at 60 m.
+        """
+        gsds = {gsd for band, gsd in self.images if band != "SCL"}
+        if not gsds or 10 in gsds:
+            return tuple(bands), []
+        without = {"B8"} if 60 in gsds else {"B1", "B8", "B9"}
+        left_out = [b for b in bands if b in without]
+        said = f"holds no images of 10 m, so no {', '.join(left_out)}"
+        return tuple(b for b in bands if b not in without), [said] if left_out else []
+
     def require(
-        self, bands: Sequence[str], scl: bool
+        self, bands: Sequence[str], sampling: Mapping[str, int], scl: bool
     ) -> tuple[dict[str, FileRef], tuple[FileRef, int] | None]:
-        """The files of some bands at their own sampling, and the finest SCL (with its) if wanted.
+        """The files of some bands at the given sampling, and the finest SCL (with its) if wanted.
 
         Raises:
             ProductError: if any of them, or all metadata, are missing: all are named at once.
         """
-        missing = [f"{b} ({NATIVE[b]} m)" for b in bands if (b, NATIVE[b]) not in self.images]
+        missing = [f"{b} ({NATIVE[b]} m)" for b in bands if b not in sampling]
         classes = [(self.images[key], key[1]) for key in sorted(self.images) if key[0] == "SCL"]
         if scl and not classes:
             missing.append("SCL")
@@ -95,7 +109,7 @@ class Delivery:
                 where=self.origin,
                 fix="fetch the product again, or ask for less",
             )
-        files = {b: self.images[b, NATIVE[b]] for b in bands}
+        files = {b: self.images[b, sampling[b]] for b in bands}
         return files, classes[0] if scl else None
 
 
@@ -111,7 +125,7 @@ def looks_like_sentinel2(path: Path) -> bool:
             names = [e.name for e in entries]
             images = [n for n in names if _IMAGE.fullmatch(n)]
             return _has(entries, _MTD, _MTD_L1C) or (
-                len(images) > 1 and any(n.lower().endswith(".json") for n in names)
+                len(images) > 1 and any(n.lower().endswith(_ITEM) for n in names)
             )
         if is_zip(path):
             return NAME.match(path.name) is not None or any(
@@ -150,7 +164,7 @@ def find_delivery(path: Path) -> Delivery:
             metadata.append(file)
         elif _MTD_TILE.fullmatch(base):
             tiles.append(file)
-        elif base.lower().endswith(".json") and "/" not in name:
+        elif base.lower().endswith(_ITEM) and "/" not in name:
             items.append(file)
         elif key := _image_key(name, base):
             if key in images:
@@ -252,6 +266,10 @@ def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, A
             value = json.loads(file.read(_MAX_ITEM))
         except (ValueError, RecursionError):
             raise ProductError("is no JSON", where=file.where, fix="fetch it again") from None
+        # An answer of a catalogue, saved as it came, holds its one item among features.
+        several = value.get("features") if isinstance(value, dict) else None
+        if isinstance(several, list) and len(several) == 1:
+            (value,) = several
         if isinstance(value, dict) and isinstance(value.get("assets"), dict):
             found.append((file, value))
     if len(found) > 1:

@@ -3,12 +3,14 @@
 Providers differ in whether the counts in their files hold the offset of −1000 still or no more,
 and items contradict themselves. What is believed, in this order:
 
-1. ``earthsearch:boa_offset_applied`` is true: the offset is no longer in the counts, whatever
-   ``raster:bands`` says (Earth Search lists −0.1 there all the same).
+1. ``earthsearch:boa_offset_applied`` (``sentinel:…`` in version 0) is true: the offset is no longer
+   in the counts, whatever ``raster:bands`` says (Earth Search lists −0.1 there all the same).
 2. ``raster:bands`` states an offset other than 0: that one.
 3. ``earthsearch:boa_offset_applied`` is false: −0.1 since baseline 04.00, else 0.
 4. ``raster:bands`` states 0: 0.
 5. Nothing is stated: −0.1 since baseline 04.00, else 0; without a baseline it cannot be told.
+
+Pixels have the last word (:mod:`trifuse.products.sentinel2.witness`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 from trifuse.core import MetadataError, canonical_name
 from trifuse.products.files.archive import FileRef
+from trifuse.products.files.xmltree import finite_number
 from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.metadata import (
     LAST_KNOWN,
@@ -33,6 +36,10 @@ from trifuse.products.sentinel2.metadata import (
 )
 
 _SCALE, _OFFSET = 1e-4, -0.1
+_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_BASELINE = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+_PRODUCT = ("s2:product_uri", "s2:product_id", "sentinel:product_id")
+"""Spellings of the same facts: of Earth Search since its version 1, of its version 0, of others."""
 
 
 def parse_item(
@@ -50,18 +57,19 @@ def parse_item(
     """
     stated = item.get("properties")
     facts = stated if isinstance(stated, Mapping) else {}
-    uri = _text(facts, "s2:product_uri") or _text(facts, "s2:product_id")
-    product_id = (uri or _text(item, "id")).removesuffix(".SAFE")
-    version = _text(facts, "s2:processing_baseline") or _text(facts, "processing:version")
-    baseline = baseline_of(version, product_id)
-    applied = facts.get("earthsearch:boa_offset_applied")
-    if applied not in (None, True, False):
-        raise MetadataError(f"states boa_offset_applied as {str(applied)[:20]!r}", where=where)
+    product_id = (_text(facts, *_PRODUCT) or _text(item, "id")).removesuffix(".SAFE")
+    baseline = baseline_of(_text_or_number(facts, *_BASELINE), product_id)
     scale, offset, rules, notes = {}, {}, [], []
+    applied = _applied(facts, where)
+    if len(applied) > 1:
+        notes.append(
+            "the item says of the offset both that it is applied and that it is not: taken as "
+            "applied"
+        )
     for band, file in files.items():
         own_scale, own_offset = _stated(item, band, file.name, where)
         scale[band] = _SCALE if own_scale is None else own_scale
-        offset[band], rule = _offset(applied, own_offset, baseline, where)
+        offset[band], rule = _offset(any(applied) if applied else None, own_offset, baseline, where)
         if rule not in rules:
             rules.append(rule)
     if baseline and int(baseline[:2]) > LAST_KNOWN:
@@ -72,9 +80,7 @@ def parse_item(
         product_id=product_id,
         sensor=sensor_of(_text(facts, "platform"), product_id, where),
         baseline=baseline,
-        tile=tile_of(f"_T{_text(facts, 'grid:code').removeprefix('MGRS-')}")
-        or _text(facts, "s2:mgrs_tile")
-        or tile_of(product_id),
+        tile=_tile(facts) or tile_of(product_id),
         scale=scale,
         offset=offset,
         nodata=NODATA,
@@ -147,12 +153,60 @@ def _asset(assets: Mapping[str, Any], band: str, file: str) -> Mapping[str, Any]
     return {}
 
 
-def _text(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key)
-    return value if isinstance(value, str) else ""
+def _applied(facts: Mapping[str, Any], where: str) -> set[bool]:
+    """What the item says of the offset being applied: nothing, one thing, or both."""
+    words = {"true": True, "false": False}
+    stated = [facts[key] for key in _APPLIED if facts.get(key) is not None]
+    said = [words.get(v.lower(), v) if isinstance(v, str) else v for v in stated]
+    if wrong := [v for v in said if not isinstance(v, bool)]:
+        raise MetadataError(f"states boa_offset_applied as {str(wrong[0])[:20]!r}", where=where)
+    return {v for v in said if isinstance(v, bool)}
+
+
+def _tile(facts: Mapping[str, Any]) -> str:
+    """``33UUU`` by one of the spellings; empty if the item does not say."""
+    whole = _text(facts, "grid:code").removeprefix("MGRS-") or _text(facts, "s2:mgrs_tile")
+    if tile := tile_of(f"_T{whole}"):
+        return tile
+    for prefix in ("mgrs", "sentinel"):
+        zone = facts.get(f"{prefix}:utm_zone")
+        rest = (_text(facts, f"{prefix}:{k}") for k in ("latitude_band", "grid_square"))
+        number = f"{zone:02d}" if type(zone) is int else str(zone).zfill(2)
+        if tile := tile_of(f"_T{number}{''.join(rest)}"):
+            return tile
+    return ""
+
+
+def asset_place(
+    item: Mapping[str, Any], band: str, file: str
+) -> tuple[list[float] | None, list[int] | None]:
+    """``proj:transform`` (six numbers) and ``proj:shape`` of a band's asset, as far as stated."""
+    asset = _asset(item["assets"], band, file)
+    numbers, shape = asset.get("proj:transform"), asset.get("proj:shape")
+    plain = [_number(n) for n in numbers[:6]] if isinstance(numbers, list) else []
+    known = [n for n in plain if n is not None]
+    return (
+        known if len(known) == 6 else None,
+        shape if isinstance(shape, list) and all(type(n) is int for n in shape) else None,
+    )
+
+
+def _text(values: Mapping[str, Any], *keys: str) -> str:
+    """The first of some spellings that is a text; empty if none is."""
+    found = (values.get(key) for key in keys)
+    return next((v for v in found if isinstance(v, str) and v), "")
+
+
+def _text_or_number(values: Mapping[str, Any], *keys: str) -> str:
+    """Likewise, where a baseline may be written 5.09 as well as "05.09"."""
+    found = (values.get(key) for key in keys)
+    kinds = str | int | float
+    return next((str(v) for v in found if isinstance(v, kinds) and str(v) and v is not True), "")
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return finite_number(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

@@ -18,7 +18,8 @@ from xml.etree.ElementTree import Element
 
 from trifuse.core import MetadataError, canonical_name
 from trifuse.products.files.xmltree import finite_number, parse_xml
-from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.reader import OtherSensorError
+from trifuse.products.sentinel2.delivery import NAME, NATIVE
 from trifuse.srf_data import names as sensors
 
 NODATA, SATURATED = 0, 65535
@@ -27,6 +28,8 @@ OFFSET_SINCE = 4
 """Baselines from 04.00 on add an offset."""
 LAST_KNOWN = 5
 """Baselines 05.xx are the newest known here; 99.xx are Sen2Cor runs of users."""
+PLACE = ("tile", "crs", "corners", "sizes")
+"""What :func:`parse_tile` tells of where the tile lies."""
 _GRIDS = {"Sun_Angles_Grid", "Viewing_Incidence_Angles_Grids", "Pixel_Level_QI"}
 
 
@@ -112,13 +115,16 @@ def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sen
         nodata=specials["NODATA"],
         saturated=specials["SATURATED"],
         origin="MTD_MSIL2A.xml: (DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE",
-        facts=facts | {k: v for k, v in tile.items() if k != "tile" and v is not None},
+        facts=facts | {k: v for k, v in tile.items() if k not in PLACE and v is not None},
         notes=tuple(notes),
     )
 
 
 def parse_tile(raw: bytes, where: str) -> dict[str, Any]:
-    """Tile name, sensing time and sun angles of a MTD_TL.xml; None where not stated.
+    """Tile name, place, sensing time and sun angles of a MTD_TL.xml; None where not stated.
+
+    ``corners`` are (west, north) and ``sizes`` (rows, columns) of the images by their sampling in
+    metres.
 
     Raises:
         ProductError: if it is no XML or not to be trusted.
@@ -128,7 +134,11 @@ def parse_tile(raw: bytes, where: str) -> dict[str, Any]:
     zenith, azimuth = (
         finite_number(sun.findtext(f"{w}_ANGLE") or "") for w in ("ZENITH", "AZIMUTH")
     )
+    crs = _first(found, "HORIZONTAL_CS_CODE")
     return {
+        "crs": crs,
+        "corners": _by_sampling(found, "Geoposition", ("ULX", "ULY")),
+        "sizes": _by_sampling(found, "Size", ("NROWS", "NCOLS")),
         "tile": tile_of(_first(found, "TILE_ID")),
         "start_time": iso_time(_first(found, "SENSING_TIME")),
         "sun_elevation_deg": None if zenith is None else 90 - zenith,
@@ -136,11 +146,28 @@ def parse_tile(raw: bytes, where: str) -> dict[str, Any]:
     }
 
 
+def _by_sampling(found: Found, tag: str, names: tuple[str, str]) -> dict[int, tuple[float, float]]:
+    """Two numbers that MTD_TL.xml states for the images of each sampling in metres."""
+    pairs = {}
+    for row in found.get(tag, []):
+        gsd = row.get("resolution", "")
+        first, second = (finite_number(row.findtext(n) or "") for n in names)
+        if gsd in ("10", "20", "60") and first is not None and second is not None:
+            pairs[int(gsd)] = first, second
+    return pairs
+
+
 def baseline_of(stated: str, product_id: str) -> str:
-    """``05.10`` from what is stated, else from the field N0510 of a name; empty if neither."""
-    match = re.fullmatch(r"(\d{2})\.?(\d{2})", stated.strip(), re.ASCII) or re.search(
-        r"_N(\d{2})(\d{2})_", product_id, re.ASCII
-    )
+    """``05.10`` from what is stated, else from the field N0510 of a name; empty if neither.
+
+    Catalogues also write ``N0510``, and as numbers, which lose their zeros: 4.0 is 04.00, 5.1 is
+    05.10, for there was no baseline 05.01.
+    """
+    text = stated.strip().upper().removeprefix("N")
+    match = re.fullmatch(r"(\d{2})\.?(\d{2})", text, re.ASCII)
+    if match is None and (number := re.fullmatch(r"(\d)\.(\d{1,2})", text, re.ASCII)):
+        return f"{number[1]:0>2}.{number[2]:0<2}"
+    match = match or re.search(r"_N(\d{2})(\d{2})_", product_id, re.ASCII)
     return f"{match[1]}.{match[2]}" if match else ""
 
 
@@ -160,14 +187,14 @@ def sensor_of(platform: str, product_id: str, where: str) -> str:
     """``S2A_MSI`` from ``Sentinel-2A``, else from the product's name.
 
     Raises:
-        MetadataError: if neither says, or there are no response tables for it.
+        OtherSensorError: if neither says, or there are no response tables for it.
     """
     match = re.fullmatch(r"sentinel-?2([a-z])", platform.strip(), re.IGNORECASE) or re.match(
         r"S2([A-Z])_", product_id, re.IGNORECASE
     )
     sensor = f"S2{match[1].upper()}_MSI" if match else ""
     if sensor not in sensors():
-        raise MetadataError(
+        raise OtherSensorError(
             f"states the platform {platform[:40]!r}, for which there are no response tables",
             where=where,
             fix="give a product of Sentinel-2A, 2B or 2C",
@@ -188,6 +215,15 @@ def iso_time(text: str) -> str | None:
     except ValueError:
         return None
     return text
+
+
+def time_of(name: str) -> str | None:
+    """Start of the datatake by a product's name, ISO 8601 in UTC; None if it is no such name."""
+    match = NAME.match(name)
+    try:
+        return f"{datetime.fromisoformat(match[3]).isoformat()}Z" if match else None
+    except ValueError:
+        return None
 
 
 Found = dict[str, list[Element]]

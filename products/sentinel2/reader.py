@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -42,7 +42,9 @@ from trifuse.products.sentinel2.delivery import (
 )
 from trifuse.products.sentinel2.item import parse_item
 from trifuse.products.sentinel2.mask import mask_terms, usable
-from trifuse.products.sentinel2.metadata import Sentinel2Metadata, parse_mtd, parse_tile
+from trifuse.products.sentinel2.metadata import Sentinel2Metadata, parse_mtd, parse_tile, time_of
+from trifuse.products.sentinel2.place import native_of, place_images
+from trifuse.products.sentinel2.witness import WRAPPED, settle_offset
 from trifuse.products.sentinel2.zarr import is_zarr, read_store
 from trifuse.srf_data import S2_L2A, load
 
@@ -100,20 +102,40 @@ def open_sentinel2(
     wanted = known.select(known.indices(S2_L2A if bands is None else bands)).names
     if not wanted:
         raise BandError("no bands were asked for", fix="leave bands out to get all")
-    target = resolution or min(NATIVE[b] for b in wanted)
     path = Path(path)
     if is_zarr(path):
         kind, name = "Zarr", path.stem
+        target = resolution or min(NATIVE[b] for b in wanted)
         metadata, arrays, classification = read_store(path, wanted, bool(terms))
+        metadata = settle_offset(metadata, arrays)
         images = {b: _image(array, NATIVE[b], target) for b, array in arrays.items()}
         classes = None if classification is None else _image(classification, 20, target)
     else:
         delivery = find_delivery(path)
         kind, name = "COGs" if delivery.converted else "SAFE", delivery.name
-        files, scl = delivery.require(wanted, scl=bool(terms))
-        metadata = _metadata(delivery, files)
-        images = {b: _image(_raster(f, "uint16"), NATIVE[b], target) for b, f in files.items()}
-        classes = None if scl is None else _image(_raster(scl[0], "uint8"), scl[1], target)
+        sampling = native_of(delivery.images, resolution)
+        wanted, notes = delivery.there(wanted) if bands is None else (wanted, [])
+        files, scl = delivery.require(wanted, sampling, scl=bool(terms))
+        finest = min(sampling[b] for b in wanted)
+        target = max(resolution or finest, finest)
+        if resolution is not None and target > resolution:
+            notes.append(f"holds no image finer than {target} m: opened at that")
+        tile = _tile(delivery, notes)
+        metadata = _metadata(delivery, files, tile)
+        rasters = {b: _raster(f, "uint16", "int16") for b, f in files.items()}
+        mask_raster = None if scl is None else _raster(scl[0], "uint8")
+        everything = {**rasters, **({"SCL": mask_raster} if mask_raster else {})}
+        notes += place_images(everything, delivery, metadata.tile, tile, sampling)
+        metadata = replace(metadata, notes=(*metadata.notes, *notes))
+        if delivery.converted:
+            metadata = settle_offset(metadata, rasters)
+        images = {b: _image(r, sampling[b], target) for b, r in rasters.items()}
+        classes = None
+        if scl is not None and mask_raster is not None:
+            classes = _image(mask_raster, scl[1], target)
+    if not metadata.facts.get("start_time"):
+        when = time_of(metadata.product_id) or time_of(name)
+        metadata = replace(metadata, facts={**metadata.facts, "start_time": when})
     for note in metadata.notes:
         _log.warning("%s: %s", name, note)
     return Sentinel2Source(
@@ -177,6 +199,7 @@ class Sentinel2Source(CubeSource):
         self._images, self._classes = tuple(images.values()), classes
         self._terms, self._upsampling = tuple(terms), upsampling
         self._saturated = metadata.saturated
+        self._told = False
         self._calibration = Calibration(
             scale=tuple(metadata.scale[b] for b in images),
             offset=tuple(metadata.offset[b] for b in images),
@@ -281,8 +304,26 @@ class Sentinel2Source(CubeSource):
         values = self._calibration.apply(stored, [number])
         if self._saturated is not None:
             values[stored == self._saturated] = np.nan
+        if stored.dtype == np.uint16:
+            wrapped = (stored >= WRAPPED) & (stored != self._saturated)
+            if count := int(wrapped.sum()):
+                values[wrapped] = np.nan
+                self._tell_wrapped(number, count)
         plane: np.ndarray = values[0]
         return plane
+
+    def _tell_wrapped(self, number: int, count: int) -> None:
+        """Say once that counts below zero were met."""
+        if not self._told:
+            _log.warning(
+                "%s: %d counts of %s are %d or more, so below zero gone round: they are no value, "
+                "nor are others of that size",
+                self.name,
+                count,
+                self.bands.names[number],
+                WRAPPED,
+            )
+        self._told = True
 
     def _plane(self, number: int, window: Window) -> np.ndarray:
         """Reflectance of a window of the source's pixels."""
@@ -342,21 +383,37 @@ def _nearest(window: Window, cells: Window, k: int) -> tuple[np.ndarray, ...]:
     return np.ix_(rows, cols)
 
 
-def _metadata(delivery: Delivery, files: Mapping[str, FileRef]) -> Sentinel2Metadata:
-    mtd, tl = delivery.metadata, delivery.tile_metadata
+def _metadata(
+    delivery: Delivery, files: Mapping[str, FileRef], tile: Mapping[str, Any]
+) -> Sentinel2Metadata:
+    mtd = delivery.metadata
     if mtd is None or (delivery.item is not None and delivery.converted):
         # The item tells what the provider did to the counts; MTD_MSIL2A.xml does not know it.
         assert delivery.item is not None
         return parse_item(delivery.item[1], delivery.item[0].where, files)
-    tile = {} if tl is None else parse_tile(tl.read(MAX_XML_BYTES), tl.where)
     return parse_mtd(mtd.read(MAX_XML_BYTES), mtd.where, tile, delivery.name)
 
 
-def _raster(file: FileRef, dtype: str) -> Raster:
+def _tile(delivery: Delivery, notes: list[str]) -> dict[str, Any]:
+    """What MTD_TL.xml says; empty if there is none, or none that can be read, which is noted."""
+    tl = delivery.tile_metadata
+    if tl is None:
+        return {}
+    try:
+        return parse_tile(tl.read(MAX_XML_BYTES), tl.where)
+    except ProductError as e:
+        if "DOCTYPE" in e.what:
+            raise
+        notes.append(f"{tl.name} {e.what}: passed over")
+        return {}
+
+
+def _raster(file: FileRef, *dtypes: str) -> Raster:
     raster = Raster(file.path, member=file.member)
-    if raster.header.count != 1 or raster.header.dtype != dtype:
+    if raster.header.count != 1 or raster.header.dtype not in dtypes:
         raise ProductError(
-            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of {dtype}",
+            f"holds {raster.header.count} bands of {raster.header.dtype}, not one of "
+            f"{' or '.join(dtypes)}",
             where=file.where,
             fix="give the band's file as it was delivered",
         )

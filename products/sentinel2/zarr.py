@@ -95,6 +95,9 @@ class ZarrImage:
         path: of the array in it.
         crs: of the product.
 
+    Attributes:
+        doubt: what contradicts where it lies, in words; empty if nothing does.
+
     Raises:
         ProductError: if it is missing, of another kind, or not to be trusted.
         MetadataError: if it does not say where it lies.
@@ -105,7 +108,7 @@ class ZarrImage:
         self._store, self._path = store, path
         self.attributes, described = _described(store / path)
         shape, self.dtype = _checked(described, self.name, 2)
-        transform = _transform(store, path, self.attributes, shape)
+        transform, self.doubt = _placed(store, path, self.attributes, shape)
         try:
             self.grid = Grid(_crs(self.attributes) or crs, transform, *shape)
         except GridError as e:
@@ -186,6 +189,7 @@ def read_store(
         fills.add(fill)
     if len(fills) > 1:
         raise MetadataError(f"states several fill values {sorted(map(str, fills))}", where=store)
+    doubts = [i.doubt for i in [*images.values(), *([classes] if classes else [])] if i.doubt]
     stac = _mapping(_mapping(root, "stac_discovery"), "properties")
     identity = str(_mapping(root, "stac_discovery").get("id") or store.stem)
     baseline = baseline_of(str(stac.get("processing:version") or ""), identity)
@@ -201,9 +205,16 @@ def read_store(
         saturated=SATURATED if kinds == {"u"} else None,
         origin="the array's attributes: stored × scale_factor + add_offset",
         facts={"start_time": iso_time(str(stac.get("datetime") or stac.get("start_datetime")))},
-        notes=tuple(baseline_notes(baseline)),
+        notes=(*baseline_notes(baseline), *_once(doubts)),
     )
     return metadata, images, classes
+
+
+def _once(doubts: Sequence[str]) -> list[str]:
+    """What is said of the places of all samplings, in one line."""
+    several = list(dict.fromkeys(doubts))
+    more = f" (likewise {len(several) - 1} other samplings)" if len(several) > 1 else ""
+    return [several[0] + more] if several else []
 
 
 def _zarr() -> Any:
@@ -274,26 +285,73 @@ def _codecs(value: Any) -> Iterator[str]:
             yield from _codecs(value.get(key))
 
 
-def _transform(
+Affine = tuple[float, float, float, float, float, float]
+
+
+def _placed(
     store: Path, path: str, attributes: Mapping[str, Any], shape: tuple[int, ...]
-) -> tuple[float, float, float, float, float, float]:
-    """By an attribute, or by the arrays of coordinates beside, which are of pixel centres."""
+) -> tuple[Affine, str]:
+    """The transform of an array, and a word if statements contradict each other.
+
+    The arrays of coordinates beside it, which are of pixel centres, belong to the pixels that are
+    there; attributes often stay those of the whole tile when a part is cut out. They serve where
+    there are no coordinates, if the size they state, if any, is that of the array.
+    """
     group = path.rsplit("/", 1)[0]
     beside, _ = _described(store / group)
+    stated = None
     for source in (attributes, beside):
-        for key in ("spatial:transform", "proj:transform"):
-            numbers = source.get(key)
-            if isinstance(numbers, list) and len(numbers) >= 6:
-                a, b, c, d, e, f = (_finite(n, f"{store}/{path}") for n in numbers[:6])
-                return a, b, c, d, e, f
+        if stated := _stated(source, f"{store}/{path}"):
+            size = source.get("spatial:shape") or source.get("proj:shape")
+            break
+    try:
+        seen = _by_coordinates(store / group, shape, f"{store}/{path}")
+    except MetadataError:
+        if stated is None:
+            raise
+        if isinstance(size, list) and size != list(shape):
+            raise MetadataError(
+                f"its transform is of an image of {size}, it is {list(shape)}, and no coordinates "
+                "beside it tell which part",
+                where=f"{store}/{path}",
+                fix="keep the arrays x and y when cutting a part out",
+            ) from None
+        return stated, ""
+    if stated is None:
+        return seen, ""
+    tolerance = 1e-3 * abs(seen[0])
+    off = [abs(x - y) for x, y in zip(stated, seen, strict=True)]
+    if max(off) <= tolerance:
+        return stated, ""
+    return seen, (
+        f"the transform of {path.rsplit('/', 2)[-2]} in the attributes starts at {stated[2]:.12g}, "
+        f"{stated[5]:.12g}, the coordinates at {seen[2]:.12g}, {seen[5]:.12g}: the coordinates "
+        "count"
+    )
+
+
+def _stated(source: Mapping[str, Any], where: str) -> Affine | None:
+    for key in ("spatial:transform", "proj:transform"):
+        numbers = source.get(key)
+        if isinstance(numbers, list) and len(numbers) >= 6:
+            a, b, c, d, e, f = (_finite(n, where) for n in numbers[:6])
+            return a, b, c, d, e, f
+    return None
+
+
+def _by_coordinates(group: Path, shape: tuple[int, ...], where: str) -> Affine:
+    """By the arrays x and y of pixel centres.
+
+    Raises:
+        MetadataError: if there are none for this size.
+        GridError: if they are not regular.
+    """
     centres = []
     for axis, count in (("y", shape[0]), ("x", shape[1])):
-        node = store / group / axis
+        node = group / axis
         _, described = _described(node)
         if described.get("shape") != [count] or count < 2:
-            raise MetadataError(
-                f"has no {axis} of {count} coordinates beside it", where=f"{store}/{path}"
-            )
+            raise MetadataError(f"has no {axis} of {count} coordinates beside it", where=where)
         _checked(described, str(node), 1)
         try:
             values = np.asarray(_zarr().open_array(store=str(node), mode="r")[:], float)

@@ -45,6 +45,7 @@ SIGNS = {
 """Types that are opened here, and names of files that only they have."""
 
 _CHUNK = 1 << 20
+_DEPTH = 3
 
 
 class Delivery:
@@ -160,13 +161,7 @@ def find_delivery(path: str | Path) -> Delivery:
         ProductError: if there is none, or several.
     """
     path = Path(path)
-    places = _places(path)
-    found = {k: v for k, v in places.items() if kind_of([k], [f.name for f in v])}
-    if not found and path.is_dir():
-        for inner in sorted(
-            p for p in path.iterdir() if p.is_dir() and p.suffix.lower() == ".sen3"
-        ):
-            found |= {k: v for k, v in _places(inner).items() if v}
+    found = _products(path)
     if len(found) != 1:
         names = ", ".join(k.rsplit("/", 1)[-1] for k in found)
         raise ProductError(
@@ -192,13 +187,8 @@ def sentinel3_kind(path: str | Path) -> str:
             return ""
         if match := NAME.search(path.name):
             return _type(match)
-        for place, files in _places(path).items():
-            if kind := kind_of([place], [f.name for f in files]):
-                return kind
-        if path.is_dir():
-            for inner in path.iterdir():
-                if inner.is_dir() and inner.suffix.lower() == ".sen3":
-                    return kind_of([inner.name], [p.name for p in inner.iterdir()])
+        for place, files in _products(path).items():
+            return kind_of([place], [f.name for f in files])
     except (OSError, ValueError):
         return ""
     return ""
@@ -217,6 +207,40 @@ def kind_of(places: Sequence[str], files: Sequence[str]) -> str:
 
 def _type(match: re.Match[str]) -> str:
     return match["kind"].upper().rstrip("_")
+
+
+def _products(path: Path) -> dict[str, list[FileRef]]:
+    """Files of the products at a path, by the folder that holds them.
+
+    A folder named like a product may hold it once more, as unpackers and downloaders leave it
+    (``X/X.SEN3``, ``X.SEN3/X.SEN3``): files tell which is one. Only where no files do, names do.
+    """
+    places = _places(path)
+    level = [path] if path.is_dir() else []
+    for _ in range(_DEPTH):
+        if any(_has_product(*place) for place in places.items()):
+            break
+        level = [p for folder in level for p in sorted(folder.iterdir()) if _is_named(p)]
+        for inner in level:
+            places |= _places(inner)
+    held = {k: v for k, v in places.items() if _has_product(k, v)}
+    return (
+        held
+        or {k: v for k, v in places.items() if v and kind_of([k], [f.name for f in v])}
+        or {k: v for k, v in places.items() if kind_of([k], [])}
+    )
+
+
+def _has_product(place: str, files: Sequence[FileRef]) -> bool:
+    names = [f.name for f in files]
+    listed = any(n.lower() == MANIFEST for n in names) and kind_of([place], [])
+    return bool(listed or kind_of([], names))
+
+
+def _is_named(path: Path) -> bool:
+    """Whether it is a folder with the name of a product."""
+    named = path.suffix.lower() == ".sen3" or NAME.fullmatch(path.name) is not None
+    return named and path.is_dir()
 
 
 def _places(path: Path) -> dict[str, list[FileRef]]:

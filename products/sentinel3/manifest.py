@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
-from trifuse.core import MetadataError
 from trifuse.products.files.xmltree import parse_xml
+from trifuse.products.reader import OtherSensorError
 from trifuse.products.sentinel3.delivery import MANIFEST, NAME, Delivery
 
 MAX_MANIFEST = 4 << 20
@@ -60,7 +60,7 @@ def product_facts(delivery: Delivery) -> ProductFacts:
     in_name = {k: v.upper() for k, v in match.groupdict().items()} if match else {}
     platform = (stated.get("number") or in_name.get("platform", "")).upper()
     if platform not in PLATFORMS:
-        raise MetadataError(
+        raise OtherSensorError(
             f"is of Sentinel-3{platform}, whose response functions are not known"
             if platform
             else "neither manifest nor name says which satellite it is from",

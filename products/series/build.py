@@ -136,7 +136,8 @@ def build_series(
         landsat: folder of Collection 2 Level-2 scenes, or of a series.
         sentinel3: folder of SY_2_SYN products, or of a series; beside one of the others.
         ls2s2: folder of an area of LS2S2, in place of both.
-        bbox: west, south, east, north in degrees; default: the ground that the sensors share.
+        bbox: west, south, east, north in degrees, west beyond east across the antimeridian;
+            default: the ground that the sensors share.
         first: first date to take.
         last: last date to take.
         sentinel2_mask: as of :func:`trifuse.products.open_sentinel2`.
@@ -156,8 +157,8 @@ def build_series(
     """
     if not 0 <= min_clear <= 1:
         raise ConfigError(f"min_clear of {min_clear}", fix="give a share of 0 to 1")
-    if bbox is not None and not (bbox[0] < bbox[2] and bbox[1] < bbox[3]):
-        raise ConfigError(f"bbox of {bbox}", fix="give west,south,east,north in degrees")
+    if bbox is not None:
+        bbox = _checked(bbox)
     if (ls2s2 is None) == (sentinel2 is None and landsat is None):
         raise ConfigError(
             "no products, or LS2S2 beside others",
@@ -193,6 +194,16 @@ def build_series(
             config = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
             _write(Path(out) / name, name, plan, by_day[name], config, overwrite)
     return BuiltSeries(Path(out), built)
+
+
+def _checked(bbox: Box) -> Box:
+    """The box with its east beyond its west, also across the antimeridian."""
+    west, south, east, north = bbox
+    east += 360 if east <= west else 0
+    known = all(map(math.isfinite, bbox)) and -180 <= west <= 180 and east - west <= 180
+    if not known or not -90 <= south < north <= 90:
+        raise ConfigError(f"bbox of {bbox}", fix="give west,south,east,north in degrees")
+    return west, south, east, north
 
 
 def area_grids(
@@ -270,6 +281,15 @@ def _by_day(
     for product in sorted(products, key=lambda p: (p.day, p.name)):
         if (first is None or first <= product.day) and (last is None or product.day <= last):
             out.setdefault(product.day, []).append(product)
+    for day, images in out.items():
+        if len(baselines := sorted({p.baseline for p in images} - {""})) > 1:
+            _log.warning(
+                "%s of %s is put together of processing baselines %s: values may step where they "
+                "meet",
+                sensor,
+                day,
+                " and ".join(baselines),
+            )
     if not out:
         raise ProductError(
             f"no {sensor} product from {first or 'the first'} to {last or 'the last'} date",

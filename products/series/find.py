@@ -11,9 +11,11 @@ from pathlib import Path
 
 from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
-from trifuse.products.files.archive import is_tar, is_zip
+from trifuse.products.files.archive import is_clutter, is_tar, is_zip
+from trifuse.products.reader import OtherSensorError
 from trifuse.products.series.folder import INDEX, is_series, open_series
 from trifuse.products.series.ls2s2 import is_ls2s2, open_ls2s2
+from trifuse.products.series.processing import Acquisition, Rank, newest, processing_of
 from trifuse.products.series.sensors import SeriesSensor
 
 _log = logging.getLogger(__name__)
@@ -29,12 +31,16 @@ class Dated:
         name: of the product.
         grid: its own.
         open: opens it again.
+        processing: what was acquired and how new its processing is.
+        baseline: of the processing; empty where there is none.
     """
 
     day: date
     name: str
     grid: Grid
     open: Callable[[], CubeSource]
+    processing: tuple[Acquisition, Rank] = ((), ())
+    baseline: str = ""
 
 
 def find_products(
@@ -45,7 +51,8 @@ def find_products(
 ) -> list[Dated]:
     """The products of a sensor in a folder, or the images of a series.
 
-    Swaths that do not reach the grid are left out.
+    Swaths that do not reach the grid are left out, and so are, with a word, products of satellites
+    that are not read and older processings of acquisitions that are there in a newer one.
 
     Args:
         sensor: of the products.
@@ -71,19 +78,31 @@ def find_products(
     def opener(path: Path) -> Callable[[], CubeSource]:
         return lambda: sensor.open(path, mask, grid)
 
-    found = []
+    found, others = [], []
+    last: OtherSensorError | None = None
     for path in paths:
         try:
             found.append(_dated(opener(path)))
         except OverlapError:
             _log.info("%s does not reach the area and is left out", path.name)
+        except OtherSensorError as e:
+            others.append(path.name)
+            last = e
+    if others:
+        _log.warning(
+            "%d products of other satellites are left out: %s",
+            len(others),
+            ", ".join(others[:5]) + (", …" if len(others) > 5 else ""),
+        )
+    if last is not None and len(others) == len(paths):
+        raise last
     if not found:
         raise OverlapError(
             f"none of {len(paths)} {sensor.product}s reaches the area",
             where=folder,
             fix="give products of the area",
         )
-    return found
+    return newest(found, [p.processing for p in found], [p.name for p in found], sensor.product)
 
 
 def from_series(series: Series, name: str) -> list[Dated]:
@@ -147,7 +166,9 @@ def _children(folder: Path) -> list[Path]:
         raise ProductError("does not exist", where=folder, fix="check the path")
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    return sorted(
+        p for p in folder.iterdir() if not p.name.startswith(".") and not is_clutter(p.name)
+    )
 
 
 def _dated(opener: Callable[[], CubeSource]) -> Dated:
@@ -159,4 +180,6 @@ def _dated(opener: Callable[[], CubeSource]) -> Dated:
             day = date.fromisoformat(text)
         except ValueError:
             raise MetadataError("does not say when it was acquired", where=source.name) from None
-        return Dated(day, source.name, source.grid, opener)
+        told = processing_of(source.name, source.meta)
+        baseline = str(source.meta.get("baseline") or "")
+        return Dated(day, source.name, source.grid, opener, told, baseline)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def write_stac_item(
     path = Path(path)
     item = stac_item(path, source, record, quicklook=quicklook)
     if item is None:
-        _log.info("%s: no STAC Item: the inputs do not tell their time", path)
+        _log.warning("%s: no STAC Item: the inputs do not tell their time", path)
         return None
     target = path.with_name(path.name + ".stac.json")
     write_json(target, item, overwrite=True)
@@ -123,39 +123,123 @@ def stac_item(
 
 
 def footprint(grid: Grid, points: int = 5) -> tuple[dict[str, Any] | None, list[float] | None]:
-    """Outline of a grid in longitude and latitude: (GeoJSON polygon, bbox); None without a CRS.
+    """Outline of a grid in longitude and latitude: (GeoJSON, bbox); None without a CRS.
+
+    As RFC 7946 wants it (3.1.9, 5.2): what crosses the antimeridian is a MultiPolygon cut there
+    and its bbox has a west greater than its east; what holds a pole reaches all round it.
 
     Args:
         grid: where the image lies.
         points: vertices per edge, because straight edges on the map are none on the globe.
     """
-    import rasterio.warp
-    from rasterio.errors import RasterioError
-
     west, south, east, north = grid.bounds
     steps = [i / points for i in range(points)]
     ring = [(west + t * (east - west), south) for t in steps]
     ring += [(east, south + t * (north - south)) for t in steps]
     ring += [(east - t * (east - west), north) for t in steps]
     ring += [(west, north - t * (north - south)) for t in steps]
-    xs, ys = zip(*ring, strict=True)
+    places = _degrees(grid.crs, ring)
+    if places is None:
+        return None, None
+    return outline(places, _pole(grid))
+
+
+def _degrees(crs: str, places: Sequence[Place]) -> list[Place] | None:
+    """Longitudes and latitudes of places on the map; None if one has none."""
+    import rasterio.warp
+    from rasterio.errors import RasterioError
+
+    xs, ys = zip(*places, strict=True)
     try:
-        crs = parse_crs(grid.crs)
-        if crs is None:
-            return None, None
-        lon, lat = rasterio.warp.transform(crs, "EPSG:4326", xs, ys)
+        known = parse_crs(crs)
+        if known is None:
+            return None
+        lon, lat = rasterio.warp.transform(known, "EPSG:4326", xs, ys)
     except (RasterioError, *FAILURES):
-        return None, None
+        return None
     if not all(map(math.isfinite, [*lon, *lat])):
-        return None, None
-    places = [[round(x, 7), round(y, 7)] for x, y in zip(lon, lat, strict=True)]
-    polygon = {"type": "Polygon", "coordinates": [[*places, places[0]]]}
-    return polygon, [
-        min(p[0] for p in places),
-        min(p[1] for p in places),
-        max(p[0] for p in places),
-        max(p[1] for p in places),
-    ]
+        return None
+    return list(zip(lon, lat, strict=True))
+
+
+def _pole(grid: Grid) -> float | None:
+    """Latitude of the pole that lies in the grid, if one does; of maps in metres only."""
+    import rasterio.warp
+    from rasterio.errors import RasterioError
+
+    west, south, east, north = grid.bounds
+    if not (known := parse_crs(grid.crs)) or not known.is_projected:
+        return None
+    for latitude in (90.0, -90.0):
+        try:
+            (x,), (y,) = rasterio.warp.transform("EPSG:4326", known, [0.0], [latitude])
+        except (RasterioError, *FAILURES):
+            continue
+        back = _degrees(grid.crs, [(x, y)]) if math.isfinite(x + y) else None
+        inside = west <= x <= east and south <= y <= north
+        if inside and back is not None and abs(back[0][1] - latitude) < 1e-6:
+            return latitude
+    return None
+
+
+Place = tuple[float, float]
+
+
+def outline(ring: Sequence[Place], pole: float | None = None) -> tuple[dict[str, Any], list[float]]:
+    """A ring on the globe as GeoJSON and its bbox, cut at the antimeridian.
+
+    Args:
+        ring: longitudes and latitudes of its vertices, once each; neighbours are less than 180°
+            apart.
+        pole: latitude of the pole inside it, if there is one.
+    """
+    # Longitudes without jumps: each is taken to lie within 180° of the one before it.
+    lon, turns = [ring[0][0]], 0.0
+    for x, _ in ring[1:]:
+        lon.append(lon[-1] + (x - lon[-1] + 180) % 360 - 180)
+    turns = lon[-1] + (ring[0][0] - lon[-1] + 180) % 360 - 180 - lon[0]
+    flat = [(x, y) for x, (_, y) in zip(lon, ring, strict=True)]
+    if pole is not None and abs(turns) > 180:
+        # Round the pole: the band between the ring and the pole, from one meridian on.
+        flat += [(lon[0] + turns, ring[0][1]), (lon[0] + turns, pole), (lon[0], pole)]
+    first = math.floor((min(x for x, _ in flat) + 180) / 360)
+    last = math.ceil((max(x for x, _ in flat) + 180) / 360)
+    parts = []
+    for k in range(first, last):
+        low = 360 * k - 180
+        part = _clipped(_clipped(flat, low, 1), low + 360, -1)
+        part = [(round(x - 360 * k, 7), round(y, 7)) for x, y in part]
+        if area := _area(part):
+            turned = part if area > 0 else part[::-1]  # outer rings are counterclockwise
+            parts.append([[list(p) for p in (*turned, turned[0])]])
+    south = round(min(y for _, y in flat), 7)
+    north = round(max(y for _, y in flat), 7)
+    if pole is not None and abs(turns) > 180:
+        west, east = -180.0, 180.0
+    else:
+        ends = (min(lon), max(lon))
+        west, east = (round(x if -180 <= x <= 180 else (x + 180) % 360 - 180, 7) for x in ends)
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0]}, [west, south, east, north]
+    return {"type": "MultiPolygon", "coordinates": parts}, [west, south, east, north]
+
+
+def _clipped(ring: Sequence[Place], at: float, side: int) -> list[Place]:
+    """The part of a ring east (1) or west (−1) of a meridian (Sutherland and Hodgman)."""
+    out: list[Place] = []
+    for (x0, y0), (x1, y1) in zip([*ring[-1:], *ring], ring, strict=False):
+        inside = side * (x1 - at) >= 0
+        if inside != (side * (x0 - at) >= 0):
+            out.append((at, y0 + (at - x0) / (x1 - x0) * (y1 - y0)))
+        if inside:
+            out.append((x1, y1))
+    return out
+
+
+def _area(ring: Sequence[Place]) -> float:
+    """Of a ring, in square degrees; negative if it is clockwise."""
+    pairs = zip(ring, [*ring[1:], *ring[:1]], strict=True)
+    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs) / 2
 
 
 def _bands(source: CubeSource) -> dict[str, Any]:

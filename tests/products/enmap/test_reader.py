@@ -1,6 +1,7 @@
 import json
 import logging
 import pickle
+import re
 import shutil
 import tarfile
 import tempfile
@@ -30,6 +31,7 @@ from trifuse.core import (
 from trifuse.products.enmap.factory import NESTINGS, write_enmap, write_enmap_order
 from trifuse.products.enmap.mask import PRESETS, RULES, mask_terms
 from trifuse.products.enmap.reader import is_enmap, open_enmap, open_enmap_all
+from trifuse.srf_data import load
 
 H, W = 70, 46
 CENTRES = [*np.linspace(418, 993, 12), *np.linspace(902, 2445, 11)]
@@ -478,3 +480,70 @@ def test_the_stated_projection_serves_where_the_image_has_none(tmp_path):
     with rasterio.open(image, "w", **{**profile, "crs": None}) as dataset:
         dataset.write(stored)
     assert open_enmap(path).grid == CUBE.grid
+
+
+def _edited(product: Path, old: str, new: str) -> Path:
+    (file,) = product.glob("*METADATA.XML")
+    text = file.read_text()
+    assert re.search(old, text)
+    file.write_text(re.sub(old, new, text))
+    return product
+
+
+@pytest.mark.parametrize(
+    ("mode", "quantity", "said"),
+    [
+        ("Land_Mode", "reflectance", False),
+        ("Water_Mode", "water_leaving_reflectance", True),
+        ("Combined_Mode", "reflectance", True),
+    ],
+)
+def test_what_was_corrected_for_water_is_no_surface_reflectance(tmp_path, mode, quantity, said):
+    path = _edited(write_enmap(tmp_path, CUBE), "Land_Mode", mode)
+    with open_enmap(path) as source:
+        assert source.meta["quantity"] == quantity
+        assert any("water-leaving" in n for n in source.meta["notes"]) == said
+
+
+def _as_enpt_writes(folder, centres, detectors):
+    """A cube of some of the 224 bands, its METADATA.XML with the channel lists of all."""
+    n = len(centres)
+    names = [f"E{i + 1:03d}" for i in range(n)]
+    bands = BandSet.of(names, list(map(float, centres)), [9.0] * n)
+    grid = Grid.from_origin("EPSG:32632", 600000, 5400000, 30, 8, 9)
+    data = np.linspace(0.05, 0.5, n * 72).reshape(n, 8, 9).astype(np.float32)
+    cube = Cube(data, np.ones((8, 9), bool), bands, grid, {"detectors": list(detectors)})
+    path = write_enmap(folder, cube)
+    lists = iter([",".join(map(str, range(1, 92))), ",".join(map(str, range(92, 225)))])
+    (file,) = path.glob("*METADATA.XML")
+    changed = re.sub(
+        r"(<expectedChannelsList>)[^<]*", lambda m: m[1] + next(lists), file.read_text()
+    )
+    file.write_text(changed)
+    return path, data
+
+
+KEPT = {
+    "swir_only": lambda vnir, swir: (vnir[vnir < swir[0]], swir),
+    "vnir_only": lambda vnir, swir: (vnir, swir[swir > vnir[-1]]),
+    "no water vapour": lambda vnir, swir: (vnir, swir[(swir < 1358) | (swir > 1453)]),
+    "all": lambda vnir, swir: (vnir, swir),
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("by_wavelength", [False, True], ids=["detectors", "wavelengths"])
+def test_detectors_of_cubes_written_anew_are_told_by_wavelength(tmp_path, kept, by_wavelength):
+    centres = np.array(load("ENMAP").bands.centres)
+    vnir, swir = KEPT[kept](centres[:91], centres[91:])
+    centres = np.r_[vnir, swir]
+    detectors = np.array(["VNIR"] * len(vnir) + ["SWIR"] * len(swir))
+    if by_wavelength:
+        order = np.argsort(centres)
+        centres, detectors = centres[order], detectors[order]
+    path, data = _as_enpt_writes(tmp_path, centres, detectors)
+    with open_enmap(path) as source:
+        assert source.meta["detectors"] == list(detectors)
+        notes = [n for n in source.meta["notes"] if "told by the wavelengths" in n]
+        assert len(notes) == (0 if kept == "all" and not by_wavelength else 1)
+        assert np.abs(source.read().data - data).max() < 6e-5

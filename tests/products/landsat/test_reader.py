@@ -399,3 +399,24 @@ def test_the_real_scene_against_rasterio(data_dir):
         for k in ("xml", "json", "txt")
     }
     assert said == {2.75e-5}
+
+
+def test_images_without_a_coordinate_system_lie_where_the_mtl_says(tmp_path):
+    scene = write_landsat(tmp_path, CUBE, metadata=("txt",))
+    (mtl,) = scene.glob("*MTL.txt")
+    stated = (
+        '  GROUP = PROJECTION_ATTRIBUTES\n    MAP_PROJECTION = "UTM"\n    UTM_ZONE = 33\n'
+        "  END_GROUP = PROJECTION_ATTRIBUTES\n  GROUP = IMAGE_ATTRIBUTES\n"
+    )
+    for file in scene.glob("*.TIF"):
+        with rasterio.open(file) as source:
+            stored, transform = source.read(), source.transform
+        how = {"driver": "GTiff", "count": 1, "dtype": stored.dtype, "transform": transform}
+        size = {"height": stored.shape[1], "width": stored.shape[2]}
+        with rasterio.open(file, "w", **how, **size) as sink:
+            sink.write(stored)
+    with pytest.raises(MetadataError, match="no coordinate system, and the MTL states none"):
+        open_landsat(scene)
+    mtl.write_text(mtl.read_text().replace("  GROUP = IMAGE_ATTRIBUTES\n", stated))
+    with open_landsat(scene) as source:
+        assert source.grid == CUBE.grid and "EPSG:32633 by the MTL" in source.meta["notes"][0]

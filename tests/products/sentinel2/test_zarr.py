@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,11 @@ from trifuse.srf_data import S2_L2A, load
 
 pytest.importorskip("zarr", reason="the extra zarr is not installed")
 
+import zarr
+
 from trifuse.products.sentinel2.factory_zarr import write_sentinel2_zarr
+from trifuse.products.sentinel2.zarr import SCL, array_path
+from trifuse.products.write.stac import stac_item
 
 H, W = 48, 36
 GRID = Grid.from_origin("EPSG:32633", 300000, 5800020, 10, H, W)
@@ -156,3 +161,70 @@ def test_without_the_package_the_extra_is_named(original, monkeypatch, tmp_path)
     with pytest.raises(MissingExtraError, match=r"trifuse\[zarr\]"):
         write_sentinel2_zarr(tmp_path, CUBE)
     assert not list(tmp_path.iterdir())
+
+
+def _attributes(store, change):
+    group = zarr.open_group(str(store), mode="r+")
+    places = [(array_path(b), NATIVE[b]) for b in NATIVE] + [(SCL, 20)]
+    for path, gsd in places:
+        change(group, path, gsd)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_coordinates_count_where_attributes_are_of_the_whole_tile(tmp_path, version):
+    store = write_sentinel2_zarr(tmp_path, CUBE, zarr_format=version)
+    west, north = CUBE.grid.bounds[0] - 6000, CUBE.grid.bounds[3] + 9000
+
+    def whole(group, path, gsd):
+        transform = [float(gsd), 0.0, west, 0.0, -float(gsd), north, 0.0, 0.0, 1.0]
+        size = [109800 // gsd] * 2
+        group[path].attrs.update({"proj:transform": transform, "proj:shape": size})
+
+    _attributes(store, whole)
+    with open_sentinel2(store) as source:
+        assert source.grid == CUBE.grid
+        (note,) = source.meta["notes"]
+        assert note.endswith("the coordinates count (likewise 2 other samplings)")
+        assert f"starts at {west}, {north}, the coordinates at 300000, 5800020" in note
+
+
+def test_a_transform_of_pixel_centres_is_told_by_the_coordinates(tmp_path):
+    store = write_sentinel2_zarr(tmp_path, CUBE, zarr_format=3, dtype="float32")
+    group = zarr.open_group(str(store), mode="r+")
+    for gsd in (10, 20, 60):
+        place = group[f"measurements/reflectance/r{gsd}m"]
+        x, y = float(place["x"][0]), float(place["y"][0])
+        place.attrs["spatial:transform"] = [float(gsd), 0.0, x, 0.0, -float(gsd), y]
+    with open_sentinel2(store) as source:
+        assert source.grid == CUBE.grid
+
+
+def test_a_transform_of_another_size_without_coordinates_is_refused(tmp_path):
+    store = write_sentinel2_zarr(tmp_path, CUBE)
+    west, north = CUBE.grid.bounds[0], CUBE.grid.bounds[3]
+
+    def place(group, path, gsd):
+        transform = [float(gsd), 0.0, float(west), 0.0, -float(gsd), float(north)]
+        group[path].attrs.update({"proj:transform": transform})
+
+    _attributes(store, place)
+    for axis in "xy":
+        for folder in store.rglob(axis):
+            shutil.rmtree(folder)
+    with open_sentinel2(store) as source:
+        assert source.grid == CUBE.grid and source.meta["notes"] == []
+    _attributes(store, lambda g, p, gsd: g[p].attrs.update({"proj:shape": [109800 // gsd] * 2}))
+    with pytest.raises(MetadataError, match="no coordinates beside it tell which part"):
+        open_sentinel2(store)
+
+
+def test_a_store_with_empty_root_attributes_tells_its_time_by_its_name(tmp_path):
+    store = write_sentinel2_zarr(tmp_path, CUBE, start=datetime(2024, 6, 21, 10, 20, 31))
+    group = zarr.open_group(str(store), mode="r+")
+    group.attrs.clear()
+    _attributes(store, lambda g, p, gsd: g[p].attrs.update({"proj:epsg": 32633}))
+    with open_sentinel2(store) as source:
+        assert source.meta["start_time"] == "2024-06-21T10:20:31Z"
+        assert stac_item(tmp_path / "x.tif", source, {})["properties"]["datetime"] == (
+            "2024-06-21T10:20:31Z"
+        )

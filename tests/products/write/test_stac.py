@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pystac
 import pytest
+import rasterio.warp
 from pystac.extensions.eo import EOExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
@@ -113,3 +114,68 @@ def test_an_image_without_a_place_has_no_geometry(tmp_path):
         written = write_stac_item(path, source, RECORD)
     plain = json.loads(written.read_text())
     assert plain["geometry"] is None and "bbox" not in plain
+
+
+def _holds(geometry, lon, lat):
+    """Whether a place lies in a GeoJSON polygon, by counting crossings."""
+    several = geometry["coordinates"]
+    rings = [r for p in (several if geometry["type"] == "MultiPolygon" else [several]) for r in p]
+    for ring in rings:
+        crossings = 0
+        for (x0, y0), (x1, y1) in pairwise(ring):
+            if (y0 > lat) != (y1 > lat) and lon < x0 + (lat - y0) / (y1 - y0) * (x1 - x0):
+                crossings += 1
+        if crossings % 2:
+            return True
+    return False
+
+
+def _in_box(bbox, lon, lat):
+    west, south, east, north = bbox
+    return south <= lat <= north and (
+        west <= lon <= east if west <= east else lon >= west or lon <= east
+    )
+
+
+SPOTS = [(s, t) for s in (0.03, 0.48, 0.97) for t in (0.04, 0.51, 0.96)]
+AROUND = {
+    "across 180°": (Grid.from_origin("EPSG:32701", 179220, 8146620, 10, 180, 180), "MultiPolygon"),
+    "west of 180°": (Grid.from_origin("EPSG:32601", 180000, 7600000, 60, 915, 915), "Polygon"),
+    "degrees across": (Grid.from_origin("EPSG:4326", 179, 10, 0.01, 100, 200), "MultiPolygon"),
+    "north pole": (Grid.from_origin("EPSG:3413", -1e5, 1e5, 1000, 200, 200), "MultiPolygon"),
+    "south pole": (Grid.from_origin("EPSG:3031", -1e5, 1e5, 1000, 200, 200), "MultiPolygon"),
+    "beside the pole": (Grid.from_origin("EPSG:3031", 1e5, 1e5, 1000, 50, 50), "Polygon"),
+    "Berlin": (Grid.from_origin("EPSG:32633", 300000, 5800000, 10, 100, 100), "Polygon"),
+}
+
+
+@pytest.mark.parametrize("where", AROUND)
+def test_a_footprint_holds_the_pixels_of_its_image_and_no_others(where):
+    grid, kind = AROUND[where]
+    geometry, bbox = footprint(grid)
+    assert geometry["type"] == kind
+    west, south, east, north = grid.bounds
+    inside = [(west + s * (east - west), south + t * (north - south)) for s, t in SPOTS]
+    outside = [(x + 3 * (east - west), y) for x, y in inside]
+    for places, expected in ((inside, True), (outside, False)):
+        lon, lat = rasterio.warp.transform(grid.crs, "EPSG:4326", *zip(*places, strict=True))
+        for x, y in zip(lon, lat, strict=True):
+            x = (x + 180) % 360 - 180
+            assert _holds(geometry, x, y) == expected
+            assert _in_box(bbox, x, y) or not expected
+    if "pole" not in where:
+        wide = (bbox[2] - bbox[0]) % 360
+        assert wide < 3 and (bbox[0] > bbox[2]) == (kind == "MultiPolygon")
+    several = geometry["coordinates"]
+    for ((ring,),) in zip(several if kind == "MultiPolygon" else [several], strict=True):
+        assert ring[0] == ring[-1] and all(-180 <= x <= 180 for x, _ in ring)
+        turned = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise(ring))
+        assert turned > 0  # counterclockwise
+
+
+def test_a_footprint_around_a_pole_is_closed_at_it():
+    for crs, pole in (("EPSG:3413", 90.0), ("EPSG:3031", -90.0)):
+        grid = Grid.from_origin(crs, -1e5, 1e5, 1000, 200, 200)
+        geometry, bbox = footprint(grid)
+        assert (bbox[0], bbox[2]) == (-180, 180) and pole in (bbox[1], bbox[3])
+        assert all(_holds(geometry, lon, pole * 0.999) for lon in range(-175, 180, 10))
