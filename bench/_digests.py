@@ -8,7 +8,10 @@ or whose bytes hold a time, is left out.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
+import io
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +25,9 @@ TIMED = ("timings", "seconds", "changed")
 DURATION = re.compile(r"\b\d+(?:\.\d+)? s\b")
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b|(?<=\b\d{4}-\d\d-\d\d-)[0-9a-f]{12}\b")
 """SHA-256, and the state of a file behind its date, by which resumed work knows its units."""
+
+EMBEDDED = re.compile(r"(?<=;base64,)[A-Za-z0-9+/=]+")
+"""Pictures in a page."""
 
 RASTER_FACTS = (
     *("driver", "transform", "nodatavals", "block_shapes"),
@@ -207,6 +213,22 @@ def record(path: Path, places: Places) -> Digests:
     return {"words": of_words(json.loads(text), places)}
 
 
+def page(path: Path, places: Places) -> Digests:
+    """HTML: the pictures in it; the text, in which a ``pre`` may hold a record."""
+    from PIL import Image
+
+    content = path.read_text(encoding="utf-8")
+    values = {}
+    for i, packed in enumerate(EMBEDDED.findall(content)):
+        with Image.open(io.BytesIO(base64.b64decode(packed))) as image:
+            values[f"{i:04}"] = np.asarray(image.convert("RGBA"))
+    parts = re.split(r"<pre>(.*?)</pre>", EMBEDDED.sub("", content), flags=re.DOTALL)
+    return {
+        "values": of_values(values),
+        "words": of_words([html.unescape(part) for part in parts], places),
+    }
+
+
 def text(path: Path, places: Places) -> Digests:
     return {"words": of_words(path.read_text(encoding="utf-8"), places)}
 
@@ -217,7 +239,8 @@ READERS: Mapping[str, Callable[[Path, Places], Digests]] = {
     **dict.fromkeys((".h5", ".hdf5"), hierarchy),
     ".safetensors": weights,
     ".pt": checkpoint,
+    ".html": page,
     **dict.fromkeys((".json", ".jsonl", ".geojson"), record),
-    **dict.fromkeys((".xml", ".csv", ".html", ".yaml", ".txt", ".out", ".err"), text),
+    **dict.fromkeys((".xml", ".csv", ".yaml", ".txt", ".out", ".err"), text),
 }
 """By suffix; of other files the bytes alone are taken."""

@@ -1,6 +1,9 @@
 """What counts as the same result: bytes, values and words apart, and what no two runs share."""
 
+import base64
+import html
 import importlib
+import io
 import json
 from datetime import UTC, datetime
 
@@ -128,6 +131,23 @@ def test_records_are_compared_without_what_no_two_runs_share(digests, tmp_path):
     tagged = digests(tmp_path / "a.tif")
     geotiff(tmp_path / "a.tif", tag=json.dumps(record | {"timings": {"total": 2, "learn": 3}}))
     assert differ(tagged, digests(tmp_path / "a.tif")) == {"bytes"}
+
+
+def test_a_page_is_its_pictures_and_its_text(digests, tmp_path):
+    def of(level=0, colour=0, seconds=1.5, rmse=0.5, title="a"):
+        packed = io.BytesIO()
+        Image.new("RGB", (4, 3), (colour, 0, 0)).save(packed, "png", compress_level=level)
+        picture = base64.b64encode(packed.getvalue()).decode()
+        record = html.escape(json.dumps({"timings": {"total": seconds}, "rmse": rmse}))
+        shown = f'<img src="data:image/png;base64,{picture}">'
+        (tmp_path / "a.html").write_text(f"<h1>{title}</h1>{shown}<pre>{record}</pre>")
+        return digests(tmp_path / "a.html")
+
+    first = of()
+    assert set(first) == {"values", "words"}
+    assert not differ(first, of(level=9, seconds=2.5))
+    assert differ(first, of(colour=1)) == {"values"}
+    assert differ(first, of(rmse=0.6)) == differ(first, of(title="b")) == {"words"}
 
 
 def test_a_file_of_another_kind_is_its_bytes(digests, tmp_path):
