@@ -163,6 +163,7 @@ def images(tmp_path_factory):
     return options, (folder / "here.tif").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_fusion_is_the_same_from_a_cluster_and_from_processes(images, cluster, tmp_path):
     from trifuse.flows.fuse import fuse
 
@@ -193,6 +194,7 @@ def blurred(tmp_path_factory):
     return {"s2": folder / "s2.tif", "s3": folder / "s3.tif", "tile": 48, "device": "cpu"}
 
 
+@pytest.mark.slow
 def test_the_default_method_is_the_same_from_a_cluster_and_from_processes(
     blurred, cluster, tmp_path, monkeypatch
 ):

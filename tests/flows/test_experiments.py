@@ -36,6 +36,7 @@ def test_fields_that_are_none(tmp_path, more, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_shells(tmp_path, capsys):
     # As the paper compares them, at a hundredth of the size; CAVE's images as one finds them.
     rng = np.random.default_rng(0)

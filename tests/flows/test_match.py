@@ -224,6 +224,7 @@ def products(tmp_path_factory):
 
 
 class TestProducts:
+    @pytest.mark.slow
     def test_from_safe_and_sen3_to_a_product(self, products, tmp_path):
         from rio_cogeo.cogeo import cog_validate
 

@@ -64,6 +64,7 @@ def test_recorded_regression(recorded):
         np.testing.assert_allclose(out, recorded["lr.out_bias"][i], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "gaps", "nohr", "nolr", "forecast", "backcast"])
 def test_recorded_training_steps(recorded, reference, model, stub, name):
     wanted = reference[name]
