@@ -183,9 +183,9 @@ class Observed:
     """A pair as sensors deliver it, with the truth.
 
     Attributes:
-        hrmsi: (l, y, x) the sharp image. ``meta`` says what is told: ``native_gsd`` and
-            ``native_mtf`` and ``noise``, each by band.
-        lrhsi: (L, y / ratio, x / ratio) the coarse image; ``meta["noise"]`` by band.
+        hrmsi: (l, y, x) the sharp image. Its ``sampling`` is what is told: the native GSD, the
+            MTF and the noise, each by band.
+        lrhsi: (L, y / ratio, x / ratio) the coarse image; its ``sampling`` tells the noise.
         truth: (L, y, x) what fusion should return.
         sharp: (l, y, x) what restoration should return: the sharp image in the observed
             radiometry (gain and offset kept), without blur, noise and clouds.
