@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 
 import click
@@ -14,9 +15,9 @@ class _NameOption(click.Option):
     command should wait for that does not compute.
     """
 
+    @abstractmethod
     def names(self) -> Iterable[str]:
         """Of the registry."""
-        raise NotImplementedError
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The option and its help, with the names."""
