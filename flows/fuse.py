@@ -219,8 +219,8 @@ def run(plan: FusionPlan) -> Fused:
     (s2, s3), record = plan.given, plan.record
     record = replace(
         record,
-        s2=input_record(s2, plan.s2, content=True),
-        s3=input_record(s3, plan.s3, content=True),
+        s2=input_record(s2, plan.s2, plan.doubts[0], content=True),
+        s3=input_record(s3, plan.s3, plan.doubts[1], content=True),
     )
     ready = _prepared(plan)
     record = replace(

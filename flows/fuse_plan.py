@@ -22,7 +22,7 @@ from trifuse.flows.fuse_record import (
 from trifuse.flows.inputs import Image
 from trifuse.flows.match import Match, match
 from trifuse.fusion import Method, fuse_target
-from trifuse.products import require_plausible
+from trifuse.products import Doubt, require_plausible
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class FusionPlan:
         matched: both, opened and paired.
         s3: the coarse image with the bands that are wanted.
         method: that fuses them.
+        doubts: what the pixels of S2 and of S3 say against what is stated of them.
         tiles: in which the scene is gone through.
         record: all that can be said beforehand, of which text and JSON are made.
     """
@@ -46,6 +47,7 @@ class FusionPlan:
     matched: Match
     s3: CubeSource
     method: Method
+    doubts: tuple[tuple[Doubt, ...], tuple[Doubt, ...]]
     tiles: TilePlan
     record: FusionRecord
 
@@ -129,7 +131,7 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
     refuse_existing(*options.outputs, overwrite=options.overwrite)
     with ExitStack() as opened:
         matched = opened.enter_context(match(s2, s3, bbox=options.bbox, like=options.like))
-        _require_reflectance(matched.s2, matched.s3)
+        doubts = _require_reflectance(matched.s2), _require_reflectance(matched.s3)
         coarse = matched.s3
         if options.bands is not None:
             coarse = coarse.select(options.bands)
@@ -146,25 +148,24 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
             psf=matched.psf(options.mtf),
             pair=PairRecord(matched.to_json(), matched.text, instrument),
             uncertainty=options.uncertainty,
-            s2=input_record(s2, matched.s2, content=False),
-            s3=input_record(s3, coarse, content=False),
+            s2=input_record(s2, matched.s2, doubts[0], content=False),
+            s3=input_record(s3, coarse, doubts[1], content=False),
         )
         tiles = options.streaming.plan(grid, method)
-        plan = FusionPlan(options, (s2, s3), matched, coarse, method, tiles, record)
+        plan = FusionPlan(options, (s2, s3), matched, coarse, method, doubts, tiles, record)
         for text in instrument:
             _log.warning("%s", text)
         opened.pop_all()
     return plan
 
 
-def _require_reflectance(*sources: CubeSource) -> None:
+def _require_reflectance(source: CubeSource) -> tuple[Doubt, ...]:
     """Radiance, and reflectance at the top of the atmosphere, are not what the methods expect.
 
-    Neither are values that cannot be reflectance.
+    Neither are values that cannot be reflectance; what speaks against them less is returned.
     """
-    for source in sources:
-        if (quantity := source.meta.get("quantity", "reflectance")) != "reflectance":
-            raise MetadataError(
-                f"holds {quantity}", where=source.name, fix="give level 2 surface reflectance"
-            )
-        require_plausible(source)
+    if (quantity := source.meta.get("quantity", "reflectance")) != "reflectance":
+        raise MetadataError(
+            f"holds {quantity}", where=source.name, fix="give level 2 surface reflectance"
+        )
+    return tuple(require_plausible(source))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from trifuse.flows.coregister import registration_text
 from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.match import Match, other_instrument
 from trifuse.fusion import Consistency, Method, SelfCheck
-from trifuse.products import doubts
+from trifuse.products import Doubt
 from trifuse.srf_data import load, names
 
 
@@ -220,15 +220,17 @@ def instrument_warnings(matched: Match, method: Method) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-def input_record(image: Image, source: CubeSource, *, content: bool) -> dict[str, Any]:
+def input_record(
+    image: Image, source: CubeSource, doubts: Sequence[Doubt], *, content: bool
+) -> dict[str, Any]:
     """What a record says of an input.
 
     Args:
         image: as it was given.
         source: the same, opened.
+        doubts: what its pixels say against what is stated.
         content: whether its files are read for their digests, see
-            :func:`trifuse.flows.inputs.provenance`, and a few blocks of pixels for what speaks
-            against what is stated, see :mod:`trifuse.products.plausible`.
+            :func:`trifuse.flows.inputs.provenance`.
     """
     sensor = str(source.meta.get("sensor", ""))
     facts = {k: source.meta.get(k) for k in ("start_time", "baseline", "calibration", "mask")}
@@ -238,5 +240,5 @@ def input_record(image: Image, source: CubeSource, *, content: bool) -> dict[str
         "sensor": sensor or None,
         "srf_issue": load(sensor).issue if sensor in names() else None,
         **{k: v for k, v in facts.items() if v is not None},
-        **({"doubts": [doubt.to_json() for doubt in doubts(source)]} if content else {}),
+        "doubts": [doubt.to_json() for doubt in doubts],
     }

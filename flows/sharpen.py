@@ -136,11 +136,11 @@ def sharpen(
     start = time.perf_counter()
     with ExitStack() as opened:
         source = opened.enter_context(as_source(image))
+        doubts = require_plausible(source)
         sampled = scene_sampling(source, sharpness, mtf=mtf, noise=noise)
         if force and sampled.sharpness is None:
             sampled = scene_sampling(source, by_names(source), mtf=mtf, noise=noise)
         told = _require_sampling(source, sampled)
-        doubts = require_plausible(source)
         names = source.bands.select(source.bands.indices(bands or source.bands.names)).names
         window = source.grid.whole if bbox is None else window_of(source, bbox)
         grid, made = source.grid.window(window), source.bands.select(names)
