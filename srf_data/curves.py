@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from trifuse.core import BandError
 
@@ -45,7 +46,7 @@ def make_curve(wavelength: np.ndarray, response: np.ndarray, *, where: str) -> C
 def area(curve: Curve) -> float:
     """Integral of the response over wavelength, in nm times the response's unit."""
     w, r = curve
-    return float(np.trapezoid(r, w))
+    return float(trapezoid(r, w))
 
 
 def centroid(curve: Curve) -> float:
