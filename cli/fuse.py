@@ -19,8 +19,10 @@ from trifuse.cli.options import (
     numbers,
     output,
     plain,
+    remote,
     workers,
 )
+from trifuse.core import ConfigError
 
 
 def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
@@ -110,6 +112,7 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     show_default=True,
     help="int16 ×1e-4 or float32.",
 )
+@remote
 @command
 def fuse(
     s2: Path,
@@ -117,6 +120,7 @@ def fuse(
     output: Path,
     s2_bands: list[str] | None,
     s3_bands: list[str] | None,
+    remote: bool | None,
     **options: Any,
 ) -> Result:
     """Fuse a whole scene, tile by tile, and check it against its own S3 input.
@@ -131,7 +135,11 @@ def fuse(
     trifuse fuse --s2 s2.tif --s3 s3.tif --weights run/best.safetensors -o fused.tif
     """
     from trifuse.flows.fuse import fuse as fuse_images
+    from trifuse.products.files.item import SUFFIXES
 
-    with named(s2, s2_bands) as sharp, named(s3, s3_bands) as coarse:
+    by_item = [remote if path.suffix.lower() in SUFFIXES else None for path in (s2, s3)]
+    if remote and not any(by_item):
+        raise ConfigError("--remote is for STAC Items, and neither image is one", where=s2)
+    with named(s2, s2_bands, by_item[0]) as sharp, named(s3, s3_bands, by_item[1]) as coarse:
         done = fuse_images(sharp, coarse, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

@@ -7,7 +7,18 @@ from typing import Any, Literal
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, geotiff, named, names, numbers, output, plain
+from trifuse.cli.options import (
+    PATH,
+    Result,
+    command,
+    geotiff,
+    named,
+    names,
+    numbers,
+    output,
+    plain,
+    remote,
+)
 from trifuse.core import ConfigError
 
 
@@ -54,6 +65,7 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
     help="Follow this point through a series; may be repeated.",
 )
 @click.option("--geojson", type=PATH, help="Follow these points and polygons through a series.")
+@remote
 @command
 def ndvi(
     cube: Path,
@@ -65,6 +77,7 @@ def ndvi(
     at: tuple[tuple[float, float], ...],
     geojson: Path | None,
     bands: list[str] | None,
+    remote: bool | None,
     overwrite: bool,
     dry_run: bool,
 ) -> Result:
@@ -110,7 +123,7 @@ def ndvi(
             where=cube,
             fix="give a folder with an index.json",
         )
-    with named(cube, bands) as image:
+    with named(cube, bands, remote) as image:
         done = map_ndvi(
             image,
             geotiff(output),

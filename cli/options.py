@@ -117,15 +117,30 @@ def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str]
     return None if value is None else [n.strip() for n in value.split(",") if n.strip()]
 
 
+remote = click.option(
+    "--remote",
+    is_flag=True,
+    callback=lambda _, __, value: value or None,
+    help="Fetch what STAC Items name on the web, by https; else only files that are here.",
+)
+"""The ``--remote`` option: True, or None where it is not given."""
+
+
 @contextmanager
-def named(path: Path, bands: list[str] | None) -> Iterator[Any]:
-    """A path, or the image in it with its bands named by the user, for files that name none."""
-    if bands is None:
+def named(path: Path, bands: list[str] | None, remote: bool | None = None) -> Iterator[Any]:
+    """A path, or the image in it where opening it takes options of the user's.
+
+    Args:
+        path: of the image.
+        bands: names of its bands, for files that name none.
+        remote: as of ``--remote``.
+    """
+    if bands is None and remote is None:
         yield path
         return
     from trifuse.products import open_cube
 
-    with open_cube(path, bands=bands) as image:
+    with open_cube(path, bands=bands, remote=remote) as image:
         yield image
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, box, command, output
+from trifuse.cli.options import PATH, Result, box, command, output, remote
 
 
 def _span(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -108,6 +108,7 @@ def make(
     show_default=True,
     help="Leave out images with a smaller share of clear pixels.",
 )
+@remote
 @output(text="Folder that gets sentinel2/ and landsat/.")
 @command
 def build(
@@ -122,6 +123,7 @@ def build(
     s3_mask: str,
     min_clear: float,
     output: Path,
+    remote: bool | None,
     overwrite: bool,
     dry_run: bool,
 ) -> Result:
@@ -150,6 +152,7 @@ def build(
         landsat_mask=landsat_mask,
         sentinel3_mask=s3_mask,
         min_clear=min_clear,
+        remote=bool(remote),
         overwrite=overwrite,
         dry_run=dry_run,
     )

@@ -8,7 +8,18 @@ from typing import Any
 import click
 
 from trifuse.cli.methods import SharpenerOption
-from trifuse.cli.options import PATH, Result, box, command, geotiff, names, output, plain
+from trifuse.cli.options import (
+    PATH,
+    Result,
+    box,
+    command,
+    geotiff,
+    named,
+    names,
+    output,
+    plain,
+    remote,
+)
 
 
 @click.command()
@@ -51,8 +62,9 @@ from trifuse.cli.options import PATH, Result, box, command, geotiff, names, outp
     show_default=True,
     help="int16 ×1e-4 or float32.",
 )
+@remote
 @command
-def sharpen(image: Path, output: Path, **options: Any) -> Result:
+def sharpen(image: Path, output: Path, remote: bool | None, **options: Any) -> Result:
     """Bring all bands of IMAGE, a Sentinel-2 product, to 10 m.
 
     All bands together tell what the coarser ones lost; no network and no weights are needed.
@@ -70,5 +82,6 @@ def sharpen(image: Path, output: Path, **options: Any) -> Result:
     """
     from trifuse.flows.sharpen import sharpen as sharpen_image
 
-    done = sharpen_image(image, geotiff(output), **options)
+    with named(image, None, remote) as source:
+        done = sharpen_image(source, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

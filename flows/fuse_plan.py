@@ -20,7 +20,7 @@ from trifuse.flows.fuse_record import (
     settings_record,
 )
 from trifuse.flows.inputs import Image
-from trifuse.flows.match import Match, match
+from trifuse.flows.match import LEVELS, Match, match
 from trifuse.fusion import Method, fuse_target
 from trifuse.products import Doubt, require_plausible
 
@@ -160,12 +160,14 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
 
 
 def _require_reflectance(source: CubeSource) -> tuple[Doubt, ...]:
-    """Radiance, and reflectance at the top of the atmosphere, are not what the methods expect.
+    """Radiance is not what the methods expect.
 
     Neither are values that cannot be reflectance; what speaks against them less is returned.
     """
-    if (quantity := source.meta.get("quantity", "reflectance")) != "reflectance":
+    if (quantity := source.meta.get("quantity", "reflectance")) not in LEVELS:
         raise MetadataError(
-            f"holds {quantity}", where=source.name, fix="give level 2 surface reflectance"
+            f"holds {quantity}",
+            where=source.name,
+            fix="give reflectance: L2A with SY_2_SYN, or L1C with OL_1_EFR",
         )
     return tuple(require_plausible(source))

@@ -16,6 +16,10 @@ from trifuse.fusion import Consistency, Method, SelfCheck
 from trifuse.products import Doubt
 from trifuse.srf_data import load, names
 
+TOA = "toa_reflectance"
+FACTS = ("start_time", "quantity", "baseline", "calibration", "mask")
+"""What is kept of what an input says of itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairRecord:
@@ -117,11 +121,16 @@ class FusionRecord:
     outcome: Outcome | None = None
 
     @property
+    def toa(self) -> bool:
+        """Whether the reflectance is that at the top of the atmosphere."""
+        return TOA in (self.s2.get("quantity"), self.s3.get("quantity"))
+
+    @property
     def text(self) -> str:
         """A few lines for a terminal."""
         lines = [
             f"{self.method}: {self.grid.height}×{self.grid.width} pixels, {len(self.bands)} bands, "
-            f"ratio {self.ratio}",
+            f"ratio {self.ratio}{', of TOA reflectance' if self.toa else ''}",
             self.pair.text,
             registration_text(self.registration),
         ]
@@ -170,6 +179,7 @@ class FusionRecord:
             "registration": dict(self.registration),
             "psf_sigma_cells": self.psf.sigma,
             **({"start_time": when} if when else {}),
+            **({"quantity": TOA} if self.toa else {}),
         }
 
 
@@ -233,7 +243,7 @@ def input_record(
             :func:`trifuse.flows.inputs.provenance`.
     """
     sensor = str(source.meta.get("sensor", ""))
-    facts = {k: source.meta.get(k) for k in ("start_time", "baseline", "calibration", "mask")}
+    facts = {k: source.meta.get(k) for k in FACTS}
     return {
         **provenance(image, content=content),
         "product": source.name,

@@ -20,6 +20,7 @@ from trifuse.core import (
     ConfigError,
     CubeSource,
     GridError,
+    MetadataError,
     OverlapError,
     Window,
 )
@@ -34,6 +35,12 @@ MAX_HIDDEN = 0.05
 
 SAME_BAND_NM = 0.3
 """Centres or widths further apart than this are those of another instrument."""
+
+CIRRUS = "B10"
+"""Band of Sentinel-2 L1C that sees cirrus and no ground: it tells nothing of Sentinel-3's."""
+
+LEVELS = {"reflectance": "of the surface", "toa_reflectance": "at the top of the atmosphere"}
+"""Which reflectance, by what an image says of its quantity."""
 
 Box = tuple[float, float, float, float]
 _SAMPLES, _SAMPLE = 7, 128
@@ -121,6 +128,8 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         GridError: if S3 lies on a grid whose cells are not nested in S2's pixels.
         OverlapError: if they share no ground, or none with the area asked for.
         ConfigError: if an area makes no sense, or two are given.
+        MetadataError: if one is reflectance of the surface, the other at the top of the
+            atmosphere.
         ProductError: if a file cannot be read.
 
     Source: Cristille et al. 2024, doi:10.3390/rs16163107 (the rule for pairs).
@@ -132,11 +141,14 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         if bbox is not None or like is not None:
             crs, box = ("EPSG:4326", _checked(bbox)) if bbox is not None else _ground(like)
             fine = fine[_window(fine, crs, box)]
+        if fine.meta.get("level") == "L1C" and CIRRUS in fine.bands.names:
+            fine = fine.select([n for n in fine.bands.names if n != CIRRUS])
         coarse = opened.enter_context(open_on_cells(s3, fine))
+        unsure = _require_one_level(fine, coarse)
         shared = pair(fine, coarse)
         minutes = minutes_apart(fine, coarse)
         hidden = (_hidden(fine, shared.s2_window), _hidden(coarse, shared.s3_window))
-        warnings = tuple(_doubts(minutes, hidden))
+        warnings = (*unsure, *_doubts(minutes, hidden))
         opened.pop_all()
     for text in warnings:
         _log.warning("%s and %s: %s", fine.name, coarse.name, text)
@@ -232,6 +244,26 @@ def _window(source: CubeSource, crs: str, box: Box) -> Window:
             "the area lies outside the image", where=source.name, fix="give one that it covers"
         )
     return inside
+
+
+def _require_one_level(fine: CubeSource, coarse: CubeSource) -> tuple[str, ...]:
+    """Both of the surface or both at the top of the atmosphere; a warning where one does not tell.
+
+    Raises:
+        MetadataError: if they are not.
+    """
+    quantities = [source.meta.get("quantity") for source in (fine, coarse)]
+    told = [LEVELS.get(str(q)) for q in quantities]
+    if all(told) and told[0] != told[1]:
+        raise MetadataError(
+            f"is reflectance {told[0]}, {coarse.name} is reflectance {told[1]}",
+            where=fine.name,
+            fix="give both of one level: L2A with SY_2_SYN, or L1C with OL_1_EFR",
+        )
+    if "toa_reflectance" in quantities and None in quantities:
+        silent = (fine, coarse)[quantities.index(None)].name
+        return (f"{silent} does not tell of which level it is: taken as top of the atmosphere",)
+    return ()
 
 
 def minutes_apart(fine: CubeSource, coarse: CubeSource) -> float | None:

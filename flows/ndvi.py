@@ -26,10 +26,11 @@ from trifuse.core import (
 )
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
-from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi, write_sidecar
+from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi
 from trifuse.products import ndvi as compute_ndvi
-from trifuse.products.ndvi import EPS
+from trifuse.products.ndvi import EPS, of_what
 from trifuse.products.series.folder import write_index
+from trifuse.products.write.companions import write_companions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Mapped:
     def text(self) -> str:
         """A few lines for a terminal."""
         r = self.record
-        lines = [f"NDVI ({r['definition']}): {r.get('formula', '')}".rstrip(": ")]
+        toa = " of TOA reflectance" if "(TOA)" in r.get("of", "") else ""
+        lines = [f"NDVI{toa} ({r['definition']}): {r.get('formula', '')}".rstrip(": ")]
         if r.get("mean") is not None:
             lines.append(f"mean {r['mean']:.3f} over {100 * r['valid_share']:.1f} % of the pixels")
         return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
@@ -72,7 +74,8 @@ def ndvi(
 
     Args:
         image: path, source or cube with the bands of the definition.
-        out: GeoTIFF to write (cloud-optimised, with a sidecar); None keeps the map in memory.
+        out: GeoTIFF to write (cloud-optimised, with a sidecar and, where the image tells its
+            time, a STAC Item); None keeps the map in memory.
         definition: ``s2`` (default): red and near infrared as Sentinel-2's B4 and B8A see the
             spectrum; ``paper``: means of Oa17, S3, Oa18 and of S2, Oa08, Oa09; ``bands``: single
             bands by wavelength (``red_nm``, ``nir_nm``).
@@ -95,14 +98,15 @@ def ndvi(
         refuse_existing(path, overwrite=overwrite)
         if dry_run:
             how = define_ndvi(source.bands, definition, **options)
-            return Mapped(path, None, how.to_json() | {"definition": definition})
+            facts = how.to_json() | of_what(source.meta)
+            return Mapped(path, None, facts | {"definition": definition})
         found = require_plausible(source, unless=("unscaled",))
         record = write_ndvi(
             source, path, definition=definition, dtype=dtype, overwrite=overwrite, **options
         )
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
     record["doubts"] = [doubt.to_json() for doubt in found]
-    return Mapped(path, None, record, (path, write_sidecar(path, record)))
+    return Mapped(path, None, record, (path, *write_companions(path, record, quicklook=False)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from trifuse.products.sentinel2 import (
     is_sentinel2,
     open_sentinel2,
     write_sentinel2_cogs,
+    write_sentinel2_l1c,
     write_sentinel2_safe,
 )
 from trifuse.products.sentinel3 import (
@@ -79,6 +80,7 @@ __all__ = [
     "Sentinel2Source",
     "write_sentinel2_safe",
     "write_sentinel2_cogs",
+    "write_sentinel2_l1c",
     "open_sentinel3",
     "open_syn_swath",
     "SynSwath",

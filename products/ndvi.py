@@ -27,6 +27,19 @@ _BAND_TAGS = {
 }
 
 
+def of_what(meta: Mapping[str, Any]) -> dict[str, str]:
+    """What tags and records say of the reflectance that an NDVI is of; nothing if it is unknown.
+
+    At the top of the atmosphere NDVI is lower than at the surface, so maps of both are no series.
+    """
+    words = {
+        "reflectance": "surface reflectance",
+        "toa_reflectance": "reflectance at the top of the atmosphere (TOA)",
+    }
+    told = words.get(str(meta.get("quantity")))
+    return {"of": told} if told else {}
+
+
 def compute_ndvi(cube: Cube, how: NdviDefinition, eps: float = EPS) -> tuple[np.ndarray, int]:
     """NDVI of a cube and how many values were clipped.
 
@@ -68,7 +81,7 @@ def ndvi(
     """
     how = _define(cube.bands, cube.meta, definition, options)
     values, _ = compute_ndvi(cube, how, eps)
-    meta = {**_plain_meta(cube.meta), "ndvi": how.to_json()}
+    meta = {**_plain_meta(cube.meta), "ndvi": {**how.to_json(), **of_what(cube.meta)}}
     return Cube(values[None], np.isfinite(values), BandSet.of(["NDVI"]), cube.grid, meta)
 
 
@@ -112,6 +125,7 @@ def write_ndvi(
         "formula": how.formula,
         "clipping": _CLIP,
         "valid_rule": f"valid in the source, red and NIR present, NIR + red > {eps:g}",
+        **of_what(source.meta),
     }
     facts = how.to_json()
     tags = {"definition": how.name, "SOURCE": source.name, "PROCESSING_LEVEL": "L3 NDVI", **rules}

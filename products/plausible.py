@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import BandSet, CubeSource, DataError, Grid, ProductError, Window
-from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.place import tile_crs
 from trifuse.products.sentinel2.witness import IMPOSSIBLE, MANY, MOST_BANDS, SOME
 

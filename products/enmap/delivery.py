@@ -95,7 +95,7 @@ def find_scenes(path: Path, inside: str = "") -> list[Scene]:
         raise ProductError(
             "holds no METADATA.XML with a SPECTRAL_IMAGE, so no EnMAP scene",
             where=path,
-            fix="give an EnMAP L2A or L1C delivery",
+            fix="give an EnMAP L2A delivery",
         )
     return sorted(scenes, key=lambda s: s.name)
 

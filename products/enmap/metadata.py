@@ -75,9 +75,7 @@ def parse_metadata(raw: bytes, where: str) -> EnmapMetadata:
     level = _text(root, "metadata/schema/processingLevel") or _text(root, "base/level")
     if level not in ("L1B", "L1C", "L2A"):
         raise MetadataError(
-            f"states the processing level {level!r}",
-            where=where,
-            fix="give an EnMAP L1C or L2A product",
+            f"states the processing level {level!r}", where=where, fix="give an EnMAP L2A product"
         )
     rows = _numbered(root, "specific/bandCharacterisation/bandID", where)
     bands = BandSet(

@@ -243,7 +243,7 @@ def _open(scene: Scene, images: Images, terms: Sequence[str], verify: bool) -> _
         raise ProductError(
             f"is of level {metadata.level}, in sensor geometry",
             where=scene.origin,
-            fix="order level L2A or L1C",
+            fix="order level L2A: L1C opens too, but is radiance, which only inspect takes",
         )
     image = choose_image(scene, metadata.image_format)
     layers = {t: _layer_files(scene, t) for t in layers_of(terms)}

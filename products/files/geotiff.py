@@ -91,7 +91,17 @@ def _open_one(
     offset: float | Sequence[float] | None,
     nodata: float | None,
 ) -> RasterSource:
-    raster = Raster(path)
+    return source_of(Raster(path), names, scale, offset, nodata)
+
+
+def source_of(
+    raster: Raster,
+    names: Sequence[str] | None = None,
+    scale: float | Sequence[float] | None = None,
+    offset: float | Sequence[float] | None = None,
+    nodata: float | None = None,
+) -> RasterSource:
+    """A raster file that is open as a source; arguments and errors as of :func:`open_geotiff`."""
     h = raster.header
     numbers = [n for n in range(1, h.count + 1) if n != h.alpha]
     if not numbers:

@@ -12,10 +12,10 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -33,6 +33,8 @@ from trifuse.core import (
     Window,
 )
 from trifuse.products.files.archive import DAMAGE, FileRef, open_member
+
+T = TypeVar("T")
 
 _MAGIC = {
     b"II*\0": "GTiff",
@@ -60,7 +62,7 @@ CACHE = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": 512 << 20}
 tiles of a whole Sentinel-2 tile, read and written, takes half of it. The user's own wish counts."""
 
 # Sidecars (.aux.xml) carry users' wavelengths and stay on; what they point to on the web does not.
-_ENV = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_NUM_THREADS": "1", **CACHE}
+ENV = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_NUM_THREADS": "1", **CACHE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,14 @@ class Raster:
         self.name = f"{self.path}/{member}" if member else str(self.path)
         self._driver = driver_of(self.path, member) if driver is None else driver
         self._address = _address(self.path, member)
-        self._env = _ENV if sidecars else {**_ENV, "GDAL_PAM_ENABLED": "NO"}
+        self._env = ENV if sidecars else {**ENV, "GDAL_PAM_ENABLED": "NO"}
+        self._load()
+
+    def _load(self) -> None:
+        """Read the header."""
         self._handles: dict[tuple[int, int], Any] = {}
         try:
-            with rasterio.Env(**self._env):
-                self.header = _header(self._dataset(), self.name)
+            self.header = self._with(lambda d: _header(d, self.name))
         except TrifuseError:
             raise
         except FAILURES as e:
@@ -238,8 +243,7 @@ class Raster:
         row = h.height - window.row - window.height if h.flipped else window.row
         box = rasterio.windows.Window(window.col, row, window.width, window.height)
         try:
-            with rasterio.Env(**self._env):
-                values: np.ndarray = getattr(self._dataset(), method)(bands, window=box, **options)
+            values = self._with(lambda d: getattr(d, method)(bands, window=box, **options))
         except FAILURES as e:
             raise ProductError(
                 f"rows {row}–{row + window.height - 1}, columns {window.col}–"
@@ -247,7 +251,12 @@ class Raster:
                 where=self.name,
                 fix="the file is cut short or damaged: get it again",
             ) from None
-        return values
+        return np.asarray(values)
+
+    def _with(self, call: Callable[[Any], T]) -> T:
+        """What a call makes of the dataset."""
+        with rasterio.Env(**self._env):
+            return call(self._dataset())
 
     def _dataset(self) -> Any:
         key = (os.getpid(), threading.get_ident())
@@ -336,14 +345,18 @@ def driver_of(path: Path, member: str = "") -> str:
                 start = f.read(8)
     except (KeyError, *DAMAGE) as e:
         raise ProductError(f"cannot be read ({e})", where=f"{path} {member}".strip()) from None
-    for magic, driver in _MAGIC.items():
-        if start.startswith(magic):
-            return driver
+    if driver := driver_of_bytes(start):
+        return driver
     if not member and envi_header(path):
         return "ENVI"
     raise ProductError(
         "is no GeoTIFF, JPEG 2000 or ENVI image", where=path, fix="convert it to GeoTIFF"
     )
+
+
+def driver_of_bytes(start: bytes) -> str:
+    """GDAL driver by the first eight bytes of a file; empty if they tell none."""
+    return next((driver for magic, driver in _MAGIC.items() if start.startswith(magic)), "")
 
 
 def driver_if_known(path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,10 @@ from trifuse.core import (
 )
 from trifuse.products.files.archive import FileRef, is_tar, tar_members, tar_names
 from trifuse.products.files.raster import Raster
+from trifuse.products.files.remote import AnyFile, open_raster
 from trifuse.products.files.source import Calibration
 from trifuse.products.files.xmltree import MAX_XML_BYTES
+from trifuse.products.landsat.catalogue import find_item_parts, is_landsat_item, parse_landsat_item
 from trifuse.products.landsat.mask import mask_terms, usable
 from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, parse_mtl
 from trifuse.products.reader import Reader
@@ -57,20 +59,27 @@ def is_landsat(path: str | Path) -> bool:
                 _FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in tar_names(path)
             )
         match = _FILE.fullmatch(path.name)
-        return match is not None and match["part"].upper() == "MTL" and path.is_file()
+        if match is not None:
+            return match["part"].upper() == "MTL" and path.is_file()
+        return is_landsat_item(path)
     except (OSError, ValueError):
         return False
 
 
 def open_landsat(
-    path: str | Path, *, bands: Sequence[str] | None = None, mask: str | Sequence[str] = "default"
+    path: str | Path,
+    *,
+    bands: Sequence[str] | None = None,
+    mask: str | Sequence[str] = "default",
+    remote: bool = False,
 ) -> LandsatSource:
     """Open one Landsat 8 or 9 Collection 2 Level-2 scene.
 
     Args:
-        path: folder, tar (read in place), or MTL file.
+        path: folder, tar (read in place), MTL file, or STAC Item.
         bands: which to open; default ``B1`` … ``B7``, and ``LST`` if its file is there.
         mask: flags that are not usable, see :mod:`trifuse.products.landsat.mask`.
+        remote: whether files that an Item names on the web are read there, by https.
 
     Returns:
         A source of reflectance (and kelvin in ``LST``), read lazily.
@@ -83,31 +92,39 @@ def open_landsat(
     """
     terms = mask_terms(mask)
     path = Path(path)
-    scene = _find(path)
+    by_item = path.is_file() and is_landsat_item(path)
+    scene = _of_item(path, remote) if by_item else _find(path)
     known = BandSet.of((*SR_BANDS, LST))
     there = "ST_B10" in scene.images
-    wanted = (*SR_BANDS, *((LST,) if there else ())) if bands is None else tuple(bands)
+    fetched = [b for b in SR_BANDS if f"SR_{b}" not in scene.left_out]
+    wanted = (*fetched, *((LST,) if there else ())) if bands is None else tuple(bands)
     if not wanted:
         raise BandError("no bands were asked for", fix="leave bands out to get all")
     wanted = known.select(known.indices(wanted)).names
     parts = {b: "ST_B10" if b == LST else f"SR_{b}" for b in wanted}
-    missing = [f"{part}.TIF" for part in parts.values() if part not in scene.images]
-    missing += ["QA_PIXEL.TIF"] if terms and "QA_PIXEL" not in scene.images else []
-    missing += ["MTL.xml, .json or .txt"] if scene.metadata is None else []
-    if scene.metadata is None or missing:
+    masked = bool(terms) and "QA_PIXEL" not in scene.left_out
+    needed = [*parts.values(), *(["QA_PIXEL"] if masked else [])]
+    missing = [scene.absent.get(p, f"{p}.TIF") for p in needed if p not in scene.images]
+    unstated = scene.metadata is None and scene.stated is None
+    missing += ["MTL.xml, .json or .txt"] if unstated else []
+    if missing:
         raise ProductError(
             f"lacks {', '.join(missing)}", where=path, fix="fetch the scene again, or ask for less"
         )
-    metadata = parse_mtl(scene.metadata.read(MAX_XML_BYTES), scene.metadata.where)
-    notes = []
-    if bands is None and LST in metadata.scale and not there:
+    if scene.metadata is not None:
+        metadata = parse_mtl(scene.metadata.read(MAX_XML_BYTES), scene.metadata.where)
+    else:
+        assert scene.stated is not None
+        metadata = scene.stated
+    notes = list(scene.notes)
+    if bands is None and LST in metadata.scale and not there and not by_item:
         notes.append("the MTL lists ST_B10, whose file is not there: no surface temperature")
     if LST in wanted and LST not in metadata.scale:
         raise ProductError(
             "holds ST_B10, which its MTL does not list", where=path, fix="ask for the other bands"
         )
     images = {b: _open(scene.images[part]) for b, part in parts.items()}
-    qa = _open(scene.images["QA_PIXEL"]) if terms else None
+    qa = _open(scene.images["QA_PIXEL"]) if masked else None
     notes += _place([*images.values(), *([qa] if qa else [])], metadata)
     for note in notes:
         _log.warning("%s: %s", scene.name, note)
@@ -192,11 +209,37 @@ class LandsatSource(CubeSource):
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """Files of one scene: images by part (``SR_B1``), the MTL file if there is one."""
+    """Files of one scene.
+
+    Attributes:
+        name: of the scene.
+        images: by part (``SR_B1``).
+        metadata: the MTL file, if there is one.
+        stated: what an Item says in place of it.
+        absent: why there is no file, by part, of those that an Item names.
+        left_out: parts that an Item names and that are simply not downloaded.
+        notes: what a user should know.
+    """
 
     name: str
-    images: Mapping[str, FileRef]
+    images: Mapping[str, AnyFile]
     metadata: FileRef | None
+    stated: LandsatMetadata | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _of_item(path: Path, remote: bool) -> _Scene:
+    item, parts, absent, mtl, notes = find_item_parts(path, remote=remote)
+    left_out = tuple(p for p, a in absent.items() if a.web)
+    if named := [p for p in left_out if p.startswith("SR_")]:
+        notes.append(f"the assets of {', '.join(named)} are on the web and not fetched: left out")
+    if "QA_PIXEL" in left_out:
+        notes.append("without QA_PIXEL no clouds are masked")
+    stated = None if mtl is not None else parse_landsat_item(item, parts)
+    told = {p: f"{p} ({a.why})" for p, a in absent.items()}
+    return _Scene(item.id, parts, mtl, stated, told, left_out, tuple(notes))
 
 
 def _scene_folder(folder: Path) -> Path:
@@ -274,8 +317,8 @@ def _place(rasters: Sequence[Raster], metadata: LandsatMetadata) -> list[str]:
     return said
 
 
-def _open(file: FileRef) -> Raster:
-    raster = Raster(file.path, member=file.member)
+def _open(file: AnyFile) -> Raster:
+    raster = open_raster(file)
     if raster.header.count != 1 or raster.header.dtype != "uint16":
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of uint16",
@@ -285,4 +328,4 @@ def _open(file: FileRef) -> Raster:
     return raster
 
 
-READER = Reader("landsat", is_landsat, open_landsat, ("bands", "mask"))
+READER = Reader("landsat", is_landsat, open_landsat, ("bands", "mask", "remote"))

@@ -1,7 +1,8 @@
-"""Sentinel-2 L2A deliveries as they arrive: which files are where.
+"""Sentinel-2 L2A and L1C deliveries as they arrive: which files are where.
 
 A product is a SAFE folder, a zip of one, or a flat folder of COGs as cloud providers serve them:
-one file per band, the scene classification (SCL) and the STAC item as JSON.
+one file per band, the scene classification (SCL) and the STAC item as JSON. L1C has masks of
+clouds and of quality in place of the SCL.
 
 Source: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD).
 """
@@ -12,28 +13,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trifuse.core import ProductError, canonical_name
 from trifuse.products.files.archive import FileRef, is_zip, zip_members
+from trifuse.products.files.remote import AnyFile
+from trifuse.products.sentinel2.levels import L1C, L2A, Level
 
-NATIVE = {
-    "B1": 60,
-    "B2": 10,
-    "B3": 10,
-    "B4": 10,
-    "B5": 20,
-    "B6": 20,
-    "B7": 20,
-    "B8": 10,
-    "B8A": 20,
-    "B9": 60,
-    "B11": 20,
-    "B12": 20,
-}
-"""Sampling in metres at which each band of a L2A product is measured."""
 NAME = re.compile(
     r"S2([A-Z])_(?:MSI|OPER_PRD_MSI|USER_PRD_MSI)L?(1C|2A)_.*?(\d{8}T\d{6})", re.IGNORECASE
 )
@@ -42,8 +30,15 @@ _BAND = r"(B(?:0?\d|1[0-2]|0?8A)|SCL)"
 _IMAGE = re.compile(rf"(?:{_BAND}|.*_{_BAND}_(10|20|60)m)\.(?:jp2|tif|tiff)", re.IGNORECASE)
 """``B02.tif`` or ``…_B02_10m.jp2``; not ``…_B2.TIF``, as others name theirs."""
 _MTD = re.compile(r"(MTD_MSIL2A|S2._.*_MTD_.*L2A.*)\.xml", re.IGNORECASE)
-_MTD_L1C = re.compile(r"(MTD_MSIL1C|S2._.*_MTD_.*L1C.*)\.xml", re.IGNORECASE)
-_MTD_TILE = re.compile(r"(MTD_TL|S2._.*_L2A_TL_.*)\.xml", re.IGNORECASE)
+_MTD_L1C = re.compile(r"(MTD_MSIL1C|S2._.*_MTD_SAFL1C_.*)\.xml", re.IGNORECASE)
+_MTD_TILE = re.compile(r"(MTD_TL|S2._.*_L(?:2A|1C)_TL_.*)\.xml", re.IGNORECASE)
+_IMAGE_L1C = re.compile(rf".*_{_BAND}\.jp2", re.IGNORECASE)
+"""``T33UUU_…_B02.jp2``: each band is there at its own sampling alone."""
+_QUALITY = re.compile(
+    r"(?:.*_)?MSK_(?:CLASSI_(?:.*_)?B00.*\.jp2|CLOUDS_(?:.*_)?B00.*\.gml|"
+    r"QUALIT_(?:.*_)?(B\d\d|B8A).*\.jp2)",
+    re.IGNORECASE,
+)
 _ITEM = (".json", ".geojson")
 _DEPTH = 7
 _MAX_FILES = 20_000
@@ -62,14 +57,24 @@ class Delivery:
         metadata: MTD_MSIL2A.xml, if it is there.
         tile_metadata: MTD_TL.xml, if it is there.
         item: the STAC item and its file, if there is one.
+        level: of processing.
+        quality: masks of L1C: ``CLASSI`` or ``CLOUDS``, and by band those of its quality.
+        notes: what a user should know of how the files were found.
+        absent: why there is no file, by band, of those that an item names.
+        left_out: of these, the bands that are simply not downloaded.
     """
 
     name: str
     origin: Path
-    images: Mapping[tuple[str, int], FileRef]
+    images: Mapping[tuple[str, int], AnyFile]
     metadata: FileRef | None
     tile_metadata: FileRef | None
     item: tuple[FileRef, Mapping[str, Any]] | None
+    level: Level = L2A
+    quality: Mapping[str, FileRef] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def converted(self) -> bool:
@@ -81,7 +86,8 @@ class Delivery:
 
         Images of 60 m do without B8; those of 20 m without B9 too, and B1 is measured at 60 m.
         """
-        gsds = {gsd for band, gsd in self.images if band != "SCL"}
+        bands = [b for b in bands if b not in self.left_out]
+        gsds = {gsd for band, gsd in self.images if band in self.level.native}
         if not gsds or 10 in gsds:
             return tuple(bands), []
         without = {"B8"} if 60 in gsds else {"B1", "B8", "B9"}
@@ -91,23 +97,32 @@ class Delivery:
 
     def require(
         self, bands: Sequence[str], sampling: Mapping[str, int], scl: bool
-    ) -> tuple[dict[str, FileRef], tuple[FileRef, int] | None]:
+    ) -> tuple[dict[str, AnyFile], tuple[AnyFile, int] | None]:
         """The files of some bands at the given sampling, and the finest SCL (with its) if wanted.
 
         Raises:
             ProductError: if any of them, or all metadata, are missing: all are named at once.
         """
-        missing = [f"{b} ({NATIVE[b]} m)" for b in bands if b not in sampling]
-        classes = [(self.images[key], key[1]) for key in sorted(self.images) if key[0] == "SCL"]
+        names = self.absent
+        missing = [
+            f"{b} ({names.get(b) or f'{self.level.native[b]} m'})"
+            for b in bands
+            if b not in sampling
+        ]
+        classes = [
+            (self.images[key], key[1]) for key in sorted(self.images) if key[0] in ("SCL", "FMASK")
+        ]
         if scl and not classes:
-            missing.append("SCL")
+            missing.append(f"SCL ({names['SCL']})" if "SCL" in names else "SCL")
         if self.metadata is None and self.item is None:
-            missing.append("MTD_MSIL2A.xml (or, beside COGs, the STAC item as JSON)")
+            missing.append(f"{self.level.metadata} (or, beside COGs, the STAC item as JSON)")
         if missing:
             raise ProductError(
                 f"lacks {', '.join(missing)}",
                 where=self.origin,
-                fix="fetch the product again, or ask for less",
+                fix="let them be fetched (--remote, remote=True), or put them beside the Item"
+                if self.left_out
+                else "fetch the product again, or ask for less",
             )
         files = {b: self.images[b, sampling[b]] for b in bands}
         return files, classes[0] if scl else None
@@ -131,7 +146,7 @@ def looks_like_sentinel2(path: Path) -> bool:
             return NAME.match(path.name) is not None or any(
                 _MTD.fullmatch(f.name) or _MTD_L1C.fullmatch(f.name) for f in zip_members(path)
             )
-        return path.is_file() and _MTD.fullmatch(path.name) is not None
+        return path.is_file() and _has([path], _MTD, _MTD_L1C)
     except (OSError, ValueError):
         return False
 
@@ -140,33 +155,40 @@ def find_delivery(path: Path) -> Delivery:
     """The files of a product.
 
     Args:
-        path: SAFE folder, a folder that holds one, its zip, its MTD_MSIL2A.xml, or a folder of
-            COGs.
+        path: SAFE folder, a folder that holds one, its zip, its MTD_MSIL2A.xml or MTD_MSIL1C.xml,
+            or a folder of COGs.
 
     Raises:
-        ProductError: if there is no product, more than one, one of level 1C, or a file twice.
+        ProductError: if there is no product, more than one, or a file twice.
     """
     path = path.absolute()
     if not path.exists():
         raise ProductError("does not exist", where=path, fix="check the path")
     if is_zip(path):
         named = [(f.member, f) for f in zip_members(path)]
-    elif path.is_dir() or _MTD.fullmatch(path.name):
+    elif path.is_dir() or _has([path], _MTD, _MTD_L1C):
         named = _walk(path if path.is_dir() else path.parent)
     else:
         raise ProductError("is no Sentinel-2 product", where=path, fix="give a SAFE folder or zip")
     root, files = _one_product(named, path)
-    images: dict[tuple[str, int], FileRef] = {}
+    images: dict[tuple[str, int], AnyFile] = {}
     metadata, tiles, items = [], [], []
-    for name, file in files:
-        base = name.rsplit("/", 1)[-1]
-        if _MTD.fullmatch(base):
+    quality: dict[str, FileRef] = {}
+    bases = [name.rsplit("/", 1)[-1] for name, _ in files]
+    later = any(map(_MTD.fullmatch, bases))
+    level = L1C if not later and any(map(_MTD_L1C.fullmatch, bases)) else L2A
+    product = _MTD_L1C if level is L1C else _MTD
+    for (name, file), base in zip(files, bases, strict=True):
+        if product.fullmatch(base):
             metadata.append(file)
         elif _MTD_TILE.fullmatch(base):
             tiles.append(file)
         elif base.lower().endswith(_ITEM) and "/" not in name:
             items.append(file)
-        elif key := _image_key(name, base):
+        elif level is L1C and (mask := _QUALITY.fullmatch(base)):
+            kind = "CLASSI" if "_CLASSI_" in base.upper() else "CLOUDS"
+            quality.setdefault(canonical_name(mask[1]) if mask[1] else kind, file)
+        elif key := _image_key(name, base, level):
             if key in images:
                 raise ProductError(
                     f"holds {images[key].name} and {file.name}",
@@ -182,12 +204,8 @@ def find_delivery(path: Path) -> Delivery:
             fix="give a product of one tile",
         )
     if not images and not metadata:
-        if any(_MTD_L1C.fullmatch(n.rsplit("/", 1)[-1]) for n, _ in files):
-            raise ProductError(
-                "is of level 1C, top of atmosphere", where=path, fix="give the L2A product"
-            )
         raise ProductError(
-            "holds no Sentinel-2 L2A product",
+            "holds no Sentinel-2 product",
             where=path,
             fix="give a SAFE folder, its zip, or COGs with their item",
         )
@@ -198,6 +216,8 @@ def find_delivery(path: Path) -> Delivery:
         metadata=metadata[0] if metadata else None,
         tile_metadata=tiles[0] if tiles else None,
         item=_item(items, path),
+        level=level,
+        quality=quality,
     )
 
 
@@ -248,14 +268,19 @@ def _one_product(
     return root, [(n.removeprefix(start), f) for n, f in named if n.startswith(start)]
 
 
-def _image_key(name: str, base: str) -> tuple[str, int] | None:
+def _image_key(name: str, base: str, level: Level) -> tuple[str, int] | None:
+    if "QI_DATA" in name.upper().split("/"):
+        return None
+    if level is L1C and (own := _IMAGE_L1C.fullmatch(base)):
+        band = canonical_name(own[1])
+        return (band, level.native[band]) if band in level.native else None
     match = _IMAGE.fullmatch(base)
-    if match is None or "QI_DATA" in name.upper().split("/"):
+    if match is None:
         return None
     band = canonical_name(match[1] or match[2])
     if band == "SCL":
         return band, int(match[3] or 20)
-    return (band, int(match[3] or NATIVE[band])) if band in NATIVE else None
+    return (band, int(match[3] or level.native[band])) if band in level.native else None
 
 
 def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, Any]] | None:

@@ -19,7 +19,6 @@ import numpy as np
 from trifuse.core import ConfigError, Cube, DataError, Grid, atomic_path, refuse_existing
 from trifuse.core.atomic import flush_to_disk
 from trifuse.products.files.factory import new_folder, pack_zip, start_of, write_image
-from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory_xml import (
     BAND_ORDER,
     ProductFacts,
@@ -27,12 +26,12 @@ from trifuse.products.sentinel2.factory_xml import (
     product_xml,
     tile_xml,
 )
-from trifuse.srf_data import S2_L2A
+from trifuse.products.sentinel2.levels import L2A, NATIVE, Level
 
 QUANTIFICATION = 10000
 _NODATA, _SATURATED = 0, 65535
 _DEFAULT_START = datetime(2024, 6, 21, 10, 20, 31, tzinfo=UTC)
-_GENERATED = "20240622T000000"
+GENERATED = "20240622T000000"
 
 
 def write_sentinel2_safe(
@@ -90,7 +89,7 @@ def write_sentinel2_safe(
     made = prepare(cube, platform, baseline, offset, scl, cloud, shadow, start)
     name = (
         f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}_N{baseline.replace('.', '')}_R122"
-        f"_T{tile}_{_GENERATED}"
+        f"_T{tile}_{GENERATED}"
     )
     facts = ProductFacts(
         name,
@@ -163,7 +162,7 @@ def write_sentinel2_cogs(
     assets: dict[str, Any] = {}
     with new_folder(target, overwrite) as work:
         for band, gsd in (*NATIVE.items(), ("SCL", 20)):
-            file = f"{_padded(band)}.tif"
+            file = f"{padded(band)}.tif"
             plane = made.classes(gsd) if band == "SCL" else made.counts(band, gsd)
             dtype = "uint8" if band == "SCL" else "uint16"
             write_image(work / file, made.grids[gsd], [plane], 1, dtype, 0, "COG")
@@ -180,7 +179,7 @@ def write_sentinel2_cogs(
             "grid:code": f"MGRS-{tile}",
             "s2:processing_baseline": baseline,
             "s2:product_uri": f"{platform}_MSIL2A_{made.start:%Y%m%dT%H%M%S}"
-            f"_N{baseline.replace('.', '')}_R122_T{tile}_{_GENERATED}.SAFE",
+            f"_N{baseline.replace('.', '')}_R122_T{tile}_{GENERATED}.SAFE",
         }
         if applied is not None:
             properties["earthsearch:boa_offset_applied"] = applied
@@ -237,6 +236,7 @@ def prepare(
     cloud: np.ndarray | None,
     shadow: np.ndarray | None,
     start: datetime | None,
+    level: Level = L2A,
 ) -> Made:
     """Check the options and make what all forms of a product share."""
     height, width = cube.grid.shape
@@ -250,10 +250,10 @@ def prepare(
             f"platform {platform!r}, baseline {baseline!r}",
             fix="give S2A, S2B or S2C and a baseline like 05.10",
         )
-    cube = cube.select(S2_L2A)
+    cube = cube.select(level.bands)
     if offset is None:
         offset = -1000 if 4 <= int(baseline[:2]) < 99 else 0
-    every = offset if isinstance(offset, Mapping) else dict.fromkeys(NATIVE, offset)
+    every = offset if isinstance(offset, Mapping) else dict.fromkeys(level.bands, offset)
     for mask in (cloud, shadow):
         if mask is not None and mask.shape != cube.grid.shape:
             raise DataError(f"a mask is {mask.shape}, the cube {cube.grid.shape}")
@@ -295,7 +295,7 @@ def _write_safe(work: Path, made: Made, facts: ProductFacts) -> None:
     for gsd, bands in contents.items():
         place = granule / "IMG_DATA" / f"R{gsd}m"
         place.mkdir(parents=True)
-        planes = {_padded(b): ([made.counts(b, gsd)], "uint16") for b in bands}
+        planes = {padded(b): ([made.counts(b, gsd)], "uint16") for b in bands}
         if gsd == 10:
             thin = np.full(made.grids[10].shape, 100)
             colours = [made.reflectance(b, 10) for b in ("B4", "B3", "B2")]
@@ -331,6 +331,6 @@ def _blocks(plane: np.ndarray, k: int) -> np.ndarray:
     return plane.reshape(height // k, k, width // k, k)
 
 
-def _padded(band: str) -> str:
+def padded(band: str) -> str:
     """``B2`` as files are named: ``B02``."""
     return band if band in ("B8A", "SCL") else f"B{int(band[1:]):02d}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from trifuse.core import Grid
 from trifuse.products.files.factory import xml_bytes
+from trifuse.products.sentinel2.levels import L2A, Level
 from trifuse.srf_data import load
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%f"
@@ -27,12 +28,13 @@ class ProductFacts:
         baseline: ``05.10``.
         tile: MGRS tile, ``33UUU``.
         start: sensing time, UTC.
-        offsets: BOA_ADD_OFFSET by band; empty for none, as before baseline 04.00.
+        offsets: what is added to counts, by band; empty for none, as before baseline 04.00.
         order: bands by their number.
         images: addresses of the images in the product, without suffix.
         grids: grid by sampling in metres.
         sun: (elevation, azimuth) in degrees.
         cloud: cover in per cent.
+        level: of the product.
     """
 
     name: str
@@ -47,27 +49,33 @@ class ProductFacts:
     grids: Mapping[int, Grid]
     sun: tuple[float, float]
     cloud: float
+    level: Level = L2A
 
 
 def product_xml(facts: ProductFacts) -> bytes:
-    """MTD_MSIL2A.xml; equal facts give equal bytes."""
-    start = _stamp(facts.start)
+    """MTD_MSIL2A.xml or MTD_MSIL1C.xml; equal facts give equal bytes."""
+    start, number = _stamp(facts.start), facts.level.name[1:]
     numbered = list(enumerate(facts.order))
     nominal = load(f"{facts.platform}_MSI").bands
     characteristics: dict[str, Any] = {
         "Special_Values": [
             {"SPECIAL_VALUE_TEXT": "NODATA", "SPECIAL_VALUE_INDEX": 0},
             {"SPECIAL_VALUE_TEXT": "SATURATED", "SPECIAL_VALUE_INDEX": 65535},
-        ],
-        "QUANTIFICATION_VALUES_LIST": {
+        ]
+    }
+    surface = facts.level is L2A
+    if surface:
+        characteristics["QUANTIFICATION_VALUES_LIST"] = {
             "BOA_QUANTIFICATION_VALUE": ({"unit": "none"}, 10000),
             "AOT_QUANTIFICATION_VALUE": ({"unit": "none"}, 1000.0),
             "WVP_QUANTIFICATION_VALUE": ({"unit": "cm"}, 1000.0),
-        },
-    }
+        }
+    else:
+        characteristics["QUANTIFICATION_VALUE"] = ({"unit": "none"}, 10000)
     if facts.offsets:
-        characteristics["BOA_ADD_OFFSET_VALUES_LIST"] = {
-            "BOA_ADD_OFFSET": [
+        listed = "BOA_ADD_OFFSET_VALUES_LIST" if surface else "Radiometric_Offset_List"
+        characteristics[listed] = {
+            facts.level.added: [
                 ({"band_id": n}, facts.offsets.get(band, -1000)) for n, band in numbered
             ]
         }
@@ -90,8 +98,8 @@ def product_xml(facts: ProductFacts) -> bytes:
                 "PRODUCT_START_TIME": start,
                 "PRODUCT_STOP_TIME": start,
                 "PRODUCT_URI": f"{facts.name}.SAFE",
-                "PROCESSING_LEVEL": "Level-2A",
-                "PRODUCT_TYPE": "S2MSI2A",
+                "PROCESSING_LEVEL": f"Level-{number}",
+                "PRODUCT_TYPE": f"S2MSI{number}",
                 "PROCESSING_BASELINE": facts.baseline,
                 "GENERATION_TIME": start,
                 "Datatake": {
@@ -114,16 +122,16 @@ def product_xml(facts: ProductFacts) -> bytes:
         },
         "n1:Quality_Indicators_Info": {"Cloud_Coverage_Assessment": round(facts.cloud, 3)},
     }
-    schema = "https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-2A.xsd"
-    return xml_bytes("n1:Level-2A_User_Product", content, {"xmlns:n1": schema})
+    schema = f"https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-{number}.xsd"
+    return xml_bytes(f"n1:Level-{number}_User_Product", content, {"xmlns:n1": schema})
 
 
 def tile_xml(facts: ProductFacts) -> bytes:
     """MTD_TL.xml; equal facts give equal bytes."""
     first = facts.grids[10]
-    orbit = facts.granule.split("_")[2]
+    orbit, number = facts.granule.split("_")[2], facts.level.name[1:]
     identity = (
-        f"{facts.platform}_OPER_MSI_L2A_TL_2APS_{facts.start:%Y%m%dT%H%M%S}_{orbit}_T{facts.tile}"
+        f"{facts.platform}_OPER_MSI_{facts.level.name}_TL_2APS_{facts.start:%Y%m%dT%H%M%S}_{orbit}_T{facts.tile}"
         f"_N{facts.baseline}"
     )
     content = {
@@ -151,8 +159,8 @@ def tile_xml(facts: ProductFacts) -> bytes:
             },
         },
     }
-    schema = "https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-2A_Tile_Metadata.xsd"
-    return xml_bytes("n1:Level-2A_Tile_ID", content, {"xmlns:n1": schema})
+    schema = f"https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-{number}_Tile_Metadata.xsd"
+    return xml_bytes(f"n1:Level-{number}_Tile_ID", content, {"xmlns:n1": schema})
 
 
 def manifest_xml(files: Sequence[str]) -> bytes:

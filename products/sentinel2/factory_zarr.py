@@ -10,8 +10,8 @@ import numpy as np
 
 from trifuse.core import Cube, MissingExtraError
 from trifuse.products.files.factory import new_folder
-from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory import QUANTIFICATION, prepare
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.zarr import SCL, array_path
 
 

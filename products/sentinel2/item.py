@@ -1,4 +1,4 @@
-"""Calibration of Sentinel-2 COGs by the STAC item beside them.
+"""Calibration of Sentinel-2 images by their STAC item.
 
 Providers differ in whether the counts in their files hold the offset of −1000 still or no more,
 and items contradict themselves. What is believed, in this order:
@@ -20,9 +20,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from trifuse.core import MetadataError, canonical_name
-from trifuse.products.files.archive import FileRef
+from trifuse.products.files.item import band_rows
+from trifuse.products.files.remote import AnyFile
 from trifuse.products.files.xmltree import finite_number
-from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.metadata import (
     LAST_KNOWN,
     NODATA,
@@ -36,6 +37,8 @@ from trifuse.products.sentinel2.metadata import (
 )
 
 _SCALE, _OFFSET = 1e-4, -0.1
+AUSTRALIAN_NODATA = -999
+"""Fill of Geoscience Australia's analysis ready data (``ga_s2am_ard_3`` and others)."""
 _APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _BASELINE = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
 _PRODUCT = ("s2:product_uri", "s2:product_id", "sentinel:product_id")
@@ -43,7 +46,7 @@ _PRODUCT = ("s2:product_uri", "s2:product_id", "sentinel:product_id")
 
 
 def parse_item(
-    item: Mapping[str, Any], where: str, files: Mapping[str, FileRef]
+    item: Mapping[str, Any], where: str, files: Mapping[str, AnyFile]
 ) -> Sentinel2Metadata:
     """Read a STAC item of a Sentinel-2 L2A product.
 
@@ -66,7 +69,12 @@ def parse_item(
             "the item says of the offset both that it is applied and that it is not: taken as "
             "applied"
         )
+    australian = _text(facts, "odc:product").startswith("ga_s2")
     for band, file in files.items():
+        if australian:
+            scale[band], offset[band] = _SCALE, 0.0
+            rules = ["the counts of Geoscience Australia are reflectance × 10000"]
+            continue
         own_scale, own_offset = _stated(item, band, file.name, where)
         scale[band] = _SCALE if own_scale is None else own_scale
         offset[band], rule = _offset(any(applied) if applied else None, own_offset, baseline, where)
@@ -83,8 +91,8 @@ def parse_item(
         tile=_tile(facts) or tile_of(product_id),
         scale=scale,
         offset=offset,
-        nodata=NODATA,
-        saturated=SATURATED,
+        nodata=AUSTRALIAN_NODATA if australian else NODATA,
+        saturated=None if australian else SATURATED,
         origin="item: " + "; ".join(rules),
         facts={
             "start_time": iso_time(_text(facts, "datetime")),
@@ -123,20 +131,15 @@ def _stated(
     item: Mapping[str, Any], band: str, file: str, where: str
 ) -> tuple[float | None, float | None]:
     """Scale and offset of a band's asset: raster:bands, or bands with raster:… since STAC 1.1."""
-    asset = _asset(item["assets"], band, file)
-    sources: list[Any] = [asset]
-    for key in ("raster:bands", "bands"):
-        rows = asset.get(key)
-        if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
-            sources.insert(0, rows[0])
+    row = band_rows(_asset(item["assets"], band, file))[0]
     values: list[float | None] = []
     for key in ("scale", "offset"):
-        found = [s[k] for s in sources for k in (key, f"raster:{key}") if s.get(k) is not None]
-        value = _number(found[0]) if found else None
-        if found and (
+        found = row.get(key)
+        value = _number(found)
+        if found is not None and (
             value is None or not (1e-6 <= value <= 1 if key == "scale" else abs(value) <= 1)
         ):
-            raise MetadataError(f"states a {key} of {str(found[0])[:20]} for {band}", where=where)
+            raise MetadataError(f"states a {key} of {str(found)[:20]} for {band}", where=where)
         values.append(value)
     return values[0], values[1]
 

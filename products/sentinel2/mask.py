@@ -9,10 +9,11 @@ Source: Sentinel-2 Products Specification Document, Level-2A scene classificatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from trifuse.products.files.layers import ClassMask, Layer
 from trifuse.products.files.mask import expand_mask
 
 CLASSES = {
@@ -30,6 +31,8 @@ CLASSES = {
     "snow": 11,
 }
 """SCL class by the name of the mask term that takes it out."""
+FMASK = {"nodata": 0, "cloud-medium": 2, "cloud-high": 2, "cloudshadow": 3, "snow": 4, "water": 5}
+"""Class of Geoscience Australia's ``oa_fmask`` likewise, as far as it tells them; 1 is clear."""
 _DEFAULT = ("nodata", "saturated", "cloudshadow", "cloud-medium", "cloud-high", "cirrus")
 PRESETS: dict[str, tuple[str, ...]] = {
     "default": _DEFAULT,
@@ -50,13 +53,17 @@ def mask_terms(mask: str | Sequence[str]) -> tuple[str, ...]:
     return expand_mask(mask, CLASSES, PRESETS)
 
 
-def usable(scl: np.ndarray, terms: Sequence[str]) -> np.ndarray:
-    """Where no term takes the pixel out: bool, the shape of ``scl`` (uint8 classes).
+def class_mask(scl: Layer, terms: Sequence[str], classes: Mapping[str, int] = CLASSES) -> ClassMask:
+    """What takes the classes of some terms out, and numbers that are no class.
 
-    Numbers that are no class are not usable either.
+    Args:
+        scl: the scene classification.
+        terms: as of :func:`mask_terms`.
+        classes: number by term; terms that it does not tell take nothing out.
     """
-    table = np.zeros(256, bool)
-    table[list(CLASSES.values())] = True
-    table[[CLASSES[t] for t in terms]] = False
-    result: np.ndarray = table[scl]
-    return result
+    table = np.zeros((1, 256), bool)
+    table[0, list(classes.values())] = True
+    if classes is FMASK:
+        table[0, 1] = True
+    table[0, [classes[t] for t in terms if t in classes]] = False
+    return ClassMask(scl, (1,), table)

@@ -1,8 +1,9 @@
-"""What a Sentinel-2 L2A product says of itself in MTD_MSIL2A.xml and MTD_TL.xml.
+"""What a Sentinel-2 product says of itself in MTD_MSIL2A.xml or MTD_MSIL1C.xml, and MTD_TL.xml.
 
-Reflectance is (DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE. The offset, −1000 since baseline
-04.00, is listed by a band number that only the list of Spectral_Information explains; special
-values stand before it is added.
+Reflectance is (DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE, at the top of the atmosphere
+(DN + RADIO_ADD_OFFSET) / QUANTIFICATION_VALUE. The offset, −1000 since baseline 04.00, is listed
+by a band number that only the list of Spectral_Information explains; special values stand before
+it is added.
 
 Source: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), issue 14 and later.
 """
@@ -19,7 +20,8 @@ from xml.etree.ElementTree import Element
 from trifuse.core import MetadataError, canonical_name
 from trifuse.products.files.xmltree import finite_number, parse_xml
 from trifuse.products.reader import OtherSensorError
-from trifuse.products.sentinel2.delivery import NAME, NATIVE
+from trifuse.products.sentinel2.delivery import NAME
+from trifuse.products.sentinel2.levels import L2A, Level
 from trifuse.srf_data import names as sensors
 
 NODATA, SATURATED = 0, 65535
@@ -64,14 +66,17 @@ class Sentinel2Metadata:
     notes: tuple[str, ...]
 
 
-def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sentinel2Metadata:
-    """Read the content of a MTD_MSIL2A.xml.
+def parse_mtd(
+    raw: bytes, where: str, tile: Mapping[str, Any], name: str, level: Level = L2A
+) -> Sentinel2Metadata:
+    """Read the content of a MTD_MSIL2A.xml or MTD_MSIL1C.xml.
 
     Args:
         raw: the file's bytes.
         where: its name, for messages.
         tile: result of :func:`parse_tile`; empty if there is no MTD_TL.xml.
         name: of the folder, for what the file does not state.
+        level: of the product.
 
     Raises:
         ProductError: if it is no XML or not to be trusted.
@@ -79,21 +84,21 @@ def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sen
     """
     found = _by_tag(parse_xml(raw, where))
     kind = _first(found, "PROCESSING_LEVEL") or _first(found, "PRODUCT_TYPE")
-    if "2A" not in kind:
+    if level.name[1:] not in kind:
         raise MetadataError(
-            f"states the level {kind[:40]!r}, not Level-2A",
+            f"states the level {kind[:40]!r}, not Level-{level.name[1:]}",
             where=where,
-            fix="give the MTD_MSIL2A.xml of a L2A product",
+            fix=f"give the {level.metadata} of a {level.name} product",
         )
     product_id = _first(found, "PRODUCT_URI") or _first(found, "PRODUCT_URI_2A") or name
     product_id = re.sub(r"\.SAFE$", "", product_id, flags=re.IGNORECASE)
     baseline = baseline_of(_first(found, "PROCESSING_BASELINE"), product_id)
-    quantification = _quantification(found, where)
-    added, notes = _offsets(found, baseline, where)
+    quantification = _quantification(found, level, where)
+    added, notes = _offsets(found, baseline, level, where)
     notes = [*baseline_notes(baseline), *notes]
     if bad := [f"{b}: {v:g}" for b, v in added.items() if not abs(v) <= quantification]:
         raise MetadataError(
-            f"states BOA_ADD_OFFSET of {', '.join(bad)} for a quantification of {quantification:g}",
+            f"states {level.added} of {', '.join(bad)} for a quantification of {quantification:g}",
             where=where,
         )
     specials = _specials(found, where)
@@ -110,11 +115,11 @@ def parse_mtd(raw: bytes, where: str, tile: Mapping[str, Any], name: str) -> Sen
         sensor=sensor_of(_first(found, "SPACECRAFT_NAME"), product_id, where),
         baseline=baseline,
         tile=tile_of(product_id) or str(tile.get("tile") or ""),
-        scale=dict.fromkeys(NATIVE, 1 / quantification),
+        scale=dict.fromkeys(level.bands, 1 / quantification),
         offset={b: v / quantification for b, v in added.items()},
         nodata=specials["NODATA"],
         saturated=specials["SATURATED"],
-        origin="MTD_MSIL2A.xml: (DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE",
+        origin=f"{level.metadata}: (DN + {level.added}) / {level.divisor}",
         facts=facts | {k: v for k, v in tile.items() if k not in PLACE and v is not None},
         notes=tuple(notes),
     )
@@ -242,29 +247,31 @@ def _first(found: Found, tag: str) -> str:
     return (elements[0].text or "").strip() if elements else ""
 
 
-def _quantification(found: Found, where: str) -> float:
-    value = finite_number(_first(found, "BOA_QUANTIFICATION_VALUE"))
+def _quantification(found: Found, level: Level, where: str) -> float:
+    value = finite_number(_first(found, level.divisor))
     if value is None or not 1 <= value <= 1e6:
         raise MetadataError(
-            "has no usable BOA_QUANTIFICATION_VALUE", where=where, fix="fetch the product again"
+            f"has no usable {level.divisor}", where=where, fix="fetch the product again"
         )
     return value
 
 
-def _offsets(found: Found, baseline: str, where: str) -> tuple[dict[str, float], list[str]]:
-    """BOA_ADD_OFFSET in counts by band name."""
-    listed = found.get("BOA_ADD_OFFSET")
+def _offsets(
+    found: Found, baseline: str, level: Level, where: str
+) -> tuple[dict[str, float], list[str]]:
+    """What is added to counts, by band name."""
+    listed = found.get(level.added)
     if not listed:
         major = int(baseline[:2]) if baseline else 0
         if OFFSET_SINCE <= major < 99:
             raise MetadataError(
-                f"has no BOA_ADD_OFFSET, which baseline {baseline} must have: reflectance would "
+                f"has no {level.added}, which baseline {baseline} must have: reflectance would "
                 "be wrong by 0.1",
                 where=where,
                 fix="fetch the product again",
             )
-        notes = [] if baseline and major < 99 else ["it states no BOA_ADD_OFFSET: taken as 0"]
-        return dict.fromkeys(NATIVE, 0.0), notes
+        notes = [] if baseline and major < 99 else [f"it states no {level.added}: taken as 0"]
+        return dict.fromkeys(level.bands, 0.0), notes
     numbers: dict[str, str] = {}
     for row in found.get("Spectral_Information", []):
         band = canonical_name(row.get("physicalBand", ""))
@@ -274,12 +281,12 @@ def _offsets(found: Found, baseline: str, where: str) -> tuple[dict[str, float],
     for row in listed:
         number = (row.get("band_id") or row.get("bandId") or "").strip()
         if number in values:
-            raise MetadataError(f"states BOA_ADD_OFFSET {number[:10]} twice", where=where)
+            raise MetadataError(f"states {level.added} {number[:10]} twice", where=where)
         values[number] = finite_number(row.text or "")
-    offsets = {band: values.get(numbers.get(band, "none")) for band in NATIVE}
+    offsets = {band: values.get(numbers.get(band, "none")) for band in level.bands}
     if lost := [band for band, value in offsets.items() if value is None]:
         raise MetadataError(
-            f"BOA_ADD_OFFSET and Spectral_Information give no offset for {', '.join(lost)}",
+            f"{level.added} and Spectral_Information give no offset for {', '.join(lost)}",
             where=where,
             fix="fetch the product again",
         )

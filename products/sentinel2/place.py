@@ -13,11 +13,14 @@ from typing import Any
 
 from trifuse.core import MetadataError
 from trifuse.products.files.raster import UNPLACED, Raster
-from trifuse.products.sentinel2.delivery import NATIVE, Delivery
+from trifuse.products.sentinel2.delivery import Delivery
 from trifuse.products.sentinel2.item import asset_place
+from trifuse.products.sentinel2.levels import L2A, Level
 
 
-def native_of(images: Mapping[tuple[str, int], Any], resolution: int | None) -> dict[str, int]:
+def native_of(
+    images: Mapping[tuple[str, int], Any], resolution: int | None, level: Level = L2A
+) -> dict[str, int]:
     """Sampling of the file to take for each band that is there.
 
     That at which it is measured; else a coarser one that does for the resolution, or that is the
@@ -25,7 +28,7 @@ def native_of(images: Mapping[tuple[str, int], Any], resolution: int | None) -> 
     """
     finest = min((gsd for band, gsd in images if band != "SCL"), default=0)
     chosen = {}
-    for band, own in NATIVE.items():
+    for band, own in level.native.items():
         there = sorted(gsd for name, gsd in images if name == band and gsd >= own)
         if there and (there[0] == own or there[0] <= (resolution or 0) or own < finest):
             chosen[band] = there[0]

@@ -29,7 +29,7 @@ from trifuse.core import (
     read_json,
 )
 from trifuse.products.files.raster import MAX_BLOCK, MAX_READ
-from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.metadata import (
     SATURATED,
     Sentinel2Metadata,

@@ -123,6 +123,7 @@ def build_series(
     landsat_mask: str | Sequence[str] = "default",
     sentinel3_mask: str | Sequence[str] = "default",
     min_clear: float = 0.25,
+    remote: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> BuiltSeries:
@@ -132,8 +133,8 @@ def build_series(
 
     Args:
         out: folder that gets one folder a sensor.
-        sentinel2: folder of L2A products, or of a series.
-        landsat: folder of Collection 2 Level-2 scenes, or of a series.
+        sentinel2: folder of L2A products or their STAC Items, or of a series.
+        landsat: folder of Collection 2 Level-2 scenes or their STAC Items, or of a series.
         sentinel3: folder of SY_2_SYN products, or of a series; beside one of the others.
         ls2s2: folder of an area of LS2S2, in place of both.
         bbox: west, south, east, north in degrees, west beyond east across the antimeridian;
@@ -144,6 +145,7 @@ def build_series(
         landsat_mask: as of :func:`trifuse.products.open_landsat`.
         sentinel3_mask: as of :func:`trifuse.products.open_sentinel3`.
         min_clear: images with a smaller share of clear pixels are left out.
+        remote: whether files that Items name on the web are read there, by https.
         overwrite: start anew where another series lies.
         dry_run: look at the products only; nothing is written.
 
@@ -177,7 +179,7 @@ def build_series(
         found = {k: from_series(v, k) for k, v in open_ls2s2(ls2s2).items()}
     else:
         found = {
-            name: find_products(SENSORS[name], folder, masks[name])
+            name: find_products(SENSORS[name], folder, masks[name], remote=remote)
             for name, folder in folders.items()
             if name not in swaths
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
 from trifuse.products.files.archive import is_clutter, is_tar, is_zip
+from trifuse.products.files.item import SUFFIXES
 from trifuse.products.reader import OtherSensorError
 from trifuse.products.series.folder import INDEX, is_series, open_series
 from trifuse.products.series.ls2s2 import is_ls2s2, open_ls2s2
@@ -48,6 +49,8 @@ def find_products(
     folder: Path | str,
     mask: str | Sequence[str] = "default",
     grid: Grid | None = None,
+    *,
+    remote: bool = False,
 ) -> list[Dated]:
     """The products of a sensor in a folder, or the images of a series.
 
@@ -59,6 +62,7 @@ def find_products(
         folder: with products in it, packed or not, or one product, or a series.
         mask: as of the sensor's reader.
         grid: that swaths are brought onto.
+        remote: whether files that Items name on the web are read there.
 
     Raises:
         ProductError: if there is none.
@@ -76,7 +80,7 @@ def find_products(
         )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
-        return lambda: sensor.open(path, mask, grid)
+        return lambda: sensor.open(path, mask, grid, remote=remote)
 
     found, others = [], []
     last: OtherSensorError | None = None
@@ -90,7 +94,7 @@ def find_products(
             last = e
     if others:
         _log.warning(
-            "%d products of other satellites are left out: %s",
+            "%d products of other satellites or levels are left out: %s",
             len(others),
             ", ".join(others[:5]) + (", …" if len(others) > 5 else ""),
         )
@@ -158,7 +162,13 @@ def _paths(sensor: SeriesSensor, folder: Path) -> list[Path]:
         loose = [p for p in children if sensor.loose.fullmatch(p.name) and sensor.detects(p)]
         # one form of the metadata stands for each scene
         paths += [path for _, path in sorted({p.stem.upper(): p for p in loose}.items())]
-    return paths or ([folder] if sensor.detects(folder) else [])
+    if paths:
+        return paths
+    items = [p for p in children if p.suffix.lower() in SUFFIXES and sensor.detects(p)]
+    # A flat folder of one product's images with its Item is that product.
+    if len(items) > 1 or not sensor.detects(folder):
+        return items
+    return [folder]
 
 
 def _children(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 from trifuse.core import CubeSource, Grid
 from trifuse.products.landsat.mask import mask_terms as landsat_terms
 from trifuse.products.landsat.reader import READER as LANDSAT
-from trifuse.products.reader import Reader
+from trifuse.products.reader import OtherSensorError, Reader
 from trifuse.products.sentinel2.mask import mask_terms as sentinel2_terms
 from trifuse.products.sentinel2.reader import READER as SENTINEL2
 from trifuse.products.sentinel3.delivery import sentinel3_kind
@@ -51,10 +51,24 @@ class SeriesSensor:
     options: Mapping[str, Any] = field(default_factory=dict)
     loose: re.Pattern[str] | None = None
 
-    def open(self, path: Path, mask: str | Sequence[str], grid: Grid | None) -> CubeSource:
-        """Open a product; a swath on the grid."""
-        more = {"grid": grid} if self.reader.swath else {}
-        return self.reader.open(path, mask=mask, **self.options, **more)
+    def open(
+        self, path: Path, mask: str | Sequence[str], grid: Grid | None, *, remote: bool = False
+    ) -> CubeSource:
+        """Open a product; a swath on the grid.
+
+        Raises:
+            OtherSensorError: if it is not of the surface: dates of both levels make no series.
+        """
+        more: dict[str, Any] = {"grid": grid} if self.reader.swath else {"remote": remote}
+        source = self.reader.open(path, mask=mask, **self.options, **more)
+        if source.meta.get("quantity") == "toa_reflectance":
+            source.close()
+            raise OtherSensorError(
+                "is reflectance at the top of the atmosphere, no series is made of it",
+                where=path,
+                fix=f"give a {self.product}",
+            )
+        return source
 
 
 def _is_syn(path: Path) -> bool:

@@ -23,9 +23,9 @@ from trifuse.core import (
     Window,
     atomic_path,
 )
+from trifuse.products.files.layers import LayeredSource
 from trifuse.products.files.raster import gdal_reason
 from trifuse.products.files.source import RasterSource
-from trifuse.products.sentinel2.reader import Sentinel2Source
 from trifuse.products.sentinel3.grid import SwathSource
 
 RGB_NM = (665.0, 560.0, 490.0)
@@ -126,12 +126,12 @@ def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
 def read_small(source: CubeSource, max_size: int, bands: Sequence[str] | None = None) -> Cube:
     """A whole image averaged to at most ``max_size`` pixels a side, with bounded memory.
 
-    Raster files and Sentinel-2 products give it from their overviews, swaths from their pixels;
+    Raster files and products of several give it from their overviews, swaths from their pixels;
     other sources are read in strips, whose pixels are averaged over whole blocks of the valid ones.
     """
     if max_size < 1:
         raise DataError(f"a picture of {max_size} pixels")
-    if isinstance(source, (RasterSource, Sentinel2Source, SwathSource)):
+    if isinstance(source, (LayeredSource, RasterSource, SwathSource)):
         return source.read_small(max_size, bands)
     height, width = source.grid.shape
     step = max(1, math.ceil(max(height, width) / max_size))

@@ -82,6 +82,8 @@ def stac_item(
         "processing:software": {name: number},
         "processing:lineage": _lineage(record),
     }
+    if source.meta.get("quantity") == "toa_reflectance":
+        properties["description"] = "of reflectance at the top of the atmosphere (TOA)"
     if len(set(times)) > 1:
         properties |= {"start_datetime": _utc(min(times)), "end_datetime": _utc(max(times))}
     if grid.crs.startswith("EPSG:"):

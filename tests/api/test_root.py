@@ -137,7 +137,7 @@ def test_in_memory_and_on_disk_are_one(tmp_path):
     assert np.nanmax(np.abs(ndvi.data)) <= 1
 
 
-def test_only_the_bands_asked_for_and_only_surface_reflectance():
+def test_only_the_bands_asked_for_and_both_images_of_one_level():
     from trifuse.simulate import procedural_scene
 
     s2, s3, _ = scene_views(MemorySource(procedural_scene(120, seed=1)), ratio=10)
@@ -146,5 +146,6 @@ def test_only_the_bands_asked_for_and_only_surface_reflectance():
     with pytest.raises(BandError, match="Oa01"):
         tf.fuse(s2, s3, bands=["Oa01"])
     above = replace(s3, meta={**s3.meta, "quantity": "toa_reflectance"})
-    with pytest.raises(MetadataError, match="toa_reflectance"):
-        tf.fuse(s2, above)
+    below = replace(s2, meta={**s2.meta, "quantity": "reflectance"})
+    with pytest.raises(MetadataError, match="top of the atmosphere"):
+        tf.fuse(below, above)

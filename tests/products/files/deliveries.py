@@ -1,5 +1,6 @@
 """GeoTIFF and ENVI images in every form, for the tests of all readers together."""
 
+import json
 import shutil
 
 import numpy as np
@@ -27,4 +28,16 @@ def deliveries(folder):
         path.parent.mkdir()
         write_image(path, grid, data, 2, "float32", None, form)
         raw += [path, path.with_suffix(".HDR")]
-    return {"geotiff": [tiles, tiles / "t0.tif", renamed, compressed], "envi": raw}
+    item = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": "somewhere",
+        "properties": {"datetime": "2024-06-21T10:20:31Z"},
+        "assets": {"data": {"href": "./tiles/t0.tif", "type": "image/tiff"}},
+    }
+    (folder / "item.json").write_text(json.dumps(item))
+    return {
+        "stac": [folder / "item.json"],
+        "geotiff": [tiles, tiles / "t0.tif", renamed, compressed],
+        "envi": raw,
+    }

@@ -13,8 +13,8 @@ import rasterio
 
 from trifuse.core import BandSet, Cube, Grid, GridError, MetadataError, ProductError, TrifuseError
 from trifuse.products.open import open_cube
-from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory import write_sentinel2_cogs, write_sentinel2_safe
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.reader import is_sentinel2, open_sentinel2
 from trifuse.srf_data import S2_L2A
 
@@ -138,14 +138,14 @@ def test_other_products_and_too_many(original, safe, tmp_path):
     xml.rename(safe / "MTD_MSIL1C.xml")
     for path in safe.rglob("*.jp2"):
         path.unlink()
-    one_line(safe, ProductError, "level 1C")
+    one_line(safe, ProductError, r"lacks B1 \(60 m\).*B10 \(60 m\)")
     both = tmp_path / "both"
     for name in ("a.SAFE", "b.SAFE"):
         shutil.copytree(original, both / f"S2{name}")
     assert "S2a.SAFE, S2b.SAFE" in one_line(both, ProductError, "2 products")
     empty = tmp_path / "S2A_MSIL2A_20240621T102031.SAFE"
     empty.mkdir()
-    one_line(empty, ProductError, "no Sentinel-2 L2A product")
+    one_line(empty, ProductError, "no Sentinel-2 product")
     with pytest.raises(ProductError, match="does not exist"):
         open_sentinel2(tmp_path / "none.SAFE")
 

@@ -12,8 +12,8 @@ import rasterio
 
 from trifuse.core import BandError, BandSet, ConfigError, Cube, DataError, Grid, Window, upsample
 from trifuse.products import detect, inspect_product, open_cube, write_quicklook
-from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory import write_sentinel2_cogs, write_sentinel2_safe
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.reader import is_sentinel2, open_sentinel2
 from trifuse.srf_data import S2_L2A, load
 

@@ -11,7 +11,7 @@ import rasterio
 
 from trifuse.core import BandSet, Cube, Grid, MetadataError, ProductError
 from trifuse.products.sentinel2 import open_sentinel2, write_sentinel2_cogs, write_sentinel2_safe
-from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.place import tile_crs
 from trifuse.products.sentinel2.witness import WRAPPED
 from trifuse.srf_data import S2_L2A

@@ -21,8 +21,8 @@ from trifuse.core import (
     TrifuseError,
     Window,
 )
-from trifuse.products.sentinel2.delivery import NATIVE
 from trifuse.products.sentinel2.factory import write_sentinel2_safe
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel2.reader import is_sentinel2, open_sentinel2
 from trifuse.srf_data import S2_L2A, load
 
