@@ -32,6 +32,7 @@ from trifuse.products.sentinel2.zarr import is_zarr, read_store
 from trifuse.srf_data import load
 
 Resolution = Literal[10, 20, 60]
+_TOA = ", TOA reflectance"
 _log = logging.getLogger(__name__)
 
 
@@ -205,7 +206,7 @@ class Sentinel2Source(LayeredSource):
             tuple(layers.values()),
             calibration,
             {
-                "kind": f"Sentinel-2 {level.name} ({kind})",
+                "kind": f"Sentinel-2 {level.name}{_TOA if level is L1C else ''} ({kind})",
                 "product_id": metadata.product_id,
                 "sensor": metadata.sensor,
                 "level": level.name,

@@ -62,7 +62,7 @@ def test_all_thirteen_bands_come_back_as_reflectance_at_the_top(tmp_path, packin
     assert cube.bands.names == BANDS and cube.grid == GRID and cube.valid.all()
     assert np.abs(cube.data - CUBE.data).max() < 6e-5
     assert (meta["level"], meta["quantity"]) == ("L1C", "toa_reflectance")
-    assert meta["kind"] == "Sentinel-2 L1C (SAFE)" and meta["sensor"] == "S2A_MSI"
+    assert meta["kind"] == "Sentinel-2 L1C, TOA reflectance (SAFE)" and meta["sensor"] == "S2A_MSI"
     assert meta["calibration"]["offset"] == (-0.1 if baseline >= "04" else 0)
     assert meta["calibration"]["from"].startswith("MTD_MSIL1C.xml: (DN + RADIO_ADD_OFFSET)")
     assert meta["start_time"] == "2024-06-21T10:20:31.000Z"
@@ -132,7 +132,7 @@ def test_any_of_its_paths_opens_and_inspect_says_what_it_is(tmp_path):
         with open_cube(given) as source:
             assert source.meta["level"] == "L1C"
     facts = inspect_product(path)
-    assert facts["kind"] == "Sentinel-2 L1C (SAFE)"
+    assert facts["kind"] == "Sentinel-2 L1C, TOA reflectance (SAFE)"
     assert facts["meta"]["quantity"] == "toa_reflectance" and facts["doubts"] == []
 
 
