@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import CubeSource, ProductError
+from trifuse.products.files.archive import is_tar, is_zip, tar_names, zip_members
 from trifuse.products.files.geotiff import READER as GEOTIFF
 from trifuse.products.files.raster import driver_of, plain_file
 from trifuse.products.reader import Reader
@@ -23,7 +24,7 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A and L1C (SAFE folder or zip, COGs with
     their item), Sentinel-3 SY_2_SYN and OL_1_EFR (.SEN3 folder or zip), Landsat Collection 2
     Level 2 (folder, tar), STAC Items of these and of others (local JSON), GeoTIFF and COG, ENVI
-    (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``), and whatever else is among
+    (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``), other cubes in ``.mat``, and whatever else is among
     :data:`trifuse.products.READERS`. Several files, or a folder with nothing but GeoTIFFs, are the
     tiles of one mosaic.
 
@@ -37,7 +38,8 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
             ``mask`` and ``bands`` for Sentinel-3 (:func:`trifuse.products.open_sentinel3`,
             :func:`trifuse.products.open_olci`); ``bands``, ``scale``,
             ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`);
-            ``extend`` for CAVE (:func:`trifuse.products.open_cave`).
+            ``extend`` for CAVE (:func:`trifuse.products.open_cave`); ``wavelengths`` for other
+            cubes in MATLAB files.
             Those that are None count as not given.
 
     Raises:
@@ -103,6 +105,19 @@ def find_reader(path: Path | str) -> Reader:
     raise _unknown(path)
 
 
+def _content(path: Path) -> str:
+    """What an archive holds, in a few words.
+
+    Raises:
+        ProductError: if it is damaged.
+    """
+    names = [f.member for f in zip_members(path)] if is_zip(path) else tar_names(path)
+    bases = [n.rstrip("/").rsplit("/", 1)[-1] for n in names]
+    shown = ", ".join(bases[:4]) + (", …" if len(bases) > 4 else "")
+    count = f"{len(names)} files" if len(names) != 1 else "one file"
+    return f"{count}: {shown}" if names else "nothing"
+
+
 def _unknown(path: Path) -> ProductError:
     """What is wrong with a path that no reader takes; what names a file says so itself."""
     if known := _UNREAD.get(path.suffix.lower()):
@@ -118,6 +133,13 @@ def _unknown(path: Path) -> ProductError:
     if path.is_dir():
         return ProductError(
             "holds neither an EnMAP delivery nor GeoTIFFs", where=path, fix="give a product"
+        )
+    if path.is_file() and (is_zip(path) or is_tar(path)):
+        raise ProductError(
+            f"is an archive of {_content(path)}, none of the deliveries that are known",
+            where=path,
+            fix="give a zip or tar as EnMAP, Sentinel-2, Sentinel-3 or Landsat are delivered, or "
+            "unpack it and give the image in it",
         )
     driver = driver_of(plain_file(path))
     return ProductError(f"is {driver} that no reader takes", where=path)

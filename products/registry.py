@@ -13,6 +13,7 @@ _MODULES = (
     "sentinel3.reader",
     "sentinel3.olci",
     "cave.reader",
+    "cave.cube",
     "files.item_stack",
     # What follows are formats of files, of which deliveries are made: they are asked last. Above
     # them no delivery is of two kinds, and the order says nothing.

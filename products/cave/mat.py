@@ -14,7 +14,7 @@ from trifuse.products.files.raster import plain_file
 MAX_FILE = 2 << 30
 """Bytes of a file; an image of 512×512×31 doubles has 65 million."""
 
-_NUMBERS = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32"}
+_NUMBERS = {"double", "single", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64))}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -40,10 +40,7 @@ def find_image(path: Path, bands: int) -> tuple[str, tuple[int, int]]:
     Raises:
         ProductError: if the file is damaged or too large, or has no such variable or several.
     """
-    path = plain_file(path)
-    if path.stat().st_size > MAX_FILE:
-        raise ProductError(f"is larger than {MAX_FILE >> 30} GiB", where=path)
-    shapes = _shapes(path)
+    shapes = array_shapes(path)
     found = [(n, s) for n, s in shapes.items() if len(s) == 3 and s[2] == bands and min(s) > 0]
     if len(found) != 1:
         has = ", ".join(f"{n} {'×'.join(map(str, s))}" for n, s in list(shapes.items())[:8])
@@ -61,6 +58,36 @@ def find_image(path: Path, bands: int) -> tuple[str, tuple[int, int]]:
     return name, (rows, cols)
 
 
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Sizes of the numeric arrays of a file, in MATLAB's order of axes.
+
+    Raises:
+        ProductError: if it is damaged or too large.
+    """
+    path = plain_file(path)
+    if path.stat().st_size > MAX_FILE:
+        raise ProductError(f"is larger than {MAX_FILE >> 30} GiB", where=path)
+    return _shapes(path)
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """An array as stored, in MATLAB's order of axes.
+
+    Raises:
+        ProductError: if the file is damaged.
+    """
+    if _is_hdf5(path):
+        # MATLAB lays out columns first, so HDF5 shows the axes in reverse.
+        found = describe_variable(path, str(path), path.name, name)
+        return read_variable(path, str(path), found).T
+    from scipy.io import loadmat
+
+    try:
+        return np.asarray(loadmat(path, variable_names=[name], mat_dtype=False)[name])
+    except Exception as e:  # a damaged file may raise anything
+        raise _damaged(path, e) from None
+
+
 def read_image(path: Path, name: str, shape: tuple[int, int, int]) -> np.ndarray:
     """Stored values as (band, y, x).
 
@@ -72,18 +99,8 @@ def read_image(path: Path, name: str, shape: tuple[int, int, int]) -> np.ndarray
     Raises:
         ProductError: if the file is damaged or has changed.
     """
-    if _is_hdf5(path):
-        # MATLAB lays out columns first, so HDF5 shows the axes in reverse.
-        stored = read_variable(path, str(path), describe_variable(path, str(path), path.name, name))
-        image = stored.transpose(0, 2, 1) if stored.ndim == 3 else stored
-    else:
-        from scipy.io import loadmat
-
-        try:
-            stored = np.asarray(loadmat(path, variable_names=[name], mat_dtype=False)[name])
-        except Exception as e:  # a damaged file may raise anything
-            raise _damaged(path, e) from None
-        image = stored.transpose(2, 0, 1) if stored.ndim == 3 else stored
+    stored = read_array(path, name)
+    image = stored.transpose(2, 0, 1) if stored.ndim == 3 else stored
     if image.shape != (shape[2], *shape[:2]) or image.dtype.kind not in "iuf":
         raise ProductError(f"{name} is not what its header says", where=path, fix="get it again")
     return image

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import BandSet, Cube, CubeSource, Grid, ProductError, Window
+from trifuse.products.cave.cube import is_cube
 from trifuse.products.cave.mat import find_image, is_mat, read_image
 from trifuse.products.files.raster import UNPLACED, Raster
 from trifuse.products.reader import Reader
@@ -86,7 +87,7 @@ class CaveSource(CubeSource):
 
 def is_cave(path: Path | str) -> bool:
     """Whether a path is a scene like CAVE's, or a folder of such scenes."""
-    return bool(cave_scenes(path))
+    return bool(cave_scenes(path)) and not is_cube(Path(path))
 
 
 def cave_scenes(path: Path | str) -> list[Path]:

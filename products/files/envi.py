@@ -25,7 +25,7 @@ from trifuse.products.reader import Reader
 MAX_HEADER = 16 << 20
 """Bytes of a header; real ones have some ten thousand."""
 
-DATA_SUFFIXES = ("", ".bsq", ".bil", ".bip", ".img", ".dat", ".raw")
+DATA_SUFFIXES = ("", ".bsq", ".bil", ".bip", ".img", ".dat", ".raw", ".sli")
 """Suffixes of the pixels beside ``name.hdr``."""
 
 
@@ -66,6 +66,13 @@ def open_envi(
     """
     header_path, data_path = _pair(plain_file(path))
     header = _read_header(header_path)
+    if "library" in str(header.get("file type", "")).lower():
+        raise ProductError(
+            f"is an ENVI spectral library ({header.get('lines', '?')} spectra of "
+            f"{header.get('samples', '?')} bands), not an image",
+            where=data_path,
+            fix="give an image; spectral.envi.open reads libraries",
+        )
     _check_size(header, header_path, data_path)
     raster = Raster(data_path)
     count = raster.header.count

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -108,3 +110,25 @@ def test_valid_share_of_a_whole_image(tmp_path):
     facts = inspect_product(tmp_path / "a.tif")
     assert facts["sampled"] == 1 and facts["valid_share"] == pytest.approx(19 / 20)
     assert facts["calibration"]["nodata"] == "NaN"
+
+
+def test_archives_and_libraries_say_what_they_are(tmp_path):
+    from spectral.io import envi
+
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("photos/a.jpg", "x")
+        archive.writestr("readme.txt", "y")
+    with tarfile.open(tmp_path / "y.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "x.zip", "x.zip")
+    spectra = np.random.default_rng(0).uniform(0, 1, (5, 30)).astype("float32")
+    header = {"wavelength": list(range(400, 700, 10)), "spectra names": list("abcde")}
+    envi.SpectralLibrary(spectra, header, None).save(str(tmp_path / "minerals"))
+    for name, text in (
+        ("x.zip", "is an archive of 2 files: a.jpg, readme.txt, none of the deliveries"),
+        ("y.tar.gz", "is an archive of one file: x.zip"),
+        ("minerals.sli", r"is an ENVI spectral library \(5 spectra of 30 bands\), not an image"),
+        ("minerals.hdr", "spectral library"),
+    ):
+        with pytest.raises(ProductError, match=text) as caught:
+            open_cube(tmp_path / name)
+        assert caught.value.exit_code == 3

@@ -1,6 +1,7 @@
 """Scenes like CAVE's in every form, for the tests of all readers together."""
 
 import numpy as np
+from scipy.io import savemat
 
 from trifuse.core import BandSet, Cube, Grid
 from trifuse.products.cave import write_cave
@@ -18,4 +19,6 @@ def deliveries(folder):
     several = folder / "several"
     for name in ("balloons_ms", "beads_ms"):
         write_cave(several / name, cube, name=name)
-    return {"cave": [images, images.parent, matlab, several]}
+    spectra = folder / "cube.mat"
+    savemat(spectra, {"cube": np.full((8, 9, 40), 0.2), "wavelength": np.linspace(400, 900, 40)})
+    return {"cave": [images, images.parent, matlab, several], "matlab": [spectra]}

@@ -207,8 +207,8 @@ def test_what_is_refused(tmp_path, folder, image, monkeypatch):
     fails(fake, "cannot be opened as PNG")
 
     path = tmp_path / "a.mat"
-    savemat(path, {"x": np.zeros((3, 4, 30)), "y": np.zeros(3)})
-    fails(path, r"no arrays of rows × columns × 31 \(it holds x 3×4×30, y 1×3\)")
+    savemat(path, {"x": np.zeros((30, 4)), "y": np.zeros(3)})
+    fails(path, r"no arrays of rows × columns × 31 \(it holds x 30×4, y 1×3\)")
     savemat(path, {"x": np.zeros((3, 4, 31)), "y": np.zeros((3, 4, 31))})
     fails(path, "2 arrays")
     savemat(path, {"x": np.ones((3, 4, 31))}, do_compression=True)
