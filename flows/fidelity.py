@@ -34,7 +34,7 @@ from trifuse.core import (
 from trifuse.core.resample import apply_separable, blur_matrix
 from trifuse.flows.cells import cell_psf, open_on_cells
 from trifuse.flows.inputs import Image, as_source, provenance
-from trifuse.flows.match import minutes_apart, other_instrument
+from trifuse.flows.match import minutes_apart, other_instrument, require_one_level
 from trifuse.simulate import FidelityReport, convolve, fidelity
 from trifuse.simulate.fidelity import MAX_SAM
 from trifuse.simulate.views import sensor_table, view_operators
@@ -104,6 +104,8 @@ def check_fidelity(
             than EnMAP's.
         OverlapError: if the images share no ground.
         BandError: if they share no bands.
+        MetadataError: if one is reflectance of the surface, the other at the top of the
+            atmosphere.
         DataError: if no pixel is valid in both.
     """
     if (s2 is None) == (s3 is None):
@@ -113,7 +115,8 @@ def check_fidelity(
     assert image is not None
     with as_source(enmap) as spectral, _opened(image, spectral, coarse=coarse) as observed:
         chosen = _table(observed, table, "S3A_SYN" if coarse else "S2A_MSI")
-        warnings = _warnings(observed, chosen, spectral)
+        unsure = require_one_level(spectral, observed)
+        warnings = [*unsure, *_warnings(observed, chosen, spectral)]
         psf = cell_psf(observed, mtf)
         compare = _on_cells_of_s3 if coarse else _on_pixels_of_enmap
         synthetic, seen = compare(spectral, observed, chosen, psf)

@@ -144,7 +144,7 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         if fine.meta.get("level") == "L1C" and CIRRUS in fine.bands.names:
             fine = fine.select([n for n in fine.bands.names if n != CIRRUS])
         coarse = opened.enter_context(open_on_cells(s3, fine))
-        unsure = _require_one_level(fine, coarse)
+        unsure = require_one_level(fine, coarse)
         shared = pair(fine, coarse)
         minutes = minutes_apart(fine, coarse)
         hidden = (_hidden(fine, shared.s2_window), _hidden(coarse, shared.s3_window))
@@ -246,7 +246,7 @@ def _window(source: CubeSource, crs: str, box: Box) -> Window:
     return inside
 
 
-def _require_one_level(fine: CubeSource, coarse: CubeSource) -> tuple[str, ...]:
+def require_one_level(fine: CubeSource, coarse: CubeSource) -> tuple[str, ...]:
     """Both of the surface or both at the top of the atmosphere; a warning where one does not tell.
 
     Raises:

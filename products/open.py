@@ -24,9 +24,9 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A and L1C (SAFE folder or zip, COGs with
     their item), Sentinel-3 SY_2_SYN and OL_1_EFR (.SEN3 folder or zip), Landsat Collection 2
     Level 2 (folder, tar), STAC Items of these and of others (local JSON), GeoTIFF and COG, ENVI
-    (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``), other cubes in ``.mat``, and whatever else is among
-    :data:`trifuse.products.READERS`. Several files, or a folder with nothing but GeoTIFFs, are the
-    tiles of one mosaic.
+    (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``) and other cubes in ``.mat``,
+    and whatever else is among :data:`trifuse.products.READERS`. Several files, or a folder with
+    nothing but GeoTIFFs, are the tiles of one mosaic.
 
     Args:
         path: file or folder, or the tiles of one mosaic.

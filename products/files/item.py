@@ -159,15 +159,12 @@ def locate(item: Item, key: str, *, remote: bool) -> AnyFile | Absent:
     addresses = [_address(asset), *_alternates(asset)]
     for address in addresses:
         if (path := _local(address, item.path)) is not None:
-            return (
-                FileRef.of(path)
-                if path.is_file()
-                else Absent(f"{_cut(address)} is not there", False)
-            )
+            there = _is_file(path)
+            return FileRef.of(path) if there else Absent(f"{_cut(address)} is not there", False)
     beside = [PurePosixPath(unquote(urlsplit(a).path)).name for a in addresses]
     stated = _text(asset.get("file:local_path"))
     for name in [stated, *beside]:
-        if name and (path := _local(name, item.path)) is not None and path.is_file():
+        if name and (path := _local(name, item.path)) is not None and _is_file(path):
             return FileRef.of(path)
     https = [a for a in addresses if a[:8].lower() == "https://"]
     if remote and https:
@@ -206,7 +203,14 @@ def _local(address: str, item: Path) -> Path | None:
     if _SCHEME.match(address):
         return None
     path = item.parent / address
-    return path if path.exists() else item.parent / unquote(address)
+    return path if _is_file(path) else item.parent / unquote(address)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _alternates(asset: Mapping[str, Any]) -> list[str]:

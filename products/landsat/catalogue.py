@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from trifuse.core import MetadataError, ProductError
-from trifuse.products.files.archive import FileRef
 from trifuse.products.files.item import (
     Absent,
     Item,
@@ -66,7 +65,7 @@ def _is_landsat(item: Item) -> bool:
 
 def find_item_parts(
     path: Path, *, remote: bool
-) -> tuple[Item, dict[str, AnyFile], dict[str, Absent], FileRef | None, list[str]]:
+) -> tuple[Item, dict[str, AnyFile], dict[str, Absent], AnyFile | None, list[str]]:
     """The files of the scene that an Item describes.
 
     Args:
@@ -74,8 +73,8 @@ def find_item_parts(
         remote: whether files may be read from the web, by https.
 
     Returns:
-        the Item; files by part (``SR_B1`` …); why others have none; the MTL file, if it is on this
-        machine; and what a user should know.
+        the Item; files by part (``SR_B1`` …); why others have none; the MTL file, if there is one;
+        and what a user should know.
 
     Raises:
         ProductError: if it is no such Item, or none of its bands is there.
@@ -83,11 +82,11 @@ def find_item_parts(
     item = read_item(path)
     parts: dict[str, AnyFile] = {}
     absent: dict[str, Absent] = {}
-    metadata: dict[str, FileRef] = {}
+    metadata: dict[str, AnyFile] = {}
     for key, asset in item.assets.items():
         if form := _MTL.fullmatch(key):
-            file = locate(item, key, remote=False)
-            if isinstance(file, FileRef):
+            file = locate(item, key, remote=remote)
+            if not isinstance(file, Absent):
                 metadata[form[1].lower()] = file
             continue
         part = _part(key, asset)

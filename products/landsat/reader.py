@@ -223,7 +223,7 @@ class _Scene:
 
     name: str
     images: Mapping[str, AnyFile]
-    metadata: FileRef | None
+    metadata: AnyFile | None
     stated: LandsatMetadata | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()

@@ -15,10 +15,11 @@ import pytest
 import rasterio
 
 from trifuse.cli.main import run as run_command
-from trifuse.core import ConfigError, ProductError, Window
-from trifuse.products import open_cube
+from trifuse.core import BandSet, ConfigError, Cube, Grid, ProductError, Window
+from trifuse.products import open_cube, write_landsat
 from trifuse.products.files import remote
 from trifuse.products.files.remote import HttpsFile, RemoteRaster, RemoteRef, checked_url, shown
+from trifuse.products.landsat.metadata import SR_BANDS
 
 STORED = np.random.default_rng(0).integers(1, 9999, (1, 600, 500)).astype("uint16")
 
@@ -273,3 +274,28 @@ def test_an_items_assets_are_fetched_only_where_that_is_asked_for(server, tmp_pa
     with open_cube(path, remote=True) as source:
         source.read()
     assert server.asked == []
+
+
+def test_a_landsat_scene_is_fetched_with_its_metadata(server, tmp_path):
+    bands = BandSet.of(SR_BANDS)
+    grid = Grid.from_origin("EPSG:32633", 600000, 5800020, 30, 12, 16)
+    data = np.random.default_rng(0).uniform(0.05, 0.4, (7, *grid.shape)).astype("float32")
+    cube = Cube(data, np.ones(grid.shape, bool), bands, grid)
+    scene = write_landsat(tmp_path, cube, reflectance=(3e-5, -0.1))
+    for file in scene.iterdir():
+        shutil.move(file, server.folder / file.name)
+    names = {b: f"{scene.name}_SR_{b}.TIF" for b in SR_BANDS}
+    names |= {"qa_pixel": f"{scene.name}_QA_PIXEL.TIF", "mtl.xml": f"{scene.name}_MTL.xml"}
+    value = {
+        "type": "Feature",
+        "id": scene.name,
+        "properties": {"platform": "landsat-9"},
+        "assets": {k: {"href": f"{server.url}/files/{n}?sig=secret"} for k, n in names.items()},
+    }
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps(value))
+    with open_cube(path, remote=True) as source:
+        assert source.meta["calibration"]["from"].startswith("MTL")
+        np.testing.assert_allclose(source.read().data, data, atol=3e-5)
+    with pytest.raises(ProductError, match="has none of its bands here"):
+        open_cube(path)

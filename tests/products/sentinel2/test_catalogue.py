@@ -397,6 +397,7 @@ def test_assets_on_the_web_are_not_asked_unless_told(tmp_path):
         ("./\nB02.tif", "names"),
         ("GTIFF_DIR:1:B02.tif", "not there"),
         ("/dev/zero/B02.tif", "not there"),
+        ("x" * 300 + ".tif", "not there"),
         ("", "lacks B2"),
     ],
 )
