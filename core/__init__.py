@@ -11,6 +11,7 @@ from trifuse.core.atomic import (
     write_json,
 )
 from trifuse.core.bands import Band, BandSet, canonical_name
+from trifuse.core.box import Box, checked_box
 from trifuse.core.cube import Cube, CubeSource, MemorySource
 from trifuse.core.errors import (
     EXIT_CODES,
@@ -41,6 +42,8 @@ from trifuse.core.work import Unit
 __all__ = [
     "Grid",
     "Window",
+    "Box",
+    "checked_box",
     "Band",
     "BandSet",
     "canonical_name",
