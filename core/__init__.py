@@ -30,7 +30,7 @@ from trifuse.core.errors import (
     WeightsError,
 )
 from trifuse.core.grid import Grid, Window
-from trifuse.core.log import progress, progress_bar, set_verbosity
+from trifuse.core.log import progress, progress_bar, say, set_verbosity
 from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
 from trifuse.core.sampling import BandSampling, Sampling
 from trifuse.core.series import Series
@@ -76,6 +76,7 @@ __all__ = [
     "fingerprint",
     "progress",
     "progress_bar",
+    "say",
     "set_verbosity",
     "EXIT_CODES",
     "TrifuseError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -71,14 +72,23 @@ def _bar() -> Any:
     class Lines(tqdm):  # type: ignore[type-arg]
         """A line now and then, for files and pipes."""
 
+        first, last_line = time.monotonic(), 0.0
+
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
             """Write how far it is, but neither at its start nor at its end."""
-            if msg is None and self.n > self.initial:
-                stream = sys.stderr
+            now, since = time.monotonic(), self.last_line or self.first
+            if msg is None and self.n > self.initial and now - since >= LINE_SECONDS:
+                self.last_line, stream = now, sys.stderr
                 stream.write(f"{self}\n")
                 stream.flush()
 
     return Lines
+
+
+def say(text: str) -> None:
+    """One line on stderr about the step that begins; only in a command, and not in a quiet one."""
+    if _shows_lines():
+        print(text, file=sys.stderr, flush=True)
 
 
 def shows_progress() -> bool:
