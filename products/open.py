@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import CubeSource, ProductError
+from trifuse.products.files.archive import is_tar, is_zip
 from trifuse.products.files.geotiff import READER as GEOTIFF
 from trifuse.products.files.raster import driver_of, plain_file
 from trifuse.products.reader import Reader
@@ -116,6 +117,12 @@ def _unknown(path: Path) -> ProductError:
     if path.is_dir():
         return ProductError(
             "holds neither an EnMAP delivery nor GeoTIFFs", where=path, fix="give a product"
+        )
+    if is_tar(path) or is_zip(path):
+        return ProductError(
+            "is an archive, and no reader takes one of its kind in place",
+            where=path,
+            fix="unpack it and give the folder",
         )
     driver = driver_of(plain_file(path))
     return ProductError(f"is {driver} that no reader takes", where=path)

@@ -1,4 +1,4 @@
-"""Landsat 8 and 9 Collection 2 Level-2 scenes as cube sources: folders and tar files.
+"""Landsat 8 and 9 Collection 2 Level-2 scenes as cube sources: folders, tar and zip files.
 
 Surface reflectance of OLI bands 1 to 7, and surface temperature in kelvin as the band ``LST``
 where the scene has it.
@@ -25,13 +25,20 @@ from trifuse.core import (
     ProductError,
     Window,
 )
-from trifuse.products.files.archive import FileRef, is_tar, tar_members, tar_names
+from trifuse.products.files.archive import (
+    FileRef,
+    is_tar,
+    is_zip,
+    tar_members,
+    tar_names,
+    zip_members,
+)
 from trifuse.products.files.raster import Raster
 from trifuse.products.files.source import Calibration
 from trifuse.products.files.xmltree import MAX_XML_BYTES
 from trifuse.products.landsat.mask import mask_terms, usable
 from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, parse_mtl
-from trifuse.products.reader import Reader
+from trifuse.products.reader import OtherSensorError, Reader
 from trifuse.srf_data import load
 
 NAME = re.compile(r"L[COTEM]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
@@ -52,10 +59,11 @@ def is_landsat(path: str | Path) -> bool:
     try:
         if path.is_dir():
             return any(_FILE.fullmatch(p.name) for p in _scene_folder(path).iterdir())
-        if is_tar(path) and path.is_file():
-            return NAME.match(path.name) is not None or any(
-                _FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in tar_names(path)
-            )
+        if path.is_file() and (is_tar(path) or is_zip(path)):
+            if NAME.match(path.name):
+                return True
+            names = tar_names(path) if is_tar(path) else [f.member for f in zip_members(path)]
+            return any(_FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in names)
         match = _FILE.fullmatch(path.name)
         return match is not None and match["part"].upper() == "MTL" and path.is_file()
     except (OSError, ValueError):
@@ -68,7 +76,7 @@ def open_landsat(
     """Open one Landsat 8 or 9 Collection 2 Level-2 scene.
 
     Args:
-        path: folder, tar (read in place), or MTL file.
+        path: folder, tar or zip (read in place), or MTL file.
         bands: which to open; default ``B1`` … ``B7``, and ``LST`` if its file is there.
         mask: flags that are not usable, see :mod:`trifuse.products.landsat.mask`.
 
@@ -93,13 +101,13 @@ def open_landsat(
     parts = {b: "ST_B10" if b == LST else f"SR_{b}" for b in wanted}
     missing = [f"{part}.TIF" for part in parts.values() if part not in scene.images]
     missing += ["QA_PIXEL.TIF"] if terms and "QA_PIXEL" not in scene.images else []
-    missing += ["MTL.xml, .json or .txt"] if scene.metadata is None else []
-    if scene.metadata is None or missing:
+    missing += [] if scene.metadata else ["MTL.xml, .json or .txt"]
+    if missing:
         raise ProductError(
             f"lacks {', '.join(missing)}", where=path, fix="fetch the scene again, or ask for less"
         )
-    metadata = parse_mtl(scene.metadata.read(MAX_XML_BYTES), scene.metadata.where)
-    notes = []
+    notes: list[str] = []
+    metadata = _metadata(scene.metadata, notes)
     if bands is None and LST in metadata.scale and not there:
         notes.append("the MTL lists ST_B10, whose file is not there: no surface temperature")
     if LST in wanted and LST not in metadata.scale:
@@ -192,11 +200,11 @@ class LandsatSource(CubeSource):
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """Files of one scene: images by part (``SR_B1``), the MTL file if there is one."""
+    """Files of one scene: images by part (``SR_B1``), the forms of the MTL file that are there."""
 
     name: str
     images: Mapping[str, FileRef]
-    metadata: FileRef | None
+    metadata: Sequence[FileRef]
 
 
 def _scene_folder(folder: Path) -> Path:
@@ -217,6 +225,8 @@ def _find(path: Path) -> _Scene:
     wanted = ""
     if is_tar(path):
         files = tar_members(path)
+    elif is_zip(path):
+        files = zip_members(path)
     elif path.is_dir():
         files = [FileRef.of(p) for p in sorted(_scene_folder(path).iterdir()) if p.is_file()]
     elif match := _FILE.fullmatch(path.name):
@@ -248,7 +258,21 @@ def _find(path: Path) -> _Scene:
         )
     ((name, parts),) = scenes.items()
     metadata = [parts[f"MTL.{kind}"] for kind in _MTL_ORDER if f"MTL.{kind}" in parts]
-    return _Scene(name, parts, metadata[0] if metadata else None)
+    return _Scene(name, parts, metadata)
+
+
+def _metadata(forms: Sequence[FileRef], notes: list[str]) -> LandsatMetadata:
+    """The first form of the MTL file that can be read; those that cannot are noted."""
+    for form in forms[:-1]:
+        try:
+            return parse_mtl(form.read(MAX_XML_BYTES), form.where)
+        except OtherSensorError:
+            raise
+        except (ProductError, MetadataError) as e:
+            if "DOCTYPE" in e.what:
+                raise
+            notes.append(f"{form.name} {e.what}: passed over")
+    return parse_mtl(forms[-1].read(MAX_XML_BYTES), forms[-1].where)
 
 
 def _place(rasters: Sequence[Raster], metadata: LandsatMetadata) -> list[str]:
@@ -275,7 +299,7 @@ def _place(rasters: Sequence[Raster], metadata: LandsatMetadata) -> list[str]:
 
 
 def _open(file: FileRef) -> Raster:
-    raster = Raster(file.path, member=file.member)
+    raster = Raster(file.path, member=file.member, sidecars=False)
     if raster.header.count != 1 or raster.header.dtype != "uint16":
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of uint16",

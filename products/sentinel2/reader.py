@@ -31,6 +31,7 @@ from trifuse.core import (
 )
 from trifuse.products.files.archive import FileRef
 from trifuse.products.files.raster import Raster
+from trifuse.products.files.shrink import shrink
 from trifuse.products.files.source import Calibration
 from trifuse.products.files.xmltree import MAX_XML_BYTES
 from trifuse.products.reader import Reader
@@ -44,7 +45,12 @@ from trifuse.products.sentinel2.item import parse_item
 from trifuse.products.sentinel2.mask import mask_terms, usable
 from trifuse.products.sentinel2.metadata import Sentinel2Metadata, parse_mtd, parse_tile, time_of
 from trifuse.products.sentinel2.place import native_of, place_images
-from trifuse.products.sentinel2.witness import WRAPPED, settle_offset
+from trifuse.products.sentinel2.witness import (
+    WRAPPED,
+    WRAPPED_NOTE,
+    averages_wrapped,
+    settle_offset,
+)
 from trifuse.products.sentinel2.zarr import is_zarr, read_store
 from trifuse.srf_data import S2_L2A, load
 
@@ -127,7 +133,7 @@ def open_sentinel2(
         everything = {**rasters, **({"SCL": mask_raster} if mask_raster else {})}
         notes += place_images(everything, delivery, metadata.tile, tile, sampling)
         metadata = replace(metadata, notes=(*metadata.notes, *notes))
-        if delivery.converted:
+        if delivery.converted or delivery.metadata is None:
             metadata = settle_offset(metadata, rasters)
         images = {b: _image(r, sampling[b], target) for b, r in rasters.items()}
         classes = None
@@ -252,7 +258,8 @@ class Sentinel2Source(CubeSource):
         """The whole image averaged to at most ``max_size`` pixels a side, by overviews.
 
         For pictures and shares: counts are averaged before special values are told apart, so
-        pixels at the very edge of the swath are too dark.
+        pixels at the very edge of the swath are too dark. Counts that went round are left out of
+        the averages, which are then of the image at full size.
         """
         step = max(1, math.ceil(max(self.grid.shape) / max_size))
         if step == 1:
@@ -300,30 +307,23 @@ class Sentinel2Source(CubeSource):
         self, number: int, window: Window | None, size: tuple[int, int] | None = None
     ) -> np.ndarray:
         """Reflectance of a file's own cells: (y, x) float32; NaN for the special values."""
-        stored = self._images[number].raster.read([1], window, size)
+        image = self._images[number].raster
+        stored = image.read([1], window, size)
+        if size is not None and averages_wrapped(stored, image, self._calibration.nodata[number]):
+            return shrink(lambda part: self._calibrated(number, part), image.grid.shape, size)
         values = self._calibration.apply(stored, [number])
         if self._saturated is not None:
             values[stored == self._saturated] = np.nan
         if stored.dtype == np.uint16:
             wrapped = (stored >= WRAPPED) & (stored != self._saturated)
-            if count := int(wrapped.sum()):
-                values[wrapped] = np.nan
-                self._tell_wrapped(number, count)
-        plane: np.ndarray = values[0]
-        return plane
+            values[wrapped] = np.nan
+            self._tell_wrapped(number, int(wrapped.sum()))
+        return np.asarray(values[0])
 
     def _tell_wrapped(self, number: int, count: int) -> None:
-        """Say once that counts below zero were met."""
-        if not self._told:
-            _log.warning(
-                "%s: %d counts of %s are %d or more, so below zero gone round: they are no value, "
-                "nor are others of that size",
-                self.name,
-                count,
-                self.bands.names[number],
-                WRAPPED,
-            )
-        self._told = True
+        if count and not self._told:
+            _log.warning(WRAPPED_NOTE, self.name, count, self.bands.names[number], WRAPPED)
+            self._told = True
 
     def _plane(self, number: int, window: Window) -> np.ndarray:
         """Reflectance of a window of the source's pixels."""
@@ -332,15 +332,13 @@ class Sentinel2Source(CubeSource):
             k = image.finer
             cells = self._calibrated(number, _times(window, k))
             blocks = cells.reshape(window.height, k, window.width, k)
-            mean: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float64)
-            return mean
+            return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64))
         if image.coarser == 1:
             return self._calibrated(number, window)
         k = image.coarser
         around = _cells(window, k)
         if self._upsampling == "nearest":
-            near: np.ndarray = self._calibrated(number, around)[_nearest(window, around, k)]
-            return near
+            return np.asarray(self._calibrated(number, around)[_nearest(window, around, k)])
         padded = around.pad(_MARGIN).clip(*image.raster.grid.shape)
         inside = window.shift(-padded.row * k, -padded.col * k)
         return upsample(self._calibrated(number, padded), k, inside)
@@ -409,7 +407,7 @@ def _tile(delivery: Delivery, notes: list[str]) -> dict[str, Any]:
 
 
 def _raster(file: FileRef, *dtypes: str) -> Raster:
-    raster = Raster(file.path, member=file.member)
+    raster = Raster(file.path, member=file.member, sidecars=False)
     if raster.header.count != 1 or raster.header.dtype not in dtypes:
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of "
