@@ -17,6 +17,7 @@ from trifuse.flows.inputs import Image, as_source
 from trifuse.fusion import Method, SelfCheck, fuse_cube, get_method
 from trifuse.fusion.selfcheck import MIN_SHARE, compare
 from trifuse.metrics import Scores, format_bands, format_table, score
+from trifuse.products import Doubt, require_plausible
 
 BASELINES = ("bicubic", "regression")
 """What stands beside an evaluated image unless other methods are named."""
@@ -80,8 +81,8 @@ def evaluate(
         extra: further cubes to put into the table, by name.
 
     Raises:
-        DataError: if there is nothing to compare with, or baselines are named without the
-            images that they need.
+        DataError: if there is nothing to compare with, baselines are named without the images
+            that they need, or the values of an image cannot be reflectance.
         GridError: if the images do not lie on one grid.
         BandError: if they share no bands.
         ConfigError: if a baseline is no known method.
@@ -111,18 +112,20 @@ def evaluate(
         "selfcheck": None if check is None else check.to_json(),
         "ratio": ratio,
         "margin": margin,
+        "doubts": {name: [d.to_json() for d in found] for name, found in images.doubts.items()},
     }
     return Evaluation(scores, check, record)
 
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """What an evaluation looks at, opened; S3 on the cells that the fusion saw."""
+    """What an evaluation looks at, opened, with doubts of it; S3 on cells as the fusion saw it."""
 
     fused: CubeSource | None
     truth: CubeSource | None
     s2: CubeSource | None
     s3: CubeSource | None
+    doubts: Mapping[str, list[Doubt]]
 
 
 def _open(
@@ -138,7 +141,15 @@ def _open(
     coarse = None
     if s3 is not None and fine is not None:
         coarse = opened.enter_context(open_on_cells(s3, fine))
-    return _Images(made, true, sharp, coarse)
+    given = {"fused": made, "truth": true, "s2": sharp, "s3": coarse}
+    # A poor method may well leave impossible values, and shall be scored.
+    poor = {"fused": ("negative",)}
+    doubts = {
+        name: require_plausible(image, unless=poor.get(name, ()))
+        for name, image in given.items()
+        if image is not None
+    }
+    return _Images(made, true, sharp, coarse, {k: v for k, v in doubts.items() if v})
 
 
 def _baselines(

@@ -35,6 +35,7 @@ from trifuse.core.resample import apply_separable, blur_matrix
 from trifuse.flows.cells import cell_psf, open_on_cells
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import minutes_apart, other_instrument, require_one_level
+from trifuse.products import require_plausible
 from trifuse.simulate import FidelityReport, convolve, fidelity
 from trifuse.simulate.fidelity import MAX_SAM
 from trifuse.simulate.views import sensor_table, view_operators
@@ -106,7 +107,7 @@ def check_fidelity(
         BandError: if they share no bands.
         MetadataError: if one is reflectance of the surface, the other at the top of the
             atmosphere.
-        DataError: if no pixel is valid in both.
+        DataError: if no pixel is valid in both, or the values of one cannot be reflectance.
     """
     if (s2 is None) == (s3 is None):
         raise ConfigError("one observed image is needed", fix="give either s2 or s3")
@@ -114,6 +115,7 @@ def check_fidelity(
     image = s3 if s3 is not None else s2
     assert image is not None
     with as_source(enmap) as spectral, _opened(image, spectral, coarse=coarse) as observed:
+        doubts = {"enmap": require_plausible(spectral), "observed": require_plausible(observed)}
         chosen = _table(observed, table, "S3A_SYN" if coarse else "S2A_MSI")
         unsure = require_one_level(spectral, observed)
         warnings = [*unsure, *_warnings(observed, chosen, spectral)]
@@ -130,6 +132,7 @@ def check_fidelity(
             "psf_sigma_cells": psf.sigma,
             "minutes_apart": minutes_apart(spectral, observed),
             "warnings": warnings,
+            "doubts": {k: [d.to_json() for d in found] for k, found in doubts.items() if found},
             "inputs": {
                 "enmap": provenance(enmap, content=False),
                 "observed": provenance(image, content=False),

@@ -26,6 +26,7 @@ from trifuse.core.runtime import Runtime
 from trifuse.core.units import MANIFEST
 from trifuse.flows.interpolate_units import WORK, Job, block_unit, date_unit
 from trifuse.products.files.geotiff import open_geotiff
+from trifuse.products.plausible import require_plausible
 from trifuse.products.series.find import open_sensors
 from trifuse.products.series.folder import INDEX, write_index
 from trifuse.products.write.animation import can_animate, write_animation
@@ -156,7 +157,8 @@ def interpolate(
         ConfigError: if an option is unknown or a date is none.
         BandError: if a band is unknown, or the series lack bands of the network.
         OverlapError: if the sensors share no ground.
-        DataError: if there is no image of a sensor that the network knows, or none is clear.
+        DataError: if there is no image of a sensor that the network knows, none is clear, or the
+            values of one cannot be reflectance.
         StoreError: if ``out`` holds other work.
         MissingExtraError: if a scheduler is given and ``distributed`` is not installed.
 
@@ -267,6 +269,9 @@ def method_area(
             f"series of {', '.join(sorted(found)) or 'no sensor'}, none of which the network knows",
             fix=f"give series of {' or '.join(s.name for s in config.sensors)}",
         )
+    for images in known.values():
+        for source in images.sources:
+            require_plausible(source)
     withhold = method.withhold if clouds == "auto" else clouds == "withhold"
     how = days_origin or method.origin
     origin = None

@@ -42,6 +42,7 @@ from trifuse.metrics import (
     rmse_bands,
 )
 from trifuse.products import ndvi as compute_ndvi
+from trifuse.products import require_plausible
 from trifuse.products.write.writer import software
 
 SIDE = 900
@@ -170,24 +171,34 @@ def _open(
 ) -> _Part:
     with ExitStack() as stack:
         source = whole_cells(stack.enter_context(as_source(fused)))
+        require_plausible(source, unless=("negative",))  # a poor method's result is shown as it is
         ratio = int(source.meta.get("ratio", 1))
         window = _middle(source, ratio)
         cube = source.read(window)
         sharp = coarse = None
         if s2 is not None and s3 is not None:
             matched = stack.enter_context(match(s2, s3, like=fused))
+            for image in (matched.s2, matched.s3):
+                _believed(image)
             ratio = matched.pair.ratio
             sharp = _over(matched.s2, cube)
             with suppress(OverlapError):  # smaller than a cell
                 coarse = matched.s3.read(cube.grid.common(matched.s3.grid)[1])
         elif s2 is not None:
-            sharp = _over(stack.enter_context(as_source(s2)), cube)
-        true = None if truth is None else _over(stack.enter_context(as_source(truth)), cube)
+            sharp = _over(_believed(stack.enter_context(as_source(s2))), cube)
+        true = (
+            None if truth is None else _over(_believed(stack.enter_context(as_source(truth))), cube)
+        )
         cover = None
         if landcover is not None:
             classes = _over(stack.enter_context(as_source(landcover)), cube)
             cover = np.where(classes.valid, np.nan_to_num(classes.data[0]), 0).astype(np.int64)
         return _Part(cube, sharp, coarse, true, cover, legend, ratio)
+
+
+def _believed(source: CubeSource) -> CubeSource:
+    require_plausible(source)
+    return source
 
 
 def _middle(source: CubeSource, ratio: int) -> Window:

@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ def simulate_store(
     Raises:
         ProductError: if a scene cannot be opened.
         BandError: if a scene cannot make the bands, or two make different ones.
-        DataError: if a scene is given twice or is too small, or no triplet is valid.
+        DataError: if a scene is given twice or is too small, its values cannot be reflectance, or
+            no triplet is valid.
         StoreError: if the folder holds something else and ``overwrite`` is False.
         PartialError: if some scenes failed; the others are done.
         MissingExtraError: if a scheduler is given and ``distributed`` is not installed.
@@ -159,7 +160,7 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
             candidates[unit.id] = len(choose_patches(everywhere, config, unit.id))
         except DataError as e:
             raise DataError(e.what, where=source.name, fix=e.fix) from None
-        units.append(unit)
+        units.append(_looked_at(unit))
         source.close()  # reading opens it again, in whatever process
     units.sort(key=lambda unit: unit.id)  # so that the order given leaves no trace
     hr_bands, lr_bands = made[0]
@@ -178,7 +179,7 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
 
 def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
     """The work of one unit: also runs in other processes."""
-    source, config = unit.payload
+    source, config, doubts = unit.payload
     try:
         hrmsi, hrhsi = fine_views(source, **config.views)
     finally:
@@ -205,7 +206,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
         "mask": ",".join(source.meta.get("mask") or []),
         **({"spectra": spectra} if (spectra := source.meta.get("spectra")) else {}),
     }
-    return write_shard(
+    done = write_shard(
         folder / unit.file,
         (hrmsi, hrhsi),
         corners,
@@ -216,6 +217,7 @@ def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:
         dtype=config.dtype,
         about=about,
     )
+    return {**done, "doubts": doubts} if doubts else done
 
 
 def _open(scene: Scene, config: SimulateConfig) -> Sequence[CubeSource]:
@@ -233,7 +235,16 @@ def _unit(source: CubeSource, config: SimulateConfig) -> Unit:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", product).strip(".-")
     if name != product or len(name) > 100:
         name = f"{name[:80]}-{hashlib.sha256(product.encode()).hexdigest()[:8]}"
-    return Unit(name, f"{name}.h5", (source, config))
+    return Unit(name, f"{name}.h5", (source, config, []))
+
+
+def _looked_at(unit: Unit) -> Unit:
+    """The unit with what speaks against its scene, for the manifest; stops at what is wrong."""
+    from trifuse.products import require_plausible
+
+    source, config, _ = unit.payload
+    found = [doubt.to_json() for doubt in require_plausible(source)]
+    return replace(unit, payload=(source, config, found))
 
 
 def _operators(source: CubeSource, config: SimulateConfig) -> tuple[Any, Any]:

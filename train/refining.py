@@ -14,6 +14,7 @@ from trifuse.core import CubeSource
 from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.core.weights import save_weights
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerCard, RefinerConfig
+from trifuse.products.plausible import require_plausible
 from trifuse.train.engine import FitResult, fit
 from trifuse.train.refining_data import (
     VALIDATION,
@@ -84,8 +85,11 @@ def train_refiner(
 
     Raises:
         StoreError: if the folder holds other scenes.
+        DataError: if the values of a real image cannot be reflectance.
         TrifuseError: as :func:`trifuse.train.fit`.
     """
+    for image in real:
+        require_plausible(image)
     run = Path(run)
     held_back = PoolConfig(
         config.val_scenes, 0, 0, 0, 0, config.pool.size, VALIDATION.seed, 1.0, vary=False

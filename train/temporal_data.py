@@ -137,10 +137,15 @@ class SeriesScene:
 
         Raises:
             ProductError: if there is none, or one of them cannot be read.
+            DataError: if the values of the first, middle or last cannot be reflectance.
         """
+        from trifuse.products.plausible import require_plausible
         from trifuse.products.series.find import open_sensors
 
         found = open_sensors(folder)
+        for series in found.values():
+            for i in sorted({0, len(series) // 2, len(series) - 1}):
+                require_plausible(series.sources[i])
         return cls(Path(folder).name, found, clouded=any(map(_keeps_clouds, found.values())))
 
     def read(

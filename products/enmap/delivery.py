@@ -18,6 +18,7 @@ from trifuse.products.enmap.images import image_driver
 from trifuse.products.files.archive import (
     FileRef,
     Unpacked,
+    is_clutter,
     is_tar,
     is_zip,
     tar_names,
@@ -139,6 +140,8 @@ def _walk(folder: Path) -> list[FileRef]:
             with os.scandir(place) as entries:
                 for entry in sorted(entries, key=lambda e: e.name):
                     path = Path(entry.path)
+                    if is_clutter(entry.name):
+                        continue
                     if entry.is_dir(follow_symlinks=False):
                         below.append(path)
                     elif entry.is_file() and not entry.name.startswith("."):
@@ -191,6 +194,8 @@ def _group(files: Iterable[FileRef], origin: Path, prefix: str | None) -> list[S
         match = _FILE.fullmatch(file.name)
         if match is None or not (part := _part(file.name)):
             continue
+        if part.startswith("QL_") and not file.size:
+            continue  # as good as not there, which is said where the layer is wanted
         key = (file.where.rsplit("/", 1)[0], match["prefix"].upper())
         if prefix is None or key[1] == prefix:
             groups.setdefault(key, {}).setdefault(part, []).append(file)

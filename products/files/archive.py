@@ -47,8 +47,13 @@ DAMAGE = (
     tarfile.TarError,
 )
 """What the modules of archives raise on damaged ones."""
-CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
-"""Folders and files that operating systems add to what they pack."""
+CLUTTER = {
+    *("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".Trashes", "$RECYCLE.BIN"),
+    *("System Volume Information", "lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle"),
+}
+"""Folders and files that operating systems and network drives add to what they keep or pack."""
+UNFINISHED = (".incomplete", ".part", ".partial", ".crdownload", ".download", ".aria2", ".tmp")
+"""Endings that those who fetch files give to what is not there whole yet."""
 _ZIP = b"PK\x03\x04"
 _CHUNK = 1 << 20
 _MAX_HEADER_READ = 16 << 20
@@ -165,12 +170,17 @@ def is_tar(path: Path) -> bool:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a member or file is no part of a product: what macOS and Windows leave beside.
+    """Whether a member or file is no part of a product: what systems and drives leave beside.
 
     macOS adds a file ``._name`` to every file, in its place or in a tree ``__MACOSX`` of its own.
     """
     parts = name.replace("\\", "/").split("/")
     return parts[-1].startswith("._") or not CLUTTER.isdisjoint(parts)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is, by its name, a download that did not end."""
+    return name.lower().endswith(UNFINISHED)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,10 @@ from trifuse.products.files.geotiff import (
     OPTIONS,
     in_micrometres,
     is_hyperspectral,
+    is_wavelength,
     nanometres,
     spectral_meta,
+    unit_doubt,
 )
 from trifuse.products.files.raster import Raster, driver_if_known, envi_header, plain_file
 from trifuse.products.files.source import RasterSource, calibration
@@ -27,6 +30,7 @@ MAX_HEADER = 16 << 20
 
 DATA_SUFFIXES = ("", ".bsq", ".bil", ".bip", ".img", ".dat", ".raw", ".sli")
 """Suffixes of the pixels beside ``name.hdr``."""
+_log = logging.getLogger(__name__)
 
 
 def is_envi(path: Path) -> bool:
@@ -168,10 +172,16 @@ def _bands(
     centres = _numbers(header, "wavelength", count, path)
     widths = _numbers(header, "fwhm", count, path)
     units = str(header.get("wavelength units", ""))
-    small = in_micrometres(units, centres[0]) if centres else False
+    doubt = unit_doubt(units, centres[0]) if centres else ""
+    if doubt:
+        _log.warning("%s: %s", path, doubt)
+    if not is_wavelength(units):
+        centres = widths = None
+    small = in_micrometres(centres[0]) if centres else False
     unknown = [math.nan] * count
     centres = [nanometres(c, small) for c in centres] if centres else unknown
-    widths = [nanometres(w, small) for w in widths] if widths else unknown
+    narrow = widths[0] < 1 if widths and doubt else small  # what the unit says holds for neither
+    widths = [nanometres(w, narrow) for w in widths] if widths else unknown
     own = [str(n).strip() for n in header.get("band names") or ()]
     if names is not None:
         if len(names) != count:

@@ -124,6 +124,8 @@ def name_bands(
     """
     tags = [h.band_tags[n - 1] for n in numbers]
     centres, fwhms = zip(*(_wavelength(t) for t in tags), strict=True)
+    if doubt := unit_doubt(tags[0].get("wavelength_units", ""), _number(tags[0].get("wavelength"))):
+        _log.warning("%s: %s", where, doubt)
     own = [t.get("name", "").strip() for t in tags]
     described = [h.descriptions[n - 1] for n in numbers]
     if names is not None:
@@ -198,16 +200,33 @@ def _wavelength(tags: Mapping[str, str]) -> tuple[float, float]:
     if math.isnan(centre):
         centre, width = (_number(tags.get(k)) for k in ("central_wavelength_um", "fwhm_um"))
         units = "um"
-    micrometres = in_micrometres(units, centre)
+    if not is_wavelength(units):
+        return math.nan, math.nan
+    micrometres = in_micrometres(centre)
     return nanometres(centre, micrometres), nanometres(width, micrometres)
 
 
-def in_micrometres(units: str, centre: float) -> bool:
-    """Whether wavelengths are in µm, by unit or, where none is given, by their size."""
+def in_micrometres(centre: float) -> bool:
+    """Whether a wavelength of reflected light is in µm: its size tells, whatever the unit says."""
+    return centre < 100
+
+
+def unit_doubt(units: str, centre: float) -> str:
+    """What to say of the unit of wavelengths, of which one is given; empty if it fits."""
     text = units.strip().lower()
-    if text.startswith(("nm", "nanomet")):
-        return False
-    return text.startswith(("um", "µm", "μm", "micro")) or centre < 100
+    if not is_wavelength(units):
+        return f"{units.strip()!r} is no unit of wavelengths: the bands have none"
+    small = in_micrometres(centre)
+    stated = None if text in ("", "unknown") else not text.startswith("n")
+    if stated is None or math.isnan(centre) or stated == small:
+        return ""
+    return f"a wavelength of {centre:g} {units.strip()} is taken for {'µm' if small else 'nm'}"
+
+
+def is_wavelength(units: str) -> bool:
+    """Whether a unit is one of wavelengths, or none is given: there are years and frequencies."""
+    text = units.strip().lower()
+    return text in ("", "unknown") or text.startswith(("nm", "nanomet", "um", "µm", "μm", "micro"))
 
 
 def nanometres(value: float, micrometres: bool) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,6 +27,7 @@ from trifuse.core import (
     Window,
     upsample,
 )
+from trifuse.products.files.shrink import shrink
 from trifuse.products.files.source import Calibration
 
 Upsampling = Literal["bicubic", "nearest"]
@@ -130,11 +131,14 @@ class Specials:
         wrapped: in unsigned types of 16 bits, from this one on, which are below zero gone round;
             None for none.
         flaws: by position of the band: cells without a value, on the file's own grid.
+        averaged: tells of stored numbers that are averages, of the image at full size and of its
+            fill, whether numbers that went round are in them.
     """
 
     saturated: int | None = None
     wrapped: int | None = None
     flaws: Mapping[int, ClassMask] | None = None
+    averaged: Callable[[np.ndarray, Readable, float | None], bool] | None = None
 
 
 class LayeredSource(CubeSource):
@@ -203,6 +207,8 @@ class LayeredSource(CubeSource):
 
         For pictures and shares: counts are averaged before special values are told apart, so
         pixels at the very edge of the swath are too dark, and flaws of single bands do not count.
+        Counts that went round are left out of the averages, which are then of the image at full
+        size.
         """
         step = max(1, math.ceil(max(self.grid.shape) / max_size))
         if step == 1:
@@ -253,7 +259,10 @@ class LayeredSource(CubeSource):
     ) -> np.ndarray:
         """Values of a file's own cells: (y, x) float32; NaN for the special numbers."""
         special = self._specials
-        stored = self._layers[number].raster.read([1], window, size)
+        raster, nodata = self._layers[number].raster, self._calibration.nodata[number]
+        stored = raster.read([1], window, size)
+        if size is not None and special.averaged and special.averaged(stored, raster, nodata):
+            return shrink(lambda part: self._calibrated(number, part), raster.grid.shape, size)
         values = self._calibration.apply(stored, [number])
         if special.saturated is not None:
             values[stored == special.saturated] = np.nan

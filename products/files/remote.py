@@ -116,11 +116,11 @@ class RemoteRef:
 AnyFile = FileRef | RemoteRef
 
 
-def open_raster(file: AnyFile) -> Raster:
-    """A raster file, wherever it is; errors as of :class:`Raster`."""
+def open_raster(file: AnyFile, *, sidecars: bool = True) -> Raster:
+    """A raster file, wherever it is; arguments and errors as of :class:`Raster`."""
     if isinstance(file, RemoteRef):
         return RemoteRaster(file.url)
-    return Raster(file.path, member=file.member)
+    return Raster(file.path, member=file.member, sidecars=sidecars)
 
 
 class RemoteRaster(Raster):

@@ -1,4 +1,4 @@
-"""Landsat 8 and 9 Collection 2 Level-2 scenes as cube sources: folders and tar files.
+"""Landsat 8 and 9 Collection 2 Level-2 scenes as cube sources: folders, tar and zip files.
 
 Surface reflectance of OLI bands 1 to 7, and surface temperature in kelvin as the band ``LST``
 where the scene has it.
@@ -25,7 +25,14 @@ from trifuse.core import (
     ProductError,
     Window,
 )
-from trifuse.products.files.archive import FileRef, is_tar, tar_members, tar_names
+from trifuse.products.files.archive import (
+    FileRef,
+    is_tar,
+    is_zip,
+    tar_members,
+    tar_names,
+    zip_members,
+)
 from trifuse.products.files.raster import Raster
 from trifuse.products.files.remote import AnyFile, open_raster
 from trifuse.products.files.source import Calibration
@@ -33,7 +40,7 @@ from trifuse.products.files.xmltree import MAX_XML_BYTES
 from trifuse.products.landsat.catalogue import find_item_parts, is_landsat_item, parse_landsat_item
 from trifuse.products.landsat.mask import mask_terms, usable
 from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, parse_mtl
-from trifuse.products.reader import Reader
+from trifuse.products.reader import OtherSensorError, Reader
 from trifuse.srf_data import load
 
 NAME = re.compile(r"L[COTEM]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
@@ -54,10 +61,11 @@ def is_landsat(path: str | Path) -> bool:
     try:
         if path.is_dir():
             return any(_FILE.fullmatch(p.name) for p in _scene_folder(path).iterdir())
-        if is_tar(path) and path.is_file():
-            return NAME.match(path.name) is not None or any(
-                _FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in tar_names(path)
-            )
+        if path.is_file() and (is_tar(path) or is_zip(path)):
+            if NAME.match(path.name):
+                return True
+            names = tar_names(path) if is_tar(path) else [f.member for f in zip_members(path)]
+            return any(_FILE.fullmatch(name.rsplit("/", 1)[-1]) for name in names)
         match = _FILE.fullmatch(path.name)
         if match is not None:
             return match["part"].upper() == "MTL" and path.is_file()
@@ -76,7 +84,7 @@ def open_landsat(
     """Open one Landsat 8 or 9 Collection 2 Level-2 scene.
 
     Args:
-        path: folder, tar (read in place), MTL file, or STAC Item.
+        path: folder, tar or zip (read in place), MTL file, or STAC Item.
         bands: which to open; default ``B1`` … ``B7``, and ``LST`` if its file is there.
         mask: flags that are not usable, see :mod:`trifuse.products.landsat.mask`.
         remote: whether files that an Item names on the web are read there, by https.
@@ -105,18 +113,18 @@ def open_landsat(
     masked = bool(terms) and "QA_PIXEL" not in scene.left_out
     needed = [*parts.values(), *(["QA_PIXEL"] if masked else [])]
     missing = [scene.absent.get(p, f"{p}.TIF") for p in needed if p not in scene.images]
-    unstated = scene.metadata is None and scene.stated is None
+    unstated = not scene.metadata and scene.stated is None
     missing += ["MTL.xml, .json or .txt"] if unstated else []
     if missing:
         raise ProductError(
             f"lacks {', '.join(missing)}", where=path, fix="fetch the scene again, or ask for less"
         )
-    if scene.metadata is not None:
-        metadata = parse_mtl(scene.metadata.read(MAX_XML_BYTES), scene.metadata.where)
+    notes = list(scene.notes)
+    if scene.metadata:
+        metadata = _metadata(scene.metadata, notes)
     else:
         assert scene.stated is not None
         metadata = scene.stated
-    notes = list(scene.notes)
     if bands is None and LST in metadata.scale and not there and not by_item:
         notes.append("the MTL lists ST_B10, whose file is not there: no surface temperature")
     if LST in wanted and LST not in metadata.scale:
@@ -214,7 +222,7 @@ class _Scene:
     Attributes:
         name: of the scene.
         images: by part (``SR_B1``).
-        metadata: the MTL file, if there is one.
+        metadata: the forms of the MTL file that are there.
         stated: what an Item says in place of it.
         absent: why there is no file, by part, of those that an Item names.
         left_out: parts that an Item names and that are simply not downloaded.
@@ -223,7 +231,7 @@ class _Scene:
 
     name: str
     images: Mapping[str, AnyFile]
-    metadata: AnyFile | None
+    metadata: Sequence[AnyFile]
     stated: LandsatMetadata | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
@@ -239,7 +247,8 @@ def _of_item(path: Path, remote: bool) -> _Scene:
         notes.append("without QA_PIXEL no clouds are masked")
     stated = None if mtl is not None else parse_landsat_item(item, parts)
     told = {p: f"{p} ({a.why})" for p, a in absent.items()}
-    return _Scene(item.id, parts, mtl, stated, told, left_out, tuple(notes))
+    forms = [] if mtl is None else [mtl]
+    return _Scene(item.id, parts, forms, stated, told, left_out, tuple(notes))
 
 
 def _scene_folder(folder: Path) -> Path:
@@ -260,6 +269,8 @@ def _find(path: Path) -> _Scene:
     wanted = ""
     if is_tar(path):
         files = tar_members(path)
+    elif is_zip(path):
+        files = zip_members(path)
     elif path.is_dir():
         files = [FileRef.of(p) for p in sorted(_scene_folder(path).iterdir()) if p.is_file()]
     elif match := _FILE.fullmatch(path.name):
@@ -291,7 +302,21 @@ def _find(path: Path) -> _Scene:
         )
     ((name, parts),) = scenes.items()
     metadata = [parts[f"MTL.{kind}"] for kind in _MTL_ORDER if f"MTL.{kind}" in parts]
-    return _Scene(name, parts, metadata[0] if metadata else None)
+    return _Scene(name, parts, metadata)
+
+
+def _metadata(forms: Sequence[AnyFile], notes: list[str]) -> LandsatMetadata:
+    """The first form of the MTL file that can be read; those that cannot are noted."""
+    for form in forms[:-1]:
+        try:
+            return parse_mtl(form.read(MAX_XML_BYTES), form.where)
+        except OtherSensorError:
+            raise
+        except (ProductError, MetadataError) as e:
+            if "DOCTYPE" in e.what:
+                raise
+            notes.append(f"{form.name} {e.what}: passed over")
+    return parse_mtl(forms[-1].read(MAX_XML_BYTES), forms[-1].where)
 
 
 def _place(rasters: Sequence[Raster], metadata: LandsatMetadata) -> list[str]:
@@ -318,7 +343,7 @@ def _place(rasters: Sequence[Raster], metadata: LandsatMetadata) -> list[str]:
 
 
 def _open(file: AnyFile) -> Raster:
-    raster = open_raster(file)
+    raster = open_raster(file, sidecars=False)
     if raster.header.count != 1 or raster.header.dtype != "uint16":
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of uint16",

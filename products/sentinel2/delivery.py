@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import ProductError, canonical_name
-from trifuse.products.files.archive import FileRef, is_zip, zip_members
+from trifuse.products.files.archive import FileRef, is_clutter, is_zip, zip_members
 from trifuse.products.files.remote import AnyFile
 from trifuse.products.sentinel2.levels import L1C, L2A, Level
 
@@ -27,11 +27,17 @@ NAME = re.compile(
 )
 """Start of a product's name: platform, level, time. The field N0510 may be absent."""
 _BAND = r"(B(?:0?\d|1[0-2]|0?8A)|SCL)"
-_IMAGE = re.compile(rf"(?:{_BAND}|.*_{_BAND}_(10|20|60)m)\.(?:jp2|tif|tiff)", re.IGNORECASE)
-"""``B02.tif`` or ``…_B02_10m.jp2``; not ``…_B2.TIF``, as others name theirs."""
-_MTD = re.compile(r"(MTD_MSIL2A|S2._.*_MTD_.*L2A.*)\.xml", re.IGNORECASE)
+_IMAGE = re.compile(
+    rf"(?:(?:S2[A-Z]_MSIL2A_.*_)?{_BAND}|.*_{_BAND}_(10|20|60)m)\.(?:jp2|tif|tiff)", re.IGNORECASE
+)
+"""``B02.tif``, ``S2A_MSIL2A_…_B02.tif`` or ``…_B02_10m.jp2``; not ``…_B2.TIF``, as others do."""
+_MTD = re.compile(
+    r"(MTD_MSIL2A|S2._.*_MTD_.*L2A.*|S2._MSIL2A_.*_product-metadata)\.xml", re.IGNORECASE
+)
 _MTD_L1C = re.compile(r"(MTD_MSIL1C|S2._.*_MTD_SAFL1C_.*)\.xml", re.IGNORECASE)
-_MTD_TILE = re.compile(r"(MTD_TL|S2._.*_L(?:2A|1C)_TL_.*)\.xml", re.IGNORECASE)
+_MTD_TILE = re.compile(
+    r"(MTD_TL|S2._.*_L(?:2A|1C)_TL_.*|S2._MSIL2A_.*_granule-metadata)\.xml", re.IGNORECASE
+)
 _IMAGE_L1C = re.compile(rf".*_{_BAND}\.jp2", re.IGNORECASE)
 """``T33UUU_…_B02.jp2``: each band is there at its own sampling alone."""
 _QUALITY = re.compile(
@@ -132,6 +138,7 @@ def looks_like_sentinel2(path: Path) -> bool:
     """Whether the path is a Sentinel-2 delivery, judged by names only; never raises."""
     try:
         if path.is_dir():
+            path = _safe_around(path)
             if path.suffix.upper() == ".SAFE":
                 return path.name[:2].upper() == "S2" or _has(path.iterdir(), _MTD, _MTD_L1C)
             entries = list(path.iterdir())
@@ -164,6 +171,7 @@ def find_delivery(path: Path) -> Delivery:
     path = path.absolute()
     if not path.exists():
         raise ProductError("does not exist", where=path, fix="check the path")
+    path = _safe_around(path)
     if is_zip(path):
         named = [(f.member, f) for f in zip_members(path)]
     elif path.is_dir() or _has([path], _MTD, _MTD_L1C):
@@ -215,10 +223,20 @@ def find_delivery(path: Path) -> Delivery:
         images=images,
         metadata=metadata[0] if metadata else None,
         tile_metadata=tiles[0] if tiles else None,
-        item=_item(items, path),
+        item=_item(items, path, without=bool(metadata)),
         level=level,
         quality=quality,
     )
+
+
+def _safe_around(path: Path) -> Path:
+    """The SAFE folder that a folder of its granule lies in; else the path itself."""
+    whole = path.absolute()
+    for safe in list(whole.parents)[:_DEPTH]:
+        if safe.suffix.upper() == ".SAFE" and safe.name[:2].upper() == "S2":
+            inside = whole.relative_to(safe).parts[0].upper() == "GRANULE"
+            return safe if inside and path.is_dir() else path
+    return path
 
 
 def _walk(folder: Path) -> list[tuple[str, FileRef]]:
@@ -233,7 +251,7 @@ def _walk(folder: Path) -> list[tuple[str, FileRef]]:
             except OSError as e:
                 raise ProductError(f"cannot be read ({e.strerror})", where=place) from None
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or is_clutter(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     below.append((f"{prefix}{entry.name}/", Path(entry.path)))
@@ -283,21 +301,33 @@ def _image_key(name: str, base: str, level: Level) -> tuple[str, int] | None:
     return (band, int(match[3] or level.native[band])) if band in level.native else None
 
 
-def _item(files: Sequence[FileRef], path: Path) -> tuple[FileRef, Mapping[str, Any]] | None:
-    """The one JSON that is a STAC item of images; others (tile info, …) may lie beside."""
-    found = []
+def _item(
+    files: Sequence[FileRef], path: Path, *, without: bool
+) -> tuple[FileRef, Mapping[str, Any]] | None:
+    """The one JSON that is a STAC item of images; others (tile info, …) may lie beside.
+
+    Args:
+        files: that may be it.
+        path: of the product, for messages.
+        without: whether the product can do without one.
+    """
+    found: list[tuple[FileRef, Mapping[str, Any]]] = []
+    broken: list[FileRef] = []
     for file in files[:_MAX_ITEMS]:
         try:
             value = json.loads(file.read(_MAX_ITEM))
         except (ValueError, RecursionError):
-            raise ProductError("is no JSON", where=file.where, fix="fetch it again") from None
+            broken.append(file)
+            continue
         # An answer of a catalogue, saved as it came, holds its one item among features.
         several = value.get("features") if isinstance(value, dict) else None
         if isinstance(several, list) and len(several) == 1:
             (value,) = several
         if isinstance(value, dict) and isinstance(value.get("assets"), dict):
             found.append((file, value))
-    if len(found) > 1:
+    if broken and not found and not without:
+        raise ProductError("is no JSON", where=broken[0].where, fix="fetch it again")
+    if any(value != found[0][1] for _, value in found):
         raise ProductError(
             f"holds the items {', '.join(f.name for f, _ in found)}",
             where=path,

@@ -168,7 +168,9 @@ def _applied(facts: Mapping[str, Any], where: str) -> set[bool]:
 
 def _tile(facts: Mapping[str, Any]) -> str:
     """``33UUU`` by one of the spellings; empty if the item does not say."""
-    whole = _text(facts, "grid:code").removeprefix("MGRS-") or _text(facts, "s2:mgrs_tile")
+    whole = _text(facts, "grid:code").removeprefix("MGRS-").removeprefix("T") or _text(
+        facts, "s2:mgrs_tile"
+    )
     if tile := tile_of(f"_T{whole}"):
         return tile
     for prefix in ("mgrs", "sentinel"):

@@ -109,7 +109,9 @@ def parse_mtd(
             "datatake, up to some minutes earlier"
         )
     cover = finite_number(_first(found, "Cloud_Coverage_Assessment"))
-    facts = {"start_time": start, "cloud_cover_pct": cover}
+    facts: dict[str, Any] = {"start_time": start, "cloud_cover_pct": cover}
+    if (empty := finite_number(_first(found, "NODATA_PIXEL_PERCENTAGE"))) is not None:
+        facts["nodata_pct"] = empty
     return Sentinel2Metadata(
         product_id=product_id,
         sensor=sensor_of(_first(found, "SPACECRAFT_NAME"), product_id, where),

@@ -27,7 +27,7 @@ from trifuse.products.sentinel2.levels import L1C, L2A, NATIVE, Level
 from trifuse.products.sentinel2.mask import CLASSES, FMASK, class_mask, mask_terms
 from trifuse.products.sentinel2.metadata import Sentinel2Metadata, parse_mtd, parse_tile, time_of
 from trifuse.products.sentinel2.place import native_of, place_images
-from trifuse.products.sentinel2.witness import WRAPPED, settle_offset
+from trifuse.products.sentinel2.witness import WRAPPED, averages_wrapped, settle_offset
 from trifuse.products.sentinel2.zarr import is_zarr, read_store
 from trifuse.srf_data import load
 
@@ -221,7 +221,7 @@ class Sentinel2Source(LayeredSource):
                 **metadata.facts,
             },
             mask=mask,
-            specials=Specials(metadata.saturated, WRAPPED, flaws),
+            specials=Specials(metadata.saturated, WRAPPED, flaws, averages_wrapped),
             upsampling=upsampling,
         )
 
@@ -252,7 +252,7 @@ def _tile(delivery: Delivery, notes: list[str]) -> dict[str, Any]:
 
 
 def _raster(file: AnyFile, *dtypes: str) -> Raster:
-    raster = open_raster(file)
+    raster = open_raster(file, sidecars=False)
     if raster.header.count != 1 or raster.header.dtype not in dtypes:
         raise ProductError(
             f"holds {raster.header.count} bands of {raster.header.dtype}, not one of "

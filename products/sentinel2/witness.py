@@ -14,13 +14,17 @@ from typing import Protocol
 import numpy as np
 
 from trifuse.core import Grid, ProductError, Window
-from trifuse.products.sentinel2.metadata import Sentinel2Metadata
+from trifuse.products.sentinel2.metadata import OFFSET_SINCE, SATURATED, Sentinel2Metadata
 
 WRAPPED = 64_000
 """Counts of uint16 from here to 65534 are below zero: 400 − 1000 is stored as 64936. As reflectance
 they would be 6.4 and more."""
+GLARING = 20_000
+"""Counts that an average over many pixels does not reach: clouds and snow stay below."""
 IMPOSSIBLE = -0.05
 """Reflectance that no surface has; atmospheric correction goes a few hundredths below 0."""
+AGENCY = -0.1
+"""The agency's offset since baseline 04.00, in reflectance."""
 OFFSET = -0.05
 """Offsets below this are the agency's −0.1."""
 SOME, MOST_BANDS, MANY = 0.01, 0.75, 0.10
@@ -34,6 +38,8 @@ _FILLED = 0.05
 
 class Readable(Protocol):
     """An image of one band."""
+
+    name: str
 
     @property
     def grid(self) -> Grid:
@@ -74,11 +80,30 @@ def _windows(height: int, width: int) -> Iterator[Window]:
             yield Window(row, col, min(_SIDE, height - row), min(_SIDE, width - col))
 
 
-def settle_offset(metadata: Sentinel2Metadata, images: Mapping[str, Readable]) -> Sentinel2Metadata:
-    """The metadata with the offset that the counts bear out.
+def averages_wrapped(small: np.ndarray, image: Readable, nodata: float | None) -> bool:
+    """Whether the averages of an image seem to contain counts below zero that went round.
 
-    Only an offset of about −0.1 is doubted, and only if the counts cannot be with it.
+    Args:
+        small: averaged counts, as an overview holds them.
+        image: at full size; two of its blocks are looked at if the averages say nothing.
+        nodata: fill value.
     """
+    if small.dtype != np.uint16:
+        return False
+    if ((small >= GLARING) & (small < SATURATED)).any():
+        return True
+    stored = sample(image, nodata)
+    return bool(((stored >= WRAPPED) & (stored < SATURATED)).any())
+
+
+def settle_offset(metadata: Sentinel2Metadata, images: Mapping[str, Readable]) -> Sentinel2Metadata:
+    """The metadata with the offset that the files and their counts bear out.
+
+    JPEG 2000 is the agency's own file, whose counts no provider has changed: what an item says of
+    its COGs does not hold for it. Else only an offset of about −0.1 is doubted, and only if the
+    counts cannot be with it.
+    """
+    metadata = _as_delivered(metadata, images)
     shares, count, pixels = {}, 0, 0
     for band, image in images.items():
         if metadata.offset[band] > OFFSET:
@@ -107,6 +132,30 @@ def settle_offset(metadata: Sentinel2Metadata, images: Mapping[str, Readable]) -
     return replace(
         metadata,
         offset={b: 0.0 if b in shares else v for b, v in metadata.offset.items()},
+        origin=f"{metadata.origin}; {note}",
+        notes=(*metadata.notes, note),
+    )
+
+
+def _as_delivered(metadata: Sentinel2Metadata, images: Mapping[str, Readable]) -> Sentinel2Metadata:
+    """The metadata with the offset that the baseline gives to files as the agency delivers them."""
+    major = metadata.baseline[:2]
+    if not (major.isdigit() and OFFSET_SINCE <= int(major) < 99):
+        return metadata
+    own = [
+        band
+        for band, image in images.items()
+        if image.name.lower().endswith(".jp2") and metadata.offset[band] == 0
+    ]
+    if not own:
+        return metadata
+    note = (
+        f"the item says that the offset is out of the counts; {', '.join(own)} are JPEG 2000, so "
+        f"as delivered: it is in theirs since baseline 04.00, and {AGENCY:g} is taken"
+    )
+    return replace(
+        metadata,
+        offset={**metadata.offset, **dict.fromkeys(own, AGENCY)},
         origin=f"{metadata.origin}; {note}",
         notes=(*metadata.notes, note),
     )

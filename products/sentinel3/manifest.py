@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
+from trifuse.core import ProductError
 from trifuse.products.files.xmltree import parse_xml
 from trifuse.products.reader import OtherSensorError
 from trifuse.products.sentinel3.delivery import MANIFEST, NAME, Delivery
@@ -44,16 +45,20 @@ def product_facts(delivery: Delivery) -> ProductFacts:
     """Read the manifest; what it lacks comes from the product's name.
 
     Raises:
-        ProductError: if the manifest is damaged or is no manifest.
+        ProductError: if the manifest is not to be trusted.
         MetadataError: if neither says which satellite it was, or it is an unknown one.
     """
     stated: dict[str, str] = {}
     listed: tuple[str, ...] = ()
     notes = []
     if delivery.has(MANIFEST):
-        where = delivery.where(MANIFEST)
-        root = parse_xml(delivery.bytes(MANIFEST, MAX_MANIFEST), where)
-        stated, listed = _stated(root), _listed(root)
+        try:
+            root = parse_xml(delivery.bytes(MANIFEST, MAX_MANIFEST), delivery.where(MANIFEST))
+            stated, listed = _stated(root), _listed(root)
+        except ProductError as e:
+            if "DOCTYPE" in e.what:
+                raise
+            notes.append(f"{MANIFEST} {e.what}: facts are those of the product's name")
     else:
         notes.append(f"{MANIFEST} is missing: facts are those of the product's name")
     match = NAME.match(stated.get("productName", "")) or NAME.search(delivery.name)

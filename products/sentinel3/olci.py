@@ -10,6 +10,7 @@ Source: Sentinel-3 OLCI level 1 product data format specification.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from trifuse.align.swath import PIXEL, RADIUS, SIGMA
-from trifuse.core import Grid, MetadataError, Window
+from trifuse.core import Grid, MetadataError, ProductError, Window
 from trifuse.products.files.hdf5 import Variable
 from trifuse.products.reader import Reader
 from trifuse.products.sentinel3.common import (
@@ -33,6 +34,8 @@ from trifuse.products.sentinel3.geometry import Geolocation, TiePoints, interpol
 from trifuse.products.sentinel3.grid import OPTIONS, Swath, SwathSource, on_grid
 from trifuse.products.sentinel3.manifest import product_facts
 from trifuse.srf_data import load
+
+_log = logging.getLogger(__name__)
 
 BASELINES = ("002", "003", "004")
 LOWEST_SUN = 88.0
@@ -174,7 +177,12 @@ def _coarse_places(delivery: Delivery, shape: tuple[int, int]) -> TiePoints | No
     file, names = "tie_geo_coordinates.nc", ("longitude", "latitude")
     if not delivery.has(file):
         return None
-    return tie_points(delivery, [delivery.variable(file, n) for n in names], shape, places=True)
+    try:
+        return tie_points(delivery, [delivery.variable(file, n) for n in names], shape, places=True)
+    except (MetadataError, ProductError) as e:
+        # They only tell sooner what lies where, which geo_coordinates.nc tells too.
+        _log.warning("%s: %s %s: done without", delivery.place, file, e.what)
+        return None
 
 
 def _band_number(variable: Variable) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,7 @@ from trifuse.core import (
     BandSet,
     Box,
     ConfigError,
+    CubeSource,
     DataError,
     Grid,
     Manifest,
@@ -35,6 +37,7 @@ from trifuse.core import (
     run_units,
 )
 from trifuse.products.files.regrid import box_in, overlap, read_on
+from trifuse.products.plausible import Doubt, doubts, require_no_wrong
 from trifuse.products.series.find import Dated, find_products, from_series
 from trifuse.products.series.folder import INDEX, write_index
 from trifuse.products.series.ls2s2 import open_ls2s2
@@ -58,11 +61,13 @@ class BuiltSensor:
         grid: of the series.
         clear: date → share of clear pixels of the images taken.
         skipped: date → share of clear pixels of those left out.
+        doubts: product → what its pixels say against what is stated of it, of the images taken.
     """
 
     grid: Grid
     clear: Mapping[date, float]
     skipped: Mapping[date, float] = field(default_factory=dict)
+    doubts: Mapping[str, Sequence[Doubt]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class BuiltSeries:
             if s.skipped:
                 left_out = ", ".join(f"{d} ({100 * c:.0f} %)" for d, c in s.skipped.items())
                 lines.append(f"  hardly clear and left out: {left_out}")
+            lines += [f"  doubt: {p}: {d.text}" for p, found in s.doubts.items() for d in found]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -106,6 +112,7 @@ class BuiltSeries:
                 "crs": s.grid.crs,
                 "clear": shares(s.clear),
                 "skipped": shares(s.skipped),
+                "doubts": {p: [d.to_json() for d in found] for p, found in s.doubts.items()},
             }
             for name, s in self.sensors.items()
         }
@@ -157,7 +164,8 @@ def build_series(
         OverlapError: if the products and the box share no ground.
         DataError: if no date of a sensor is clear enough.
         StoreError: if ``out`` holds a series of another area or configuration.
-        PartialError: if some dates could not be made.
+        PartialError: if some dates could not be made, as where a product's values cannot be
+            reflectance.
     """
     if not 0 <= min_clear <= 1:
         raise ConfigError(f"min_clear of {min_clear}", fix="give a share of 0 to 1")
@@ -296,11 +304,15 @@ def _choose(
     sensor: str, by_day: Mapping[date, Sequence[Dated]], grid: Grid, min_clear: float
 ) -> BuiltSensor:
     """Dates that are clear enough."""
-    shares = {
-        day: _clear_share(images, grid, SENSORS[sensor].bands)
-        for day, images in progress(by_day.items(), f"{sensor} masks", len(by_day))
-    }
-    taken = {d: s for d, s in shares.items() if s > 0 and s >= min_clear}
+    shares: dict[date, float] = {}
+    doubted: dict[str, list[Doubt]] = {}
+    for day, images in progress(by_day.items(), f"{sensor} masks", len(by_day)):
+        with _opened(images) as sources:
+            shares[day] = _clear_share(sources, grid, SENSORS[sensor].bands)
+            if _clear_enough(shares[day], min_clear):
+                found = {p.name: doubts(s) for p, s in zip(images, sources, strict=True)}
+                doubted |= {name: looks for name, looks in found.items() if looks}
+    taken = {d: s for d, s in shares.items() if _clear_enough(s, min_clear)}
     skipped = {d: s for d, s in shares.items() if d not in taken}
     for day, share in skipped.items():
         _log.info("%s of %s is %.0f %% clear and left out", sensor, day, 100 * share)
@@ -309,33 +321,44 @@ def _choose(
             f"none of {len(shares)} {sensor} dates is clear over {100 * min_clear:g} % of the area",
             fix="give another area, other dates or a smaller share of clear pixels",
         )
-    return BuiltSensor(grid, taken, skipped)
+    for name, looks in doubted.items():
+        _log.warning("%s: %s", name, "; ".join(d.text for d in looks))
+    return BuiltSensor(grid, taken, skipped, doubted)
 
 
-def _tiles(
-    products: Sequence[Dated], grid: Grid, bands: Sequence[str]
-) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
-    """(window, data, valid) of the merged products of one date, tile by tile."""
+def _clear_enough(share: float, least: float) -> bool:
+    return share > 0 and share >= least
+
+
+@contextmanager
+def _opened(products: Sequence[Dated]) -> Iterator[list[CubeSource]]:
     sources = [p.open() for p in products]
     try:
-        for tile in TilePlan(*grid.shape, tile=_TILE):
-            part = grid.window(tile.write)
-            data, valid = read_on(sources[0], part, bands)
-            for source in sources[1:]:
-                other, clear = read_on(source, part, bands)
-                seen, found = (np.isfinite(d).any(axis=0) for d in (data, other))
-                take = (clear & ~valid) | (found & ~seen)
-                np.copyto(data, other, where=take)
-                valid |= clear
-            yield tile.write, data, valid
+        yield sources
     finally:
         for source in sources:
             source.close()
 
 
-def _clear_share(products: Sequence[Dated], grid: Grid, bands: Sequence[str]) -> float:
+def _tiles(
+    sources: Sequence[CubeSource], grid: Grid, bands: Sequence[str]
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    """(window, data, valid) of the merged products of one date, tile by tile."""
+    for tile in TilePlan(*grid.shape, tile=_TILE):
+        part = grid.window(tile.write)
+        data, valid = read_on(sources[0], part, bands)
+        for source in sources[1:]:
+            other, clear = read_on(source, part, bands)
+            seen, found = (np.isfinite(d).any(axis=0) for d in (data, other))
+            take = (clear & ~valid) | (found & ~seen)
+            np.copyto(data, other, where=take)
+            valid |= clear
+        yield tile.write, data, valid
+
+
+def _clear_share(sources: Sequence[CubeSource], grid: Grid, bands: Sequence[str]) -> float:
     """Share of clear pixels of the merged products of one date, from their masks."""
-    count = sum(int(valid.sum()) for _, _, valid in _tiles(products, grid, bands[:2]))
+    count = sum(int(valid.sum()) for _, _, valid in _tiles(sources, grid, bands[:2]))
     return count / (grid.height * grid.width)
 
 
@@ -370,21 +393,30 @@ def _write(
 
     def work(unit: Unit, where: Path) -> dict[str, Any]:
         products = by_day[unit.payload]
+        told = {p.name: built.doubts[p.name] for p in products if p.name in built.doubts}
+        for name, found in told.items():
+            require_no_wrong(found, name, fix="take the product out of the folder")
         meta = {
             "date": unit.payload.isoformat(),
             "sensor": sensor,
             "products": [p.name for p in products],
             "band_units": {THERMAL: "K"} if THERMAL in names else {},
         }
-        with cube_writer(
-            where / unit.file, grid, bands, meta=meta, overwrite=True, keep_invalid=True
-        ) as writer:
-            for window, data, valid in _tiles(products, grid, names):
+        with (
+            _opened(products) as sources,
+            cube_writer(
+                where / unit.file, grid, bands, meta=meta, overwrite=True, keep_invalid=True
+            ) as writer,
+        ):
+            for window, data, valid in _tiles(sources, grid, names):
                 writer.write(window, data, valid)
-        return {
+        record: dict[str, Any] = {
             "products": [p.name for p in products],
             "clear": round(built.clear[unit.payload], 4),
         }
+        if told:
+            record["doubts"] = {n: [d.to_json() for d in found] for n, found in told.items()}
+        return record
 
     run_units(units, work, manifest, label=f"{sensor} dates")
     write_index(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
-from trifuse.products.files.archive import is_clutter, is_tar, is_zip
+from trifuse.products.files.archive import is_clutter, is_tar, is_unfinished, is_zip
 from trifuse.products.files.item import SUFFIXES
 from trifuse.products.reader import OtherSensorError
 from trifuse.products.series.folder import INDEX, is_series, open_series
@@ -176,9 +176,12 @@ def _children(folder: Path) -> list[Path]:
         raise ProductError("does not exist", where=folder, fix="check the path")
     if not folder.is_dir():
         return []
-    return sorted(
+    there = sorted(
         p for p in folder.iterdir() if not p.name.startswith(".") and not is_clutter(p.name)
     )
+    if cut := [p.name for p in there if is_unfinished(p.name)]:
+        _log.warning("%s: downloads that did not end are left out: %s", folder, ", ".join(cut))
+    return [p for p in there if p.name not in cut]
 
 
 def _dated(opener: Callable[[], CubeSource]) -> Dated:

@@ -13,13 +13,15 @@ from trifuse.core import BandSet, Cube, CubeSource, DataError, Grid, MemorySourc
 from trifuse.flows.ndvi import ndvi
 from trifuse.flows.sharpen import sharpen
 from trifuse.products import inspect_product, open_cube, open_scenes, write_cube
-from trifuse.products.plausible import LOOKS, _windows, doubts, require_plausible, see
+from trifuse.products.plausible import LOOKS, doubts, require_plausible, see
+from trifuse.products.plausible.place import scene_centre
+from trifuse.products.plausible.seen import _windows
 from trifuse.products.sentinel2 import write_sentinel2_safe
 from trifuse.srf_data import S2_L2A, load
 
 DATA = os.environ.get("TRIFUSE_DATA")
 S2 = load("S2A_MSI").select(S2_L2A).bands
-GRID = Grid.from_origin("EPSG:32633", 600000, 5800020, 10, 120, 120)
+GRID = Grid.from_origin("EPSG:32633", 300000, 5900040, 10, 120, 120)
 META = {
     "kind": "Sentinel-2 L2A (COGs)",
     "quantity": "reflectance",
@@ -81,8 +83,14 @@ def masked(data, valid):
     valid[:] = False
 
 
-ELSEWHERE = Grid.from_origin("EPSG:32632", 600000, 5800020, 10, 120, 120)
-SOUTH = Grid.from_origin("EPSG:32633", 600000, 4800020, 10, 120, 120)
+def empty_middle(data, valid):
+    data[:, 400:600, 400:600] = np.nan
+
+
+WIDE = Grid.from_origin("EPSG:32633", 300000, 5900040, 10, 1000, 1000)
+ELSEWHERE = Grid.from_origin("EPSG:32632", 300000, 5900040, 10, 120, 120)
+SOUTH = Grid.from_origin("EPSG:32633", 300000, 4900020, 10, 120, 120)
+ASIDE = Grid.from_origin("EPSG:32633", 500000, 5900040, 10, 120, 120)
 PLANTED = {
     "negative": (lambda: made(change=shift(-0.1)), "offset seems to be taken twice"),
     "unscaled": (lambda: made(change=times(1e4)), "cannot be reflectance"),
@@ -94,10 +102,11 @@ PLANTED = {
     "tile": (lambda: made(grid=ELSEWHERE), "lies in EPSG:32632, its tile 33UUU in EPSG:32633"),
     "row": (
         lambda: made(OLI, LANDSAT | {"product_id": LANDSAT["product_id"].replace("024", "034")}),
-        "its row 034 at 37",
+        "its path 193 and row 034 at 37",
     ),
     "date": (lambda: made(start_time="2023-06-21T10:20:31Z"), "the name is of 2024-06-21"),
     "clouds": (lambda: made(change=masked), "takes out 100 %"),
+    "nodata": (lambda: made(change=empty_middle, grid=WIDE, nodata_pct=0.0), "1 of the places"),
 }
 
 
@@ -109,9 +118,60 @@ def test_each_look_finds_what_is_planted_for_it_and_only_it_does(look):
     assert found.stops == next(k.stops for k in LOOKS if k.name == look)
 
 
-def test_a_tile_of_another_latitude_is_found_too():
+def test_a_tile_of_another_latitude_or_square_is_found_too():
     (found,) = doubts(made(grid=SOUTH))
-    assert found.look == "tile" and "43." in found.text
+    assert found.look == "tile" and "44." in found.text
+    (found,) = doubts(made(grid=ASIDE))
+    assert found.look == "tile" and "100 km off the square of its tile 33UUU" in found.text
+    (found,) = doubts(made(tile="33UAU"))
+    assert "33UAU is none of zone 33" in found.text
+
+
+def test_squares_of_mgrs_lie_where_tiles_of_sentinel2_do():
+    """Corners of real tiles; on either side of the equator."""
+    for tile, crs, west, north in (
+        ("31TCJ", "EPSG:32631", 300000, 4900020),
+        ("29RKH", "EPSG:32629", 199980, 2800020),
+        ("10SGF", "EPSG:32610", 699960, 4100040),
+        ("55GGL", "EPSG:32755", 699960, 5100040),
+        ("50HMK", "EPSG:32750", 399960, 6500020),
+        ("01GBQ", "EPSG:32701", 199980, 5500020),
+    ):
+        grid = Grid.from_origin(crs, west, north, 10, 120, 120)
+        assert doubts(made(grid=grid, tile=tile)) == []
+        far = Grid.from_origin(crs, west, north + 130_000, 10, 120, 120)
+        assert [d.look for d in doubts(made(grid=far, tile=tile))] == ["tile"]
+
+
+def test_paths_and_rows_of_landsat_are_where_they_are():
+    """Of a real scene's MTL and of places whose path and row are known, to half a degree."""
+    for path, row, lat, lon in (
+        (8, 59, 1.44, -75.07),
+        (202, 25, 50.1, -1.6),
+        (15, 33, 38.9, -76.9),
+    ):
+        found = scene_centre(path, row)
+        assert abs(found[0] - lat) < 0.5 and abs(found[1] - lon) < 0.5
+
+
+def test_another_path_is_found_and_the_scene_across_the_date_line_is_not():
+    (found,) = doubts(
+        made(OLI, LANDSAT | {"product_id": LANDSAT["product_id"].replace("193", "189")})
+    )
+    assert found.look == "row" and "its path 189" in found.text
+    fiji = Grid.from_origin("EPSG:32601", 150000, -1_860_000, 30, 120, 120)
+    assert (
+        doubts(
+            made(OLI, {**LANDSAT, "product_id": "LC08_L2SP_074072_20220601_20220602_02_T1"}, fiji)
+        )
+        == []
+    )
+
+
+def test_a_scene_that_is_all_cloud_by_its_metadata_and_clear_by_its_mask_is_found():
+    (found,) = doubts(made(cloud_cover_pct=100.0, mask=["cloud-high"]))
+    assert found.look == "clouds" and "takes out 0 %" in found.text
+    assert doubts(made(cloud_cover_pct=100.0, mask=[])) == []
 
 
 HEALTHY = {
@@ -186,7 +246,7 @@ class Counting(CubeSource):
 
 @pytest.mark.parametrize("size", [1000, 2400])
 def test_the_looks_read_less_than_two_hundredths_of_a_product(size):
-    grid = Grid.from_origin("EPSG:32633", 600000, 5800020, 10, size, size)
+    grid = Grid.from_origin("EPSG:32633", 300000, 5900040, 10, size, size)
     source = Counting(made(grid=grid))
     assert doubts(source) == []
     assert 0 < source.count <= 0.02 * 12 * size * size

@@ -127,7 +127,9 @@ def test_counts_lose_at_most_half_of_one():
 
 def test_saturation_is_counted(scenes, tmp_path, caplog, config):
     cube = scenes[0].read()
-    bright = MemorySource(replace(cube, data=cube.data * 20), "bright")
+    data = cube.data.copy()
+    data[:, :, ::4] *= 20
+    bright = MemorySource(replace(cube, data=data), "bright")
     store = simulate_store(bright, tmp_path / "s", config)
     assert "values beyond ±3.2767 were set to that limit" in caplog.text
     assert max(np.nanmax(store.read(i).hrhsi) for i in store.ids()) == pytest.approx(3.2767)
@@ -165,6 +167,8 @@ KILLED = textwrap.dedent("""
             for key in ("name", "grid", "bands", "meta"):
                 setattr(self, key, getattr(inner, key))
         def read(self, window=None, bands=None):
+            if window.width < self.grid.width:
+                return self.inner.read(window, bands)  # a look, before any work
             die()
 
     if where == "reading":

@@ -9,7 +9,7 @@ from trifuse.products.landsat.metadata import SR_BANDS
 
 def deliveries(folder):
     """Kind → paths."""
-    grid = Grid.from_origin("EPSG:32633", 600000, 5800020, 30, 10, 12)
+    grid = Grid.from_origin("EPSG:32633", 360000, 5750010, 30, 10, 12)
     data = np.full((len(SR_BANDS), *grid.shape), 0.2, np.float32)
     cube = Cube(data, np.ones(grid.shape, bool), BandSet.of(SR_BANDS), grid)
     scene = write_landsat(folder / "folder", cube)

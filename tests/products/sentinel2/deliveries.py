@@ -12,7 +12,7 @@ from trifuse.srf_data import S2_L2A
 
 def deliveries(folder):
     """Kind → paths."""
-    grid = Grid.from_origin("EPSG:32633", 600000, 5800020, 10, 12, 18)
+    grid = Grid.from_origin("EPSG:32633", 300000, 5900040, 10, 12, 18)
     data = np.full((12, *grid.shape), 0.2, np.float32)
     cube = Cube(data, np.ones(grid.shape, bool), BandSet.of(S2_L2A), grid)
     safe = write_sentinel2_safe(folder / "safe", cube)

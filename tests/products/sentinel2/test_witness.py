@@ -57,6 +57,32 @@ def read(path, **options):
         return source.read(), source.meta["notes"]
 
 
+def test_a_small_image_is_averaged_without_counts_that_went_round(tmp_path):
+    """Overviews have them in their averages."""
+    cube = make_cube(height=96, width=96)
+    rng = np.random.default_rng(1)
+    for share in (0.02, 0.4):
+        folder = write_sentinel2_cogs(tmp_path / f"{share}", cube, applied=True)
+        gone = rng.random((96, 96)) < share
+
+        def wrap(stored, gone=gone):
+            stored[0][gone] = 65000
+            return stored
+
+        for name in ("B02.tif", "B03.tif"):
+            rewrite(folder / name, wrap)
+        with rasterio.open(folder / "B02.tif", "r+") as image:
+            image.build_overviews([2, 4, 8], rasterio.enums.Resampling.average)
+        with open_sentinel2(folder, mask="none") as source:
+            small = source.read_small(24, ["B2", "B3", "B4"])
+            whole = source.read(None, ["B2", "B3", "B4"]).data
+        blocks = whole.reshape(3, 24, 4, 24, 4)
+        expected = np.nanmean(blocks, axis=(2, 4))
+        assert np.abs(small.data - expected)[:2].max() < 1e-6
+        assert np.abs(small.data - expected)[2].max() < 6e-5  # of whole counts, by overviews
+        assert small.data.max() < 0.13 and small.valid.all()
+
+
 def test_an_offset_that_is_out_of_the_counts_is_not_taken_again(tmp_path):
     path = write_sentinel2_cogs(tmp_path, CUBE, applied=True)
     edit(path, lambda i: i["properties"].update({"earthsearch:boa_offset_applied": False}))
