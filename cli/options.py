@@ -6,8 +6,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,18 +114,6 @@ def box(_: click.Context, __: click.Parameter, value: str | None) -> Any:
 def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
     """Callback of options that take names between commas."""
     return None if value is None else [n.strip() for n in value.split(",") if n.strip()]
-
-
-@contextmanager
-def named(path: Path, bands: list[str] | None) -> Iterator[Any]:
-    """A path, or the image in it with its bands named by the user, for files that name none."""
-    if bands is None:
-        yield path
-        return
-    from trifuse.products import open_cube
-
-    with open_cube(path, bands=bands) as image:
-        yield image
 
 
 def geotiff(path: Path) -> Path:

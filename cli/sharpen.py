@@ -9,6 +9,7 @@ import click
 
 from trifuse.cli.methods import SharpenerOption
 from trifuse.cli.options import PATH, Result, box, command, geotiff, names, output, plain
+from trifuse.cli.reading import reading
 
 
 @click.command()
@@ -52,7 +53,8 @@ from trifuse.cli.options import PATH, Result, box, command, geotiff, names, outp
     help="int16 ×1e-4 or float32.",
 )
 @command
-def sharpen(image: Path, output: Path, **options: Any) -> Result:
+@reading("image")
+def sharpen(image: Any, output: Path, **options: Any) -> Result:
     """Bring all bands of IMAGE, a Sentinel-2 product, to 10 m.
 
     All bands together tell what the coarser ones lost; no network and no weights are needed.

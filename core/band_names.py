@@ -52,7 +52,7 @@ CENTRES: Mapping[str, tuple[float, float]] = {
     "B2": (488.0, 498.0),
     "B3": (557.0, 563.0),
     "B4": (662.0, 668.0),
-    "B5": (702.0, 707.0),
+    "B5": (702.0, 709.0),
     "B6": (737.0, 743.0),
     "B7": (778.0, 786.0),
     "B8": (830.0, 844.0),
@@ -252,7 +252,7 @@ def band_of_file(name: str) -> str:
     ('B02', 'red_edge_1')
     """
     stem = _IMAGE_SUFFIX.sub("", name)
-    match = _NUMBERED.fullmatch(stem)
+    match = _numbered(stem)
     if match is not None:
         landsat = re.search(r"(?:^|[_\-. ])SR_$|HLS\.L30\.", match["before"], re.IGNORECASE)
         return ("SR_" if landsat else "") + match["code"]
@@ -273,9 +273,15 @@ def listed(names: Sequence[str], most: int = 14) -> str:
     return f"{', '.join(names[:3])}, … {names[-1]} ({len(names)} bands)"
 
 
+def _numbered(text: str) -> re.Match[str] | None:
+    """A name by number taken apart; ``ST_B10`` is Landsat's temperature, no reflectance."""
+    match = _NUMBERED.fullmatch(text)
+    return None if match is None or match["before"].upper().endswith("ST_") else match
+
+
 def _read(name: str) -> _Read:
     text = name.strip()
-    match = _NUMBERED.fullmatch(text)
+    match = _numbered(text)
     if match is not None:
         before = match["before"]
         surface = re.fullmatch(r"SR_", before, re.IGNORECASE) is not None

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from trifuse.core import PSF, CubeSource, Grid, GridError, MemorySource, OverlapError
+from trifuse.core import PSF, CubeSource, Grid, GridError, MemorySource, OverlapError, Reading
 from trifuse.flows.inputs import Image, as_source
+from trifuse.flows.reflectance import open_reflectance
 
 CELL = 300.0
 """Metres of a Sentinel-3 cell."""
@@ -34,12 +35,10 @@ def open_on_cells(s3: Image, fine: CubeSource) -> CubeSource:
         OverlapError: if ``fine`` is smaller than a cell, or the swath does not reach it.
         ProductError: if the image cannot be read.
     """
-    from trifuse.products import open_cube
-
     if not _is_swath(s3):
-        return as_source(s3)
+        return open_reflectance(s3)
     # It is read several times, costs most to bring onto the grid, and is small there.
-    with open_cube(s3, grid=_cells(fine)) as swath:  # type: ignore[arg-type]
+    with as_source(s3, grid=_cells(fine)) as swath:
         return MemorySource(swath.read(), swath.name)
 
 
@@ -59,6 +58,7 @@ def cell_psf(cells: CubeSource, mtf: float = 0.3) -> PSF:
 def _is_swath(image: Image) -> bool:
     from trifuse.products import find_reader
 
+    image = image.image if isinstance(image, Reading) else image
     return isinstance(image, Path | str) and find_reader(image).swath
 
 

@@ -25,6 +25,7 @@ from trifuse.core import (
 )
 from trifuse.flows.cells import cell_psf, open_on_cells
 from trifuse.flows.inputs import Image, as_source
+from trifuse.flows.reflectance import open_reflectance
 
 MAX_MINUTES = 5.0
 """Time between the two overpasses above which a pair is warned of."""
@@ -128,7 +129,7 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
     if bbox is not None and like is not None:
         raise ConfigError("both a bbox and an image to crop like are given", fix="give one")
     with ExitStack() as opened:
-        fine = opened.enter_context(as_source(s2))
+        fine = opened.enter_context(open_reflectance(s2))
         if bbox is not None or like is not None:
             crs, box = ("EPSG:4326", _checked(bbox)) if bbox is not None else _ground(like)
             fine = fine[_window(fine, crs, box)]

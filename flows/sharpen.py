@@ -21,8 +21,9 @@ from trifuse.core import (
     progress,
     refuse_existing,
 )
-from trifuse.flows.inputs import Image, as_source, provenance
+from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.match import Box, window_of
+from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import cube_writer, require_plausible
 from trifuse.products.write.companions import write_companions
 from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn
@@ -135,7 +136,7 @@ def sharpen(
         refuse_existing(path, *picture, overwrite=overwrite)
     start = time.perf_counter()
     with ExitStack() as opened:
-        source = opened.enter_context(as_source(image))
+        source = opened.enter_context(open_reflectance(image))
         doubts = require_plausible(source)
         sampled = scene_sampling(source, sharpness, mtf=mtf, noise=noise)
         if force and sampled.sharpness is None:

@@ -81,8 +81,8 @@ def open_envi(
     # Gains and offsets per band reach us through GDAL; of the common factor it knows nothing.
     own = [1 / factor[0]] * count if factor and "data gain values" not in header else None
     how = calibration(raster, numbers, scale, offset, nodata, own)
-    own = _bands(header, count, bands, wavelengths, header_path)
-    standard, named = standard_bands(own, gsd_of(raster), str(header_path))
+    theirs = _bands(header, count, bands, wavelengths, header_path)
+    standard, named = standard_bands(theirs, gsd_of(raster), str(header_path))
     source = RasterSource(raster, standard, how, numbers, {**_meta(header), **named})
     flags = _numbers(header, "bbl", count, header_path)
     tags = [{"bbl": f"{flag:g}"} for flag in flags or ()] or [{}] * count

@@ -77,7 +77,8 @@ def open_sentinel2(
         resolution: sampling of the grid in metres, 10, 20 or 60; None for the finest at which one
             of the bands is measured. Bands measured coarser are interpolated; those measured
             finer are averaged over whole cells.
-        bands: which to open, default all twelve of a L2A product; files of others are not needed.
+        bands: which to open, and all of them must be there; default: those of the twelve of a L2A
+            product that are there, with a word on the others. Files of others are not needed.
         mask: classes that are not usable, see :mod:`trifuse.products.sentinel2.mask`.
         upsampling: ``bicubic`` (cubic convolution, negative lobes at sharp edges) or ``nearest``.
 
@@ -86,7 +87,8 @@ def open_sentinel2(
         ``meta["sensor"]`` the name of its response tables.
 
     Raises:
-        ProductError: if the product is damaged, or files are missing: all are named at once.
+        ProductError: if the product is damaged, or files that are needed are missing: all are
+            named at once.
         MetadataError: if the metadata lack what calibration needs.
         GridError: if the images do not cover the same ground.
         BandError: if a band is none of a L2A product.
@@ -113,8 +115,11 @@ def open_sentinel2(
     else:
         delivery = find_delivery(path)
         kind, name = "COGs" if delivery.converted else "SAFE", delivery.name
-        sampling = native_of(delivery.images, resolution)
-        wanted, notes = delivery.there(wanted) if bands is None else (wanted, [])
+        sampling = native_of(delivery.images)
+        wanted, notes = delivery.there(wanted, sampling) if bands is None else (wanted, [])
+        if mask == "default" and not any(band == "SCL" for band, _ in delivery.images):
+            terms = ()
+            notes.append("holds no SCL: clouds, shadows and snow are not masked")
         files, scl = delivery.require(wanted, sampling, scl=bool(terms))
         finest = min(sampling[b] for b in wanted)
         target = max(resolution or finest, finest)

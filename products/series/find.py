@@ -33,6 +33,7 @@ class Dated:
         open: opens it again.
         processing: what was acquired and how new its processing is.
         baseline: of the processing; empty where there is none.
+        bands: that it has.
     """
 
     day: date
@@ -41,6 +42,7 @@ class Dated:
     open: Callable[[], CubeSource]
     processing: tuple[Acquisition, Rank] = ((), ())
     baseline: str = ""
+    bands: tuple[str, ...] = ()
 
 
 def find_products(
@@ -48,6 +50,7 @@ def find_products(
     folder: Path | str,
     mask: str | Sequence[str] = "default",
     grid: Grid | None = None,
+    resolution: int | None = None,
 ) -> list[Dated]:
     """The products of a sensor in a folder, or the images of a series.
 
@@ -59,6 +62,7 @@ def find_products(
         folder: with products in it, packed or not, or one product, or a series.
         mask: as of the sensor's reader.
         grid: that swaths are brought onto.
+        resolution: in metres at which products of several are opened; default: the sensor's.
 
     Raises:
         ProductError: if there is none.
@@ -76,7 +80,7 @@ def find_products(
         )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
-        return lambda: sensor.open(path, mask, grid)
+        return lambda: sensor.open(path, mask, grid, resolution)
 
     found, others = [], []
     last: OtherSensorError | None = None
@@ -111,7 +115,9 @@ def from_series(series: Series, name: str) -> list[Dated]:
     def opener(source: CubeSource) -> Callable[[], CubeSource]:
         return lambda: source
 
-    return [Dated(day, f"{name} {day}", s.grid, opener(s)) for day, s in series]
+    return [
+        Dated(day, f"{name} {day}", s.grid, opener(s), bands=s.bands.names) for day, s in series
+    ]
 
 
 def open_sensors(folder: Path | str) -> dict[str, Series]:
@@ -182,4 +188,4 @@ def _dated(opener: Callable[[], CubeSource]) -> Dated:
             raise MetadataError("does not say when it was acquired", where=source.name) from None
         told = processing_of(source.name, source.meta)
         baseline = str(source.meta.get("baseline") or "")
-        return Dated(day, source.name, source.grid, opener, told, baseline)
+        return Dated(day, source.name, source.grid, opener, told, baseline, source.bands.names)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import CubeSource, Grid
+from trifuse.core import CubeSource, Grid, ProductError
 from trifuse.products.landsat.mask import mask_terms as landsat_terms
 from trifuse.products.landsat.reader import READER as LANDSAT
 from trifuse.products.reader import Reader
@@ -51,10 +51,29 @@ class SeriesSensor:
     options: Mapping[str, Any] = field(default_factory=dict)
     loose: re.Pattern[str] | None = None
 
-    def open(self, path: Path, mask: str | Sequence[str], grid: Grid | None) -> CubeSource:
-        """Open a product; a swath on the grid."""
-        more = {"grid": grid} if self.reader.swath else {}
-        return self.reader.open(path, mask=mask, **self.options, **more)
+    def open(
+        self,
+        path: Path,
+        mask: str | Sequence[str],
+        grid: Grid | None,
+        resolution: int | None = None,
+    ) -> CubeSource:
+        """Open a product, at least with those of the bands that it has; a swath on the grid.
+
+        Raises:
+            ProductError: if none of the bands is there, or the product is damaged.
+        """
+        more: dict[str, Any] = {"grid": grid} if self.reader.swath else {}
+        if resolution is not None:
+            more["resolution"] = resolution
+        options = {**self.options, **more}
+        try:
+            return self.reader.open(path, mask=mask, **options)
+        except ProductError:
+            if "resolution" not in options:  # only products in files by band may be there in part
+                raise
+            whole = self.reader.open(path, mask=mask, **{**options, "bands": None})
+        return whole.select([b for b in self.bands if b in whole.bands.names])
 
 
 def _is_syn(path: Path) -> bool:

@@ -1,6 +1,7 @@
 import affine
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
