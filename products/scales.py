@@ -28,8 +28,8 @@ ADDED = 900.0
 """Where no band has darker counts, the 1000 that are added may still be in them."""
 DARK = 1400.0
 """Blue, green and red have shadow or vegetation darker than 0.04 in most images."""
-LANDSAT = 6800.0
-"""Landsat's Collection 2 stores 0 as 7273."""
+LANDSAT = (6800.0, 12_000.0)
+"""Darkest counts of Landsat Collection 2, which stores 0 as 7273."""
 _FEW = 30
 _SIDE, _ACROSS, _WHOLE = 96, 3, 320
 _MOST_BANDS = 16
@@ -143,7 +143,7 @@ def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool) -> Verdict:
         )
     if top <= PER_CENT:
         return Verdict(0.01, f"numbers up to {top:.3g} can only be reflectance in per cent")
-    if low >= LANDSAT:
+    if LANDSAT[0] <= low <= LANDSAT[1]:
         return Verdict(
             None,
             f"no number below {low:.0f}, as where Landsat stores 0 as 7273",
