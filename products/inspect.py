@@ -97,7 +97,10 @@ def describe(facts: Mapping[str, Any]) -> str:
     named = facts.get("meta", {}).get("named") or {}
     if named:
         lines.append("  called       " + ", ".join(f"{b} {n!r}" for b, n in named.items()))
-    lines += [f"  doubt        {doubt['text']}" for doubt in facts.get("doubts", ())]
+    doubted = [
+        d for d in facts.get("doubts", ()) if not (d["look"] == "unscaled" and facts.get("scale"))
+    ]
+    lines += [f"  doubt        {doubt['text']}" for doubt in doubted]
     if facts.get("bad_bands"):
         lines.append(f"  bad bands    {', '.join(facts['bad_bands'])}")
     lines.append(f"  bands        {len(bands)}")

@@ -9,13 +9,14 @@ them, the work stops and says what to give.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from trifuse.core import ConfigError, CubeSource, DataError, MetadataError, ProductError, Window
-from trifuse.core.band_names import SENTINEL2, canonical_name, listed
+from trifuse.core.band_names import CENTRES, SENTINEL2, canonical_name, listed
 from trifuse.products.reading import rescaled
 
 REFLECTANCE = 2.0
@@ -113,10 +114,12 @@ def judge(source: CubeSource, *, told: bool | None = None) -> Verdict:
         facts = source.meta.get("calibration")
         apart = isinstance(facts, Mapping) and isinstance(facts.get("scale"), list)
         return _mixed(_sample(source)) if apart else Verdict(None)
-    return _judged(_sample(source), eight_bits=source.meta.get("dtype") == "uint8")
+    values = _sample(source)
+    eight_bits = source.meta.get("dtype") == "uint8"
+    return _judged(values, eight_bits=eight_bits, sentinel2=_sentinel2(source, values))
 
 
-def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool) -> Verdict:
+def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool, sentinel2: bool) -> Verdict:
     if not values:
         return Verdict(None)
     if (fill := _fill(values)) is not None:
@@ -134,7 +137,7 @@ def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool) -> Verdict:
     if (mixed := _mixed(values)).text:
         return mixed
     if top <= REFLECTANCE:
-        return _offset_in(values, low, 1.0) or Verdict(1.0)
+        return (_offset_in(values, low, 1.0) if sentinel2 else None) or Verdict(1.0)
     if eight_bits:
         return Verdict(
             None,
@@ -151,7 +154,7 @@ def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool) -> Verdict:
             True,
         )
     if COUNTS[0] <= top <= COUNTS[1]:
-        if stopped := _offset_in(values, low, 1e-4):
+        if sentinel2 and (stopped := _offset_in(values, low, 1e-4)):
             return stopped
         return Verdict(1e-4, f"numbers of {low:.0f} to {top:.0f} can only be counts of 1e-4")
     return Verdict(
@@ -164,7 +167,7 @@ def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool) -> Verdict:
 def _offset_in(values: Mapping[str, np.ndarray], low: float, scale: float) -> Verdict | None:
     """What to say where 1000 counts may still be in the numbers of Sentinel-2."""
     names = {canonical_name(n): n for n in values}
-    if low * scale < ADDED * 1e-4 or not set(names) <= set(SENTINEL2):
+    if low * scale < ADDED * 1e-4:
         return None
     seen = [values[names[b]] for b in ("B2", "B3", "B4") if b in names]
     visible = [float(np.percentile(v, 0.5)) for v in seen]
@@ -227,6 +230,18 @@ def _spectral(source: CubeSource) -> bool:
     return not known.size or bool(((known > 350) & (known < 3000)).any())
 
 
+def _sentinel2(source: CubeSource, names: Collection[str]) -> bool:
+    """Whether all bands are, by name and as far as known by wavelength, Sentinel-2's."""
+    for band in source.bands:
+        if band.name in names:
+            centres = CENTRES.get(canonical_name(band.name))
+            if centres is None or not (
+                math.isnan(band.centre) or centres[0] - 5 <= band.centre <= centres[1] + 5
+            ):
+                return False
+    return True
+
+
 def _told(source: CubeSource) -> bool:
     """Whether a reader, a file or the user says how numbers become values."""
     facts = source.meta.get("calibration")
@@ -260,6 +275,7 @@ def _bands(source: CubeSource) -> list[str]:
         for b, ok in zip(source.bands, usable, strict=True)
         if ok and b.name not in units and not (b.centre > 3000)
     ]
+    names = [n for n in names if canonical_name(n) in SENTINEL2] or names  # no classes, no masks
     if len(names) <= _MOST_BANDS:
         return names
     return [

@@ -17,6 +17,7 @@ import numpy as np
 from trifuse.core import (
     BandError,
     BandSet,
+    Cube,
     CubeSource,
     DataError,
     Manifest,
@@ -237,10 +238,12 @@ def _open(scene: Scene, config: SimulateConfig) -> Sequence[CubeSource]:
     from trifuse.products.scales import as_reflectance
 
     found: Sequence[CubeSource]
-    if isinstance(scene, Reading):
-        found = [open_reading(scene)]
-    else:
+    if not isinstance(scene, Reading):
         found = open_scenes(scene, mask=config.mask)
+    elif set(scene.options) <= {"mask"} and not isinstance(scene.image, CubeSource | Cube):
+        found = open_scenes(scene.image, mask=scene.mask or config.mask)
+    else:
+        found = [open_reading(scene)]
     return [as_reflectance(source, guess=False) for source in found]
 
 

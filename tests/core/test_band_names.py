@@ -225,3 +225,38 @@ def test_the_tables_know_the_same_bands():
     for band in measured:
         assert CENTRES[band.name][0] <= band.centre <= CENTRES[band.name][1]
         assert WIDTHS[band.name][0] <= band.fwhm <= WIDTHS[band.name][1]
+
+
+def rows(text, heading):
+    """Cells of the table below a line."""
+    lines = text[text.index(heading) :].splitlines()[2:]
+    for line in lines:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_page_on_formats_tells_the_table(repository):
+    text = (repository / "docs/formats.md").read_text()
+    told = {band: (words, nm, landsat) for band, words, nm, landsat in rows(text, "| band | words")}
+    assert list(told) == list(SENTINEL2)
+    for band, (words, nm, landsat) in told.items():
+        assert tuple(re.findall("`([^`]+)`", words)) == SENTINEL2[band]
+        low, high = CENTRES[band]
+        assert nm == f"{low:g} to {high:g}"
+        theirs = [b for b, spelled in LANDSAT.items() if set(spelled) & set(SENTINEL2[band])]
+        assert landsat == (f"`SR_{theirs[0]}`" if theirs else "")
+
+
+def test_the_habits_on_that_page_are_read_as_it_says(repository):
+    text = (repository / "docs/formats.md").read_text()
+    found = list(rows(text, "| habit | names"))
+    for habit, names, read in found:
+        written = names.strip("`").split()
+        bands = re.fullmatch("`([^`]+)`( of Landsat)?", read)
+        if all("_B" in n or ".B" in n for n in written if "ST_" not in n) and "SR_" not in names:
+            written = [band_of_file(f"{n}.tif") for n in written]
+        result = name_bands(written)
+        assert result.names == tuple(bands[1].split()), habit
+        assert result.sensor == ("landsat" if bands[2] else "sentinel2"), habit
+    assert len(found) > 10

@@ -131,6 +131,19 @@ def test_what_cannot_be_told_stops_in_one_line(what):
             as_reflectance(given, ratio=True)
 
 
+def test_classes_beside_bands_are_no_second_scale():
+    data = np.concatenate([scene(), np.full((1, 60, 60), 5.0)])
+    given = source(data, BandSet((*NAMES, Band("SCL"))))
+    assert as_reflectance(given) is given
+
+
+def test_counts_of_landsat_are_not_asked_for_the_offset_of_sentinel2():
+    oli = load("L8_OLI").select(["B2", "B4", "B5"]).bands
+    data = scene(NAMES.select(["B2", "B4", "B8"])) * 1e4 + 1500
+    assert judge(source(data, oli)).scale == 1e-4
+    assert judge(source(data, NAMES.select(["B2", "B4", "B8"]))).stops
+
+
 def test_an_offset_left_in_what_is_scaled_is_said(caplog):
     given = source(scene() + 0.1)
     assert as_reflectance(given) is given
