@@ -103,6 +103,7 @@ def ndvi(
         )
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
     record["doubts"] = [doubt.to_json() for doubt in found]
+    record["calibration"] = source.meta.get("calibration")
     return Mapped(path, None, record, (path, write_sidecar(path, record)))
 
 

@@ -157,6 +157,7 @@ def sharpen(
             "sampling": sampled.to_json(source.bands.names),
             "input": provenance(image, content=not dry_run),
             "doubts": [doubt.to_json() for doubt in doubts],
+            "calibration": source.meta.get("calibration"),
         }
         if dry_run:
             return Sharpened(path, None, record)
