@@ -114,6 +114,12 @@ _NUMBERED = re.compile(
 )
 _BEYOND = re.compile(r"B0*(?:1[3-9]|[2-9]\d|\d{3,})", re.IGNORECASE)
 """Numbers that neither satellite has: bands are counted, not named."""
+_ELSEWHERE = re.compile(
+    r"(?:^|[_\-. ])ST_$|sur_refl|(?:^|[_\-. ])(?:MOD|MYD|MCD|VNP)\d|(?:^|[_\-. /])L[ET]0[457]_",
+    re.IGNORECASE,
+)
+"""Before a number: Landsat's temperature; bands of MODIS, VIIRS and Landsat 4 to 7, which count
+otherwise."""
 _IMAGE_SUFFIX = re.compile(r"\.(?:tiff?|jp2|j2k|img|vrt)$", re.IGNORECASE)
 _WAVELENGTH = re.compile(
     r"(?<![\w.])(\d+(?:\.\d+)?)\s*\(?\s*(nm|nanomet\w+|[uµμ]m|micromet\w+|microns?)\b",
@@ -274,9 +280,9 @@ def listed(names: Sequence[str], most: int = 14) -> str:
 
 
 def _numbered(text: str) -> re.Match[str] | None:
-    """A name by number taken apart; ``ST_B10`` is Landsat's temperature, no reflectance."""
+    """A name by number taken apart; temperatures, and numbers of other satellites, are none."""
     match = _NUMBERED.fullmatch(text)
-    return None if match is None or match["before"].upper().endswith("ST_") else match
+    return None if match is None or _ELSEWHERE.search(match["before"]) else match
 
 
 def _read(name: str) -> _Read:
@@ -315,8 +321,11 @@ def _sensor(
         return ""
     if codes & _SENTINEL2_ALONE or words & _SENTINEL2_WORDS:
         return "sentinel2"
-    if words & _LANDSAT_WORDS or any(r.surface for r in reads):
-        return "landsat"
+    surface = {r.code for r in reads if r.surface}
+    if words & _LANDSAT_WORDS or surface:
+        # Landsat 4 to 7 have B7 and no B6 of reflectance, and count their bands otherwise.
+        older = "B7" in surface and "B6" not in surface and "stb10" not in words
+        return "" if older or "stb6" in words else "landsat"
     if any("HLS.L30" in n.upper() for n in names):
         return "landsat"
     known = words & {*_words(SENTINEL2, reads), *_words(LANDSAT, reads)}

@@ -123,6 +123,10 @@ def test_two_names_of_one_band_are_told_in_one_line(names, words):
         ["Band 1", "Band 2"],
         ["B4_stdDev", "B8_stdDev"],
         ["NDVI", "LST"],
+        ["SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B7"],
+        ["SR_B3", "SR_B4", "ST_B6"],
+        ["sur_refl_b01", "sur_refl_b02"],
+        ["MOD09GA_B01", "MOD09GA_B02"],
     ],
 )
 def test_what_is_not_known_stays_as_it_is(names):
@@ -187,6 +191,8 @@ def test_wavelengths_within_names(name, nm):
         ("infrared.tif", ""),
         ("scene.tif", ""),
         ("t0.tif", ""),
+        ("LE07_L2SP_193024_20020601_20200916_02_T1_SR_B4.TIF", ""),
+        ("MOD09A1.A2023001.h18v03.061.sur_refl_b01.tif", ""),
     ],
 )
 def test_files_named_after_their_band(file, label):
