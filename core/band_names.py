@@ -251,6 +251,16 @@ def known_name(name: str) -> str:
     return (read.code or _words(SENTINEL2, []).get(read.word, "")) if read.whole else ""
 
 
+def centre_of(name: str) -> float:
+    """About where a band lies in nm, if its name is one of Sentinel-2's; NaN else.
+
+    >>> centre_of("B04"), centre_of("Oa08")
+    (665.0, nan)
+    """
+    low, high = CENTRES.get(canonical_name(name), (math.nan, math.nan))
+    return (low + high) / 2
+
+
 def band_of_file(name: str) -> str:
     """What of the name of a file names its band: ``B02`` of ``T33UUU_…_B02_10m.jp2``; else empty.
 

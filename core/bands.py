@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, overload
 
-from trifuse.core.band_names import canonical_name, known_name, listed
+from trifuse.core.band_names import canonical_name, centre_of, known_name, listed
 from trifuse.core.errors import BandError
 
 __all__ = ["Band", "BandSet", "canonical_name"]
@@ -130,10 +130,13 @@ class BandSet:
     def nearest(self, nm: float, tolerance: float = math.inf) -> int:
         """Position of the band whose centre is nearest to ``nm``.
 
+        Of Sentinel-2's bands by name the centre is known, to some nm, where none is given.
+
         Raises:
             BandError: if no centre lies within ``tolerance`` nm, or ``nm`` is no number.
         """
-        gaps = [abs(c - nm) if math.isfinite(c) else math.inf for c in self.centres]
+        centres = [centre_of(b.name) if math.isnan(b.centre) else b.centre for b in self.bands]
+        gaps = [abs(c - nm) if math.isfinite(c) else math.inf for c in centres]
         best = min(range(len(gaps)), key=gaps.__getitem__, default=-1)
         if best < 0 or math.isinf(gaps[best]) or not gaps[best] <= tolerance:  # NaN is beyond
             raise BandError(

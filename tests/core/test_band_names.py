@@ -207,6 +207,15 @@ def test_words_find_bands_that_are_called_by_number():
         bands.index("nir")
 
 
+def test_bands_without_wavelengths_are_found_by_their_names():
+    bands = BandSet.of(["B02", "B4", "B8A", "Oa08"])
+    assert [bands.nearest(nm, 5) for nm in (490, 665, 865)] == [0, 1, 2]
+    with pytest.raises(BandError):
+        bands.nearest(560, 25)
+    measured = BandSet.of(["B4", "other"], [500, 664])
+    assert measured.nearest(665) == 1
+
+
 def test_many_names_are_not_all_told():
     bands = BandSet.of([f"E{i:03d}" for i in range(1, 225)], range(400, 624))
     for ask in (
