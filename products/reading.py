@@ -36,7 +36,8 @@ def open_reading(reading: Reading, **options: Any) -> CubeSource:
         )
     if not reading.options:
         return image
-    return rescaled(image, reading.scale, reading.offset, "scale, offset as given")
+    how = f"{', '.join(reading.options)} as given; else values as they are"
+    return rescaled(image, reading.scale, reading.offset, how)
 
 
 def rescaled(

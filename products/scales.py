@@ -34,7 +34,12 @@ LANDSAT = (6800.0, 12_000.0)
 _FEW = 30
 _SIDE, _ACROSS, _WHOLE = 96, 3, 320
 _MOST_BANDS = 16
-_UNTOLD = ("the file: stored as values", "no scale in the file: values as stored")
+_UNTOLD = (
+    "the file: stored as values",
+    "no scale in the file: values as stored",
+    "values as they are",
+)
+_SEEMS = ", it seems (--offset -0.1)"
 _log = logging.getLogger(__name__)
 
 
@@ -73,10 +78,8 @@ def as_reflectance(source: CubeSource, *, guess: bool = True, ratio: bool = Fals
     """
     if not _spectral(source):
         return source
-    told = _told(source)
-    if told:
-        _require_offset(source)
-    verdict = judge(source, told=told)
+    _require_offset(source)
+    verdict = judge(source)
     if not verdict.fix and verdict.scale is not None and verdict.scale != 1 and guess:
         text = f"{verdict.text}: taken times {verdict.scale:g}; --scale says it otherwise"
         _log.warning("%s: %s", source.name, text)
@@ -97,26 +100,43 @@ def look_at_scale(source: CubeSource) -> str:
     verdict = judge(source)
     if not verdict.text:
         return ""
-    if verdict.fix:
-        return f"{verdict.text}; {verdict.fix}"
+    if verdict.fix or verdict.scale == 1:
+        return f"{verdict.text}; {verdict.fix}".removesuffix("; ")
     return f"{verdict.text}: commands take them times {verdict.scale:g}"
 
 
-def judge(source: CubeSource, *, told: bool | None = None) -> Verdict:
-    """What the numbers of an image look like, by a few blocks of it.
-
-    Args:
-        source: any image.
-        told: whether its calibration is told; default: by its metadata.
-    """
-    told = _told(source) if told is None else told
-    if told:
-        facts = source.meta.get("calibration")
-        apart = isinstance(facts, Mapping) and isinstance(facts.get("scale"), list)
-        return _mixed(_sample(source)) if apart else Verdict(None)
+def judge(source: CubeSource) -> Verdict:
+    """What the numbers of an image look like, by a few blocks of it, as far as nothing is told."""
+    told = _told(source)
+    if "scale" in told:
+        return _judged_scaled(source, told)
     values = _sample(source)
     eight_bits = source.meta.get("dtype") == "uint8"
-    return _judged(values, eight_bits=eight_bits, sentinel2=_sentinel2(source, values))
+    verdict = _judged(values, eight_bits=eight_bits, sentinel2=_sentinel2(source, values))
+    if "offset" not in told or not verdict.text or verdict.scale == 1:
+        return verdict
+    fix = verdict.fix or f"give --scale {verdict.scale:g} too"
+    return Verdict(None, f"an offset is given and no scale: {verdict.text}", fix, True)
+
+
+def _judged_scaled(source: CubeSource, told: Collection[str]) -> Verdict:
+    """Of an image whose scale is told: whether it is that of all bands, and the offset."""
+    facts = source.meta.get("calibration")
+    if isinstance(facts, Mapping) and isinstance(facts.get("scale"), list):
+        mixed = _mixed(_sample(source))
+        if mixed.text:
+            return mixed
+    if "offset" in told or not _sentinel2(source, source.bands.names):
+        return Verdict(None)
+    values = _sample(source)
+    low = min((float(np.percentile(v, 0.5)) for v in values.values()), default=0.0)
+    found = _offset_in(values, low, 1.0)
+    if found is None:
+        return Verdict(None)
+    if "by the user" not in told:
+        return found
+    text = found.text.removesuffix(_SEEMS)
+    return Verdict(None, text, "give --offset -0.1; if it was, --offset 0", True)
 
 
 def _judged(values: Mapping[str, np.ndarray], *, eight_bits: bool, sentinel2: bool) -> Verdict:
@@ -178,7 +198,7 @@ def _offset_in(values: Mapping[str, np.ndarray], low: float, scale: float) -> Ve
     dark = bool(visible) and max(visible) * scale <= DARK * 1e-4
     if scale == 1:
         # A scale was applied, so somebody looked: it is said, and not taken for certain.
-        return Verdict(1.0, f"{never}, it seems (--offset -0.1)") if dark else None
+        return Verdict(1.0, never + _SEEMS) if dark else None
     given = f"--scale {scale:g}"
     if dark:
         return Verdict(None, never, f"give {given} --offset -0.1; if it was, --offset 0", True)
@@ -242,12 +262,29 @@ def _sentinel2(source: CubeSource, names: Collection[str]) -> bool:
     return True
 
 
-def _told(source: CubeSource) -> bool:
-    """Whether a reader, a file or the user says how numbers become values."""
+def _told(source: CubeSource) -> frozenset[str]:
+    """Which of ``scale`` and ``offset`` are told; and ``by the user``, where one of them is.
+
+    Of a file that states a scale and no offset, the offset is not: 0 is what is written of none.
+    """
     facts = source.meta.get("calibration")
     if facts is None:
-        return False
-    return not (isinstance(facts, Mapping) and facts.get("from") in _UNTOLD)
+        return frozenset()
+    if not isinstance(facts, Mapping):
+        return frozenset(("scale", "offset"))
+    words = str(facts.get("from"))
+    given, as_given, rest = words.partition(" as given; else ")
+    said = set(given.split(", ")) & {"scale", "offset"} if as_given else set()
+    rest = rest if as_given else words
+    if said:
+        said.add("by the user")
+    if rest == "the file":
+        said.add("scale")
+        if facts.get("offset") != 0:
+            said.add("offset")
+    elif rest not in _UNTOLD:
+        said |= {"scale", "offset"}
+    return frozenset(said)
 
 
 def _require_offset(source: CubeSource) -> None:
@@ -261,7 +298,7 @@ def _require_offset(source: CubeSource) -> None:
         return
     fix = "give it in reflectance: −0.1 for counts of 1e-4 with 1000 added"
     what = f"an offset of {wrong[0]:g} cannot be one of reflectance"
-    if "offset" in str(facts.get("from")).split(" as given")[0].split("; ")[0]:
+    if "offset" in str(facts.get("from")).partition(" as given")[0].split(", "):
         raise ConfigError(what, where=source.name, fix=fix)
     raise MetadataError(f"the file states {what}", where=source.name, fix=fix)
 

@@ -66,6 +66,7 @@ def test_ndvi_of_counts_with_the_offset_in_them_stops_and_says_what_to_give(
     out = tmp_path / "ndvi.tif"
     said = fails(13, "never applied; give --scale 0.0001 --offset -0.1", "ndvi", counts, "-o", out)
     assert "−1000" in said and not out.exists()
+    fails(13, "give --offset -0.1", "ndvi", counts, "-o", out, "--scale", "1e-4")
     options = re.search(r"(--scale \S+) (--offset [-\d.]+)", said)
     words = [w for pair in options.groups() for w in pair.split()]
     code, _, err = trifuse("ndvi", counts, "-o", out, *words)
@@ -251,8 +252,13 @@ def test_products_in_part_are_sharpened_fused_and_made_a_series(trifuse, fails, 
         assert made.grid == cube.grid
     code, _, err = trifuse("series", "build", "--s2", tmp_path / "in", "-o", tmp_path / "series")
     assert code == 0 and "no product has B8: left out" in err
+    coarse = tmp_path / "coarse"
+    where = ["--s2", tmp_path / "in", "-o", coarse, "--resolution", "60"]
+    assert trifuse("series", "build", *where)[0] == 0
     (image,) = (tmp_path / "series/sentinel2").glob("*.tif")
-    with open_cube(image) as made:
+    with open_cube(image) as made, open_cube(coarse / "sentinel2" / image.name) as other:
+        assert other.grid == made.grid
+        assert other.read(bands=["B4"]).data.std() < 0.8 * made.read(bands=["B4"]).data.std()
         assert "B8" not in made.bands.names and made.grid.gsd[1] == 10
         inner = made.read(made.grid.whole.pad(-4), ["B4"])
     with open_cube(safe[0], resolution=20) as whole:

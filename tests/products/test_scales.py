@@ -131,6 +131,37 @@ def test_what_cannot_be_told_stops_in_one_line(what):
             as_reflectance(given, ratio=True)
 
 
+def test_a_scale_without_the_offset_and_an_offset_without_the_scale_stop(tmp_path):
+    stored = np.rint(scene() * 1e4 + 1000).astype(np.uint16)
+    path = write(tmp_path / "a.tif", stored)
+    cube = source(stored).read()
+    for image in (path, cube):
+        with open_reading(Reading(image, scale=1e-4)) as given:
+            with pytest.raises(DataError, match=r"never applied; give --offset -0\.1; if it was"):
+                as_reflectance(given)
+        with open_reading(Reading(image, offset=-0.1)) as given:
+            with pytest.raises(DataError, match=r"an offset is given and no scale: .*--scale"):
+                as_reflectance(given)
+        for offset in (0, -0.1):
+            with open_reading(Reading(image, scale=1e-4, offset=offset)) as given:
+                assert as_reflectance(given) is given
+    counts = open_reading(Reading(source(scene() * 1e4).read(), offset=0.0))
+    with pytest.raises(DataError, match=r"counts of 1e-4; give --scale 0.0001 too"):
+        as_reflectance(counts)
+    shifted = open_reading(Reading(source(scene() + 0.1).read(), offset=-0.1))
+    assert as_reflectance(shifted) is shifted
+
+
+def test_a_scale_in_the_file_without_the_offset_is_said(tmp_path, caplog):
+    path = write(tmp_path / "a.tif", np.rint(scene() * 1e4 + 1000).astype(np.uint16))
+    with rasterio.open(path, "r+") as sink:
+        sink.scales = [1e-4] * 12
+    with open_cube(path) as given:
+        assert as_reflectance(given) is given
+        assert "never applied, it seems (--offset -0.1)" in caplog.records[-1].getMessage()
+        assert look_at_scale(given).endswith("(--offset -0.1)")
+
+
 def test_classes_beside_bands_are_no_second_scale():
     data = np.concatenate([scene(), np.full((1, 60, 60), 5.0)])
     given = source(data, BandSet((*NAMES, Band("SCL"))))
