@@ -47,9 +47,10 @@ def reading(*images: str, bands: Mapping[str, str] | None = None) -> Callable[..
         @functools.wraps(function)
         def wrapper(**options: Any) -> Any:
             said: dict[str, dict[str, Any]] = {image: {} for image in images}
+            there = [image for image in images if options.get(image)] or list(images)
             for name, (_, parse, _) in kinds.items():
                 for text in options.pop(f"read_{name}"):
-                    for image, value in _parsed(text, images, parse, name).items():
+                    for image, value in _parsed(text, images, there, parse, name).items():
                         said[image][name] = value
             for image, parameter in (bands or {}).items():
                 if (given := options.pop(parameter)) is not None:
@@ -65,7 +66,7 @@ def reading(*images: str, bands: Mapping[str, str] | None = None) -> Callable[..
                 f"read_{name}",
                 multiple=True,
                 metavar=metavar,
-                help=text + (which if name == "scale" else ""),
+                help=text + which * (name == "scale"),
             )(wrapper)
         return wrapper
 
@@ -73,11 +74,11 @@ def reading(*images: str, bands: Mapping[str, str] | None = None) -> Callable[..
 
 
 def _parsed(
-    text: str, images: Sequence[str], parse: Callable[[str], Any], name: str
+    text: str, images: Sequence[str], there: Sequence[str], parse: Callable[[str], Any], name: str
 ) -> dict[str, Any]:
-    """Value by image: of the one that is named, else of all."""
+    """Value by image: of the one that is named, else of all that are given."""
     image, equals, value = text.partition("=")
-    chosen = [image.strip()] if equals and image.strip() in images else list(images)
+    chosen = [image.strip()] if equals and image.strip() in images else list(there)
     if equals and image.strip() not in images:
         raise click.BadParameter(
             f"{text!r}: give VALUE, or IMAGE=VALUE with one of {', '.join(images)}",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import Band, BandError, BandSet, CubeSource, Window
-from trifuse.core.band_names import wavelength_in
+from trifuse.core.band_names import band_of_file, wavelength_in
 from trifuse.products.files.naming import given_centres, gsd_of, standard_bands
 from trifuse.products.files.raster import Header, Raster, driver_if_known, plain_file
 from trifuse.products.files.source import MosaicSource, RasterSource, calibration
@@ -285,7 +285,8 @@ def _images(folder: Path) -> list[Path]:
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     images = [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
     compressed = [p for p in files if p.suffix.lower() == ".jp2"]
-    return images or ([] if not band_files(compressed) else compressed)
+    bands = [p for p in compressed if band_of_file(p.name)]
+    return images or (compressed if len(bands) > 1 else [])
 
 
 def _files(path: Path) -> list[Path]:

@@ -174,7 +174,9 @@ class StackSource(CubeSource):
 
 
 def _planes(path: Path) -> int:
-    header = Raster(path).header
+    raster = Raster(path)
+    raster.close()
+    header = raster.header
     return header.count - (1 if header.alpha else 0)
 
 

@@ -201,7 +201,11 @@ def build_series(
     built = {s: _choose(s, by_day[s], grids[s], min_clear, bands[s]) for s in found}
     if not dry_run:
         for name, plan in built.items():
-            config = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
+            config: dict[str, Any] = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
+            if resolution is not None and name == "sentinel2":
+                config["resolution"] = resolution
+            if bands[name] != SENSORS[name].bands:
+                config["bands"] = list(bands[name])
             _write(Path(out) / name, name, plan, by_day[name], config, overwrite, bands[name])
     return BuiltSeries(Path(out), built)
 

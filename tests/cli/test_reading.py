@@ -264,3 +264,15 @@ def test_products_in_part_are_sharpened_fused_and_made_a_series(trifuse, fails, 
     with open_cube(safe[0], resolution=20) as whole:
         level = float(whole.read(bands=["B4"]).data.mean())
     assert abs(float(np.nanmean(inner.data)) - level) < 0.004
+
+
+def test_what_is_said_without_a_name_is_of_all_images_that_are_given(
+    trifuse, fails, images, tmp_path
+):
+    both = [plain(tmp_path / f"{i}.tif", images[1], scale=1e3) for i in range(2)]
+    how = ["evaluate", both[0], "--truth", both[1]]
+    fails(13, "cannot be told", *how)
+    code, out, _ = trifuse(*how, "--scale", "0.001", "--json")
+    assert code == 0 and json.loads(out)["scores"]["fused"]["rmse"] == 0
+    code, _, err = trifuse(*how, "--scale", "s2=0.001")
+    assert code == 2 and "scale is said of s2, which is not given" in err

@@ -6,7 +6,7 @@ import rasterio
 from affine import Affine
 
 from trifuse.core import BandError, ConfigError, GridError, OverlapError
-from trifuse.products import define_ndvi, inspect_product, open_cube
+from trifuse.products import define_ndvi, find_reader, inspect_product, open_cube
 from trifuse.products.files.stack import band_files
 
 ORIGIN = Affine(10, 0, 600000, 0, -10, 5800020)
@@ -157,7 +157,7 @@ def test_a_folder_of_bands_is_a_stack(tmp_path, form):
     for band, data in planes.items():
         write(tmp_path / f"T33UUU_20230912T101031_{band}_10m.{suffix}", data, driver=form)
     write(tmp_path / f"T33UUU_20230912T101031_SCL_20m.{suffix}", counts(1, 6, 9), driver=form,
-          transform=ORIGIN @ Affine.scale(2))  # fmt: skip
+          transform=ORIGIN * Affine.scale(2))  # fmt: skip
     with open_cube(tmp_path, scale=1e-4) as source:
         assert source.bands.names == ("B2", "B8A", "B11") and source.grid.shape == (12, 18)
         for band, plane in zip(("B02", "B8A", "B11"), source.read().data, strict=True):
@@ -170,9 +170,9 @@ def test_a_folder_of_bands_is_a_stack(tmp_path, form):
 def test_bands_of_several_samplings_lie_on_the_finest(tmp_path):
     write(tmp_path / "red.tif", counts(1, 24, 36))
     coarse = counts(1, 12, 18)
-    write(tmp_path / "swir16.tif", coarse, transform=ORIGIN @ Affine.scale(2))
+    write(tmp_path / "swir16.tif", coarse, transform=ORIGIN * Affine.scale(2))
     write(tmp_path / "coastal.tif", counts(1, 5, 7),
-          transform=ORIGIN @ Affine.translation(-6, -6) @ Affine.scale(6))  # fmt: skip
+          transform=ORIGIN * Affine.translation(-6, -6) * Affine.scale(6))  # fmt: skip
     with open_cube(tmp_path, scale=1e-4) as source:
         assert source.bands.names == ("B1", "B4", "B11") and source.grid.shape == (24, 36)
         assert source.sampling.values("gsd") == (60.0, 10.0, 20.0)
@@ -188,8 +188,8 @@ def test_bands_of_several_samplings_lie_on_the_finest(tmp_path):
 def test_a_band_at_two_samplings_counts_at_the_finer(tmp_path):
     for gsd in (10, 20):
         write(tmp_path / f"T_B02_{gsd}m.tif", counts(1, 120 // gsd, 180 // gsd),
-              transform=ORIGIN @ Affine.scale(gsd / 10))  # fmt: skip
-    write(tmp_path / "T_B05_20m.tif", counts(1, 6, 9), transform=ORIGIN @ Affine.scale(2))
+              transform=ORIGIN * Affine.scale(gsd / 10))  # fmt: skip
+    write(tmp_path / "T_B05_20m.tif", counts(1, 6, 9), transform=ORIGIN * Affine.scale(2))
     files = band_files(sorted(tmp_path.glob("*.tif")))
     assert [p.name for p in files] == ["T_B02_10m.tif", "T_B05_20m.tif"]
     with open_cube(tmp_path) as source:
@@ -211,18 +211,23 @@ def test_landsat_by_file_has_its_own_wavelengths(tmp_path):
 
 def test_tiles_stay_a_mosaic(tmp_path):
     for i in range(2):
-        moved = ORIGIN @ Affine.translation(18 * i, 0)
+        moved = ORIGIN * Affine.translation(18 * i, 0)
         write(tmp_path / f"t{i}.tif", counts(2), transform=moved, descriptions=["red", "nir"])
     with open_cube(tmp_path) as source:
         assert source.grid.shape == (12, 36) and source.bands.names == ("B4", "B8")
 
 
 def test_files_that_make_no_image_are_told_in_one_line(tmp_path):
+    for day in ("20230101", "20230201"):
+        write(tmp_path / "jp2" / f"{day}_B04.jp2", counts(1), driver="JP2OpenJPEG")
+    assert find_reader(tmp_path / "jp2").kind == "geotiff"
+    with pytest.raises(BandError, match="are both band B4"):
+        open_cube(tmp_path / "jp2")
     for i, day in enumerate(("20230101", "20230201")):
         write(tmp_path / "days" / f"{day}_B0{4}.tif", counts(1))
-        write(tmp_path / "off" / f"x_B0{4 - i}.tif", counts(1), transform=ORIGIN @
+        write(tmp_path / "off" / f"x_B0{4 - i}.tif", counts(1), transform=ORIGIN *
               Affine.translation(0.4 * i, 0))  # fmt: skip
-        write(tmp_path / "far" / f"x_B0{4 - i}.tif", counts(1), transform=ORIGIN @
+        write(tmp_path / "far" / f"x_B0{4 - i}.tif", counts(1), transform=ORIGIN *
               Affine.translation(40 * i, 0))  # fmt: skip
     for name, kind, code, words in (
         ("days", BandError, 10, "20230101_B04.tif and 20230201_B04.tif are both band B4"),
@@ -232,5 +237,7 @@ def test_files_that_make_no_image_are_told_in_one_line(tmp_path):
         with pytest.raises(kind, match=words) as told:
             open_cube(tmp_path / name)
         assert told.value.exit_code == code and "\n" not in str(told.value)
+    for name in ("days", "off", "far"):
+        assert find_reader(tmp_path / name).kind == "geotiff", "what is wrong is told by opening"
     with pytest.raises(BandError, match="3 numbers for 2 files"):
         open_cube(tmp_path / "off", scale=[1, 2, 3])
