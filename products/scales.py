@@ -32,6 +32,8 @@ DARK = 1400.0
 LANDSAT = (6800.0, 12_000.0)
 """Darkest counts of Landsat Collection 2, which stores 0 as 7273."""
 _FEW = 30
+_APART = 20.0
+"""Bands of one scale end less far apart, over water too."""
 _SIDE, _ACROSS, _WHOLE = 96, 3, 320
 _MOST_BANDS = 16
 _UNTOLD = (
@@ -218,10 +220,13 @@ def _mixed(values: Mapping[str, np.ndarray]) -> Verdict:
     large = [n for n, t in tops.items() if t > REFLECTANCE]
     if not small or not large:
         return Verdict(None)
+    bright, dim = max(tops[n] for n in large), max(tops[n] for n in small)
+    if bright <= PER_CENT and bright < _APART * dim:  # water in per cent
+        return Verdict(None)
     return Verdict(
         None,
-        f"there are two scales in it: {listed(small, 6)} end at {max(tops[n] for n in small):.3g}, "
-        f"{listed(large, 6)} at {max(tops[n] for n in large):.4g}",
+        f"there are two scales in it: {listed(small, 6)} end at {dim:.3g}, "
+        f"{listed(large, 6)} at {bright:.4g}",
         "give --scale with a number for each band",
         True,
     )

@@ -181,6 +181,14 @@ def test_an_offset_left_in_what_is_scaled_is_said(caplog):
     assert "never applied, it seems" in caplog.records[0].getMessage()
 
 
+def test_water_in_per_cent_is_one_scale():
+    level = np.interp(S2.centres, [440, 700, 1000], [0.06, 0.02, 0.008])[:, None, None]
+    data = level * np.random.default_rng(1).uniform(0.8, 1.2, (12, 60, 60))
+    assert judge(source(data * 100)).scale == 0.01
+    half = np.where(np.arange(12)[:, None, None] < 4, data * 100, data)
+    assert "two scales" in judge(source(half)).text
+
+
 def test_a_picture_is_no_reflectance(tmp_path):
     path = write(tmp_path / "a.tif", np.clip(scene() * 400, 0, 255).astype(np.uint8))
     with open_cube(path) as given, pytest.raises(DataError, match="8 bits are a picture"):
