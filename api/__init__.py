@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trifuse.moved import keep_old_paths
 
 if TYPE_CHECKING:
-    from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Series, TrifuseError
+    from trifuse.core import Band, BandSet, Cube, CubeSource, Grid, Reading, Series, TrifuseError
     from trifuse.flows.evaluate import evaluate
     from trifuse.flows.fidelity import check_fidelity
     from trifuse.flows.fuse import fuse
@@ -48,6 +48,7 @@ _HOME = {
     "TripletStore": "trifuse.simulate:TripletStore",
     "TripletDataset": "trifuse.train:TripletDataset",
     "Grid": "trifuse.core:Grid",
+    "Reading": "trifuse.core:Reading",
     "Band": "trifuse.core:Band",
     "BandSet": "trifuse.core:BandSet",
     "Cube": "trifuse.core:Cube",
@@ -79,6 +80,7 @@ __all__ = [
     "TripletStore",
     "TripletDataset",
     "Grid",
+    "Reading",
     "Band",
     "BandSet",
     "Cube",

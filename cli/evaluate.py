@@ -9,6 +9,7 @@ import click
 
 from trifuse.cli.methods import MethodOption, SeriesMethodOption
 from trifuse.cli.options import PATH, Result, command, names, network_on_series, plain
+from trifuse.cli.reading import reading
 
 _TASKS = ("gap-filling", "band-sharpening", "fusion", "thermal")
 
@@ -60,11 +61,12 @@ def evaluate() -> None:
 )
 @click.option("--per-band", is_flag=True, help="Also print the PSNR of each band.")
 @command
+@reading("fused", "truth", "s2", "s3")
 def fused(
-    fused: Path | None,
-    truth: Path | None,
-    s2: Path | None,
-    s3: Path | None,
+    fused: Any,
+    truth: Any,
+    s2: Any,
+    s3: Any,
     mtf: float,
     margin: int,
     baselines: list[str] | None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from trifuse.cli.options import PATH, Result, command, plain
+from trifuse.cli.reading import reading
 
 
 @click.command()
@@ -22,14 +23,9 @@ from trifuse.cli.options import PATH, Result, command, plain
     help="Modulation transfer at Nyquist of the coarser sensor.",
 )
 @command
+@reading("enmap", "s2", "s3")
 def fidelity(
-    enmap: Path,
-    s2: Path | None,
-    s3: Path | None,
-    table: str | None,
-    mtf: float,
-    overwrite: bool,
-    dry_run: bool,
+    enmap: Any, s2: Any, s3: Any, table: str | None, mtf: float, overwrite: bool, dry_run: bool
 ) -> Result:
     """Is what EnMAP says Sentinel would see what Sentinel saw?
 

@@ -14,15 +14,13 @@ from trifuse.cli.options import (
     box,
     command,
     geotiff,
-    named,
     names,
     numbers,
     output,
     plain,
-    remote,
     workers,
 )
-from trifuse.core import ConfigError
+from trifuse.cli.reading import reading
 
 
 def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
@@ -112,17 +110,9 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     show_default=True,
     help="int16 ×1e-4 or float32.",
 )
-@remote
 @command
-def fuse(
-    s2: Path,
-    s3: Path,
-    output: Path,
-    s2_bands: list[str] | None,
-    s3_bands: list[str] | None,
-    remote: bool | None,
-    **options: Any,
-) -> Result:
+@reading("s2", "s3", bands={"s2": "s2_bands", "s3": "s3_bands"})
+def fuse(s2: Any, s3: Any, output: Path, **options: Any) -> Result:
     """Fuse a whole scene, tile by tile, and check it against its own S3 input.
 
     A shift of S3 against S2 is looked for on the data and heeded where it is reliable, at least
@@ -132,14 +122,10 @@ def fuse(
     \b
     trifuse fuse --s2 S2A_MSIL2A_….SAFE --s3 S3A_SY_2_SYN_….SEN3 --bbox 13,52,13.4,52.3 -o fused.tif
     trifuse fuse --s2 s2.tif --s3 s3.tif -o fused.tif
+    trifuse fuse --s2 counts.tif --scale s2=1e-4 --offset s2=-0.1 --s3 s3.tif -o fused.tif
     trifuse fuse --s2 s2.tif --s3 s3.tif --weights run/best.safetensors -o fused.tif
     """
     from trifuse.flows.fuse import fuse as fuse_images
-    from trifuse.products.files.item import SUFFIXES
 
-    by_item = [remote if path.suffix.lower() in SUFFIXES else None for path in (s2, s3)]
-    if remote and not any(by_item):
-        raise ConfigError("--remote is for STAC Items, and neither image is one", where=s2)
-    with named(s2, s2_bands, by_item[0]) as sharp, named(s3, s3_bands, by_item[1]) as coarse:
-        done = fuse_images(sharp, coarse, geotiff(output), **options)
+    done = fuse_images(s2, s3, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

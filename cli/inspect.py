@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from trifuse.cli.options import PATH, Result, command, names, plain, remote
+from trifuse.cli.options import PATH, Result, command, names, plain
+from trifuse.cli.reading import reading
+from trifuse.core import Reading
 
 
 @click.command()
 @click.argument("product", nargs=-1, required=True, type=PATH)
 @click.option("--bands", callback=names, help="Names of the bands, where the file has none.")
-@remote
 @command
+@reading("product")
 def inspect(
-    product: tuple[Path, ...],
-    bands: list[str] | None,
-    remote: bool | None,
-    overwrite: bool,
-    dry_run: bool,
+    product: tuple[Any, ...], bands: list[str] | None, overwrite: bool, dry_run: bool
 ) -> Result:
     """Say what PRODUCT is: bands, grid, calibration used, share of valid pixels.
 
@@ -29,9 +28,11 @@ def inspect(
     trifuse inspect ENMAP01-____L2A-….ZIP
     trifuse inspect tiles/*.tif --json
     trifuse inspect ITEM.json --remote
+    trifuse inspect COUNTS.tif --scale 1e-4 --offset -0.1
     """
     from trifuse.products import describe, inspect_product
 
-    given = product[0] if len(product) == 1 else list(product)
-    facts = inspect_product(given, bands=bands, remote=remote)
+    said = product[0].options if isinstance(product[0], Reading) else {}
+    paths: list[Path] = [p.image if isinstance(p, Reading) else p for p in product]
+    facts = inspect_product(paths[0] if len(paths) == 1 else paths, bands=bands, **said)
     return Result(describe(facts), plain(facts))

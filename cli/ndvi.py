@@ -7,19 +7,9 @@ from typing import Any, Literal
 
 import click
 
-from trifuse.cli.options import (
-    PATH,
-    Result,
-    command,
-    geotiff,
-    named,
-    names,
-    numbers,
-    output,
-    plain,
-    remote,
-)
-from trifuse.core import ConfigError
+from trifuse.cli.options import PATH, Result, command, geotiff, names, numbers, output, plain
+from trifuse.cli.reading import reading
+from trifuse.core import ConfigError, Reading
 
 
 def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> Any:
@@ -65,10 +55,10 @@ def _points(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> An
     help="Follow this point through a series; may be repeated.",
 )
 @click.option("--geojson", type=PATH, help="Follow these points and polygons through a series.")
-@remote
 @command
+@reading("cube", bands={"cube": "bands"})
 def ndvi(
-    cube: Path,
+    cube: Any,
     output: Path,
     definition: Literal["s2", "paper", "bands"],
     red_nm: float | None,
@@ -76,8 +66,6 @@ def ndvi(
     dtype: Literal["float32", "int16"],
     at: tuple[tuple[float, float], ...],
     geojson: Path | None,
-    bands: list[str] | None,
-    remote: bool | None,
     overwrite: bool,
     dry_run: bool,
 ) -> Result:
@@ -94,6 +82,7 @@ def ndvi(
     \b
     trifuse ndvi FUSED.tif -o NDVI.tif
     trifuse ndvi MINE.tif -o NDVI.tif --bands B2,B3,B4,B8
+    trifuse ndvi COUNTS.tif -o NDVI.tif --scale 1e-4 --offset -0.1
     trifuse ndvi SERIES -o NDVI --at 13.05,52.4 --geojson fields.geojson
     """
     from trifuse.flows.ndvi import ndvi as map_ndvi
@@ -104,7 +93,7 @@ def ndvi(
     wavelengths: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     if wavelengths and definition != "bands":
         raise click.UsageError("--red and --nir need --definition bands")
-    if is_series(cube):
+    if not isinstance(cube, Reading) and is_series(cube):
         course = ndvi_series(
             cube,
             output,
@@ -120,17 +109,16 @@ def ndvi(
     if at or geojson:
         raise ConfigError(
             "--at and --geojson follow places through a series, and this is none",
-            where=cube,
+            where=cube.image if isinstance(cube, Reading) else cube,
             fix="give a folder with an index.json",
         )
-    with named(cube, bands, remote) as image:
-        done = map_ndvi(
-            image,
-            geotiff(output),
-            definition=definition,
-            dtype=dtype,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            **wavelengths,
-        )
+    done = map_ndvi(
+        cube,
+        geotiff(output),
+        definition=definition,
+        dtype=dtype,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        **wavelengths,
+    )
     return Result(done.text, plain(done.record))

@@ -6,8 +6,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,24 +127,6 @@ remote = click.option(
     help="Fetch what STAC Items name on the web, by https; else only files that are here.",
 )
 """The ``--remote`` option: True, or None where it is not given."""
-
-
-@contextmanager
-def named(path: Path, bands: list[str] | None, remote: bool | None = None) -> Iterator[Any]:
-    """A path, or the image in it where opening it takes options of the user's.
-
-    Args:
-        path: of the image.
-        bands: names of its bands, for files that name none.
-        remote: as of ``--remote``.
-    """
-    if bands is None and remote is None:
-        yield path
-        return
-    from trifuse.products import open_cube
-
-    with open_cube(path, bands=bands, remote=remote) as image:
-        yield image
 
 
 def geotiff(path: Path) -> Path:

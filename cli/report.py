@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from trifuse.cli.options import PATH, Result, command, plain
+from trifuse.cli.reading import reading
 
 
 @click.command()
@@ -24,6 +25,7 @@ from trifuse.cli.options import PATH, Result, command, plain
     help="Of that map: procedural, chesapeake or nlcd.",
 )
 @command
+@reading("s2", "s3", "truth")
 def report(fused: Path, output: Path | None, **options: Any) -> Result:
     """Write one HTML page with the figures of the fusion literature.
 

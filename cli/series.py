@@ -102,6 +102,11 @@ def make(
     help="Flags of Sentinel-3 that are not clear.",
 )
 @click.option(
+    "--resolution",
+    type=click.Choice(["10", "20", "60"]),
+    help="In metres at which Sentinel-2 is opened; default: 10, or the finest there is.",
+)
+@click.option(
     "--min-clear",
     type=click.FloatRange(0, 1),
     default=0.25,
@@ -121,6 +126,7 @@ def build(
     s2_mask: str,
     landsat_mask: str,
     s3_mask: str,
+    resolution: str | None,
     min_clear: float,
     output: Path,
     remote: bool | None,
@@ -151,6 +157,7 @@ def build(
         sentinel2_mask=s2_mask,
         landsat_mask=landsat_mask,
         sentinel3_mask=s3_mask,
+        resolution=None if resolution is None else int(resolution),
         min_clear=min_clear,
         remote=bool(remote),
         overwrite=overwrite,

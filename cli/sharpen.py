@@ -8,18 +8,8 @@ from typing import Any
 import click
 
 from trifuse.cli.methods import SharpenerOption
-from trifuse.cli.options import (
-    PATH,
-    Result,
-    box,
-    command,
-    geotiff,
-    named,
-    names,
-    output,
-    plain,
-    remote,
-)
+from trifuse.cli.options import PATH, Result, box, command, geotiff, names, output, plain
+from trifuse.cli.reading import reading
 
 
 @click.command()
@@ -62,9 +52,9 @@ from trifuse.cli.options import (
     show_default=True,
     help="int16 ×1e-4 or float32.",
 )
-@remote
 @command
-def sharpen(image: Path, output: Path, remote: bool | None, **options: Any) -> Result:
+@reading("image")
+def sharpen(image: Any, output: Path, **options: Any) -> Result:
     """Bring all bands of IMAGE, a Sentinel-2 product, to 10 m.
 
     All bands together tell what the coarser ones lost; no network and no weights are needed.
@@ -82,6 +72,5 @@ def sharpen(image: Path, output: Path, remote: bool | None, **options: Any) -> R
     """
     from trifuse.flows.sharpen import sharpen as sharpen_image
 
-    with named(image, None, remote) as source:
-        done = sharpen_image(source, geotiff(output), **options)
+    done = sharpen_image(image, geotiff(output), **options)
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trifuse.cli.options import PATH, Result, command, output, plain, workers
+from trifuse.cli.reading import reading
+from trifuse.core import Reading
 
 
 def _bands(_: click.Context, __: click.Parameter, value: str) -> Any:
@@ -19,6 +22,14 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
         return tuple(float(v) for v in value.split(","))
     except ValueError:
         raise click.BadParameter("give three shares, e.g. 0.8,0.1,0.1") from None
+
+
+def _one_scene(tiles: tuple[Any, ...]) -> Reading:
+    """Files that are the tiles of one scene, with what is said of them all."""
+    first = tiles[0]
+    if isinstance(first, Reading):
+        return replace(first, image=[tile.image for tile in tiles])
+    return Reading(list(tiles))
 
 
 @click.command()
@@ -85,8 +96,9 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
 @workers
 @click.option("--tiles", is_flag=True, help="The files given are the tiles of one scene.")
 @command
+@reading("enmap")
 def simulate(
-    enmap: tuple[Path, ...],
+    enmap: tuple[Any, ...],
     output: Path,
     tiles: bool,
     jobs: int,
@@ -102,11 +114,10 @@ def simulate(
     trifuse simulate tiles/*.tif --tiles --patch 60 -o store
     trifuse simulate CAVE/*_ms --ratio 15 -o cave_store   # extended by splines, not physical
     """
-    from trifuse.products import open_cube
     from trifuse.simulate import SimulateConfig, plan_store, simulate_store
 
     config = SimulateConfig(**options)
-    scenes: Any = [open_cube(list(enmap))] if tiles else list(enmap)
+    scenes: Any = [_one_scene(enmap)] if tiles else list(enmap)
     if dry_run:
         plan = plan_store(scenes, config)
         lines = [

@@ -31,6 +31,7 @@ from trifuse.core.errors import (
 )
 from trifuse.core.grid import Grid, Window
 from trifuse.core.log import progress, progress_bar, say, set_verbosity
+from trifuse.core.reading import Reading
 from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
 from trifuse.core.sampling import BandSampling, Sampling
 from trifuse.core.series import Series
@@ -52,6 +53,7 @@ __all__ = [
     "MemorySource",
     "BandSampling",
     "Sampling",
+    "Reading",
     "Series",
     "PSF",
     "blur",

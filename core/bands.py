@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, overload
 
+from trifuse.core.band_names import canonical_name, centre_of, known_name, listed
 from trifuse.core.errors import BandError
+
+__all__ = ["Band", "BandSet", "canonical_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +92,35 @@ class BandSet:
     def index(self, name: str) -> int:
         """Position of a band by name; ``B8A``, ``b8a`` and ``B08A`` are the same band.
 
+        Where no band is called so, a word such as ``red`` stands for Sentinel-2's band of it.
+
         Raises:
             BandError: if there is no such band; the message lists those that are there.
         """
-        wanted = canonical_name(name)
-        for i, band in enumerate(self.bands):
-            if canonical_name(band.name) == wanted:
-                return i
-        raise BandError(
-            f"no band {name!r} among {', '.join(self.names) or 'no bands'}",
-            fix="ask for one of these",
-        )
+        if (i := self._find(name)) is None:
+            raise BandError(
+                f"no band {name!r} among {listed(self.names) or 'no bands'}",
+                fix="ask for one of these",
+            )
+        return i
 
     def indices(self, names: Iterable[str]) -> list[int]:
         """Positions of several bands; all that are missing are named at once."""
-        known = {canonical_name(b.name): i for i, b in enumerate(self.bands)}
         names = list(names)
-        if missing := [n for n in names if canonical_name(n) not in known]:
+        known = {canonical_name(b.name): i for i, b in enumerate(self.bands)}
+        found = [self._find(n, known) for n in names]
+        if missing := [n for n, i in zip(names, found, strict=True) if i is None]:
             raise BandError(
-                f"bands {', '.join(missing)} are missing among {', '.join(self.names)}",
+                f"bands {listed(missing)} are missing among {listed(self.names)}",
                 fix="ask for bands that are there, or give the product that has them",
             )
-        return [known[canonical_name(n)] for n in names]
+        return [i for i in found if i is not None]
+
+    def _find(self, name: str, known: dict[str, int] | None = None) -> int | None:
+        if known is None:
+            known = {canonical_name(b.name): i for i, b in enumerate(self.bands)}
+        i = known.get(canonical_name(name))
+        return known.get(known_name(name)) if i is None else i
 
     def select(self, which: Iterable[str | int]) -> BandSet:
         """The named (or numbered) bands, in the order asked for."""
@@ -121,15 +130,18 @@ class BandSet:
     def nearest(self, nm: float, tolerance: float = math.inf) -> int:
         """Position of the band whose centre is nearest to ``nm``.
 
+        Of Sentinel-2's bands by name the centre is known, to some nm, where none is given.
+
         Raises:
             BandError: if no centre lies within ``tolerance`` nm, or ``nm`` is no number.
         """
-        gaps = [abs(c - nm) if math.isfinite(c) else math.inf for c in self.centres]
+        centres = [centre_of(b.name) if math.isnan(b.centre) else b.centre for b in self.bands]
+        gaps = [abs(c - nm) if math.isfinite(c) else math.inf for c in centres]
         best = min(range(len(gaps)), key=gaps.__getitem__, default=-1)
         if best < 0 or math.isinf(gaps[best]) or not gaps[best] <= tolerance:  # NaN is beyond
             raise BandError(
                 f"no band within {tolerance:g} nm of {nm:g} nm among "
-                + ", ".join(f"{b.name} ({b.centre:g})" for b in self.bands)
+                + listed([f"{b.name} ({b.centre:g})" for b in self.bands])
             )
         return best
 
@@ -141,8 +153,8 @@ class BandSet:
         """
         if len(self) != len(other):
             return [
-                f"{len(self)} bands ({', '.join(self.names)}) against "
-                f"{len(other)} ({', '.join(other.names)})"
+                f"{len(self)} bands ({listed(self.names)}) against "
+                f"{len(other)} ({listed(other.names)})"
             ]
         why = []
         for i, (a, b) in enumerate(zip(self, other, strict=True), start=1):
@@ -175,13 +187,6 @@ class BandSet:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise BandError(f"not a list of bands with name, centre_nm and fwhm_nm ({e})") from None
-
-
-def canonical_name(name: str) -> str:
-    """Spelling that ignores case and leading zeros of the number: ``B08A``, ``b8a`` → ``B8A``."""
-    name = name.strip().upper()
-    match = re.fullmatch(r"([A-Z_]+)0*(\d.*)", name)
-    return name if match is None else match[1] + match[2]
 
 
 def _finite(value: float) -> float | None:

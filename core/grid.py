@@ -8,7 +8,10 @@ pixel ranges. All relations between sensors (10 m, 30 m, 300 m) are :meth:`Grid.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from trifuse.core.errors import GridError, OverlapError
 
@@ -61,10 +64,15 @@ class Grid:
     """Coordinate system, affine and size of an image.
 
     Attributes:
-        crs: ``EPSG:n`` where there is a code, else WKT; empty where unknown.
-        transform: pixel corners to map coordinates, see :data:`Affine6`.
+        crs: ``EPSG:n`` where there is a code, else WKT; empty where unknown. A number of the EPSG,
+            and objects of rasterio and pyproj, are taken for it.
+        transform: pixel corners to map coordinates, see :data:`Affine6`. An ``affine.Affine`` is
+            taken for it, and its nine numbers; the order of GDAL is :meth:`from_gdal`'s.
         height: rows.
         width: columns.
+
+    Raises:
+        GridError: if the numbers are no north-up grid, or the system is none.
 
     >>> g = Grid("EPSG:32633", (30.0, 0.0, 0.0, 0.0, -30.0, 600.0), 20, 30)
     >>> g.zoom_out(10).shape, g.nested_ratio(g.zoom_out(10))
@@ -77,12 +85,19 @@ class Grid:
     width: int
 
     def __post_init__(self) -> None:
-        a, b, _, d, e, _ = self.transform
+        object.__setattr__(self, "crs", _crs_text(self.crs))
+        object.__setattr__(self, "transform", _six(self.transform))
+        a, b, c, d, e, _ = self.transform
         if self.height < 1 or self.width < 1:
             raise GridError(f"a grid of {self.height}×{self.width} pixels is empty")
         if not all(math.isfinite(v) for v in self.transform):
             raise GridError(f"transform {self.transform} is not finite")
         if b != 0 or d != 0:
+            if c == 0 and e == 0 and b > 0:
+                raise GridError(
+                    f"transform {self.transform} is in the order of GDAL",
+                    fix="give it to Grid.from_gdal",
+                )
             raise GridError("rotated grids are not supported", fix="warp the image to north-up")
         if a <= 0 or e >= 0:
             raise GridError(f"pixels of {a:g} × {e:g} are not north-up", fix="flip the image")
@@ -93,6 +108,16 @@ class Grid:
     ) -> Grid:
         """A grid of square pixels of ``gsd`` metres from its upper left corner."""
         return cls(crs, (gsd, 0.0, west, 0.0, -gsd, north), height, width)
+
+    @classmethod
+    def from_gdal(cls, crs: Any, geotransform: Sequence[float], height: int, width: int) -> Grid:
+        """A grid by GDAL's six numbers: west, pixel width, 0, north, 0, minus pixel height.
+
+        >>> Grid.from_gdal(32633, (600000, 10, 0, 5800020, 0, -10), 4, 6).bounds
+        (600000.0, 5799980.0, 600060.0, 5800020.0)
+        """
+        c, a, b, f, d, e = _numbers(geotransform, (6,))
+        return cls(crs, (a, b, c, d, e, f), height, width)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -235,6 +260,51 @@ class Grid:
                 f"coordinate systems differ: {_short(self.crs)} against {_short(other.crs)}",
                 fix="warp one image into the other's coordinate system",
             )
+
+
+def _six(transform: Any) -> Affine6:
+    """Six numbers of a transform: of six, of the nine of a matrix, or of an object with a to f."""
+    if all(hasattr(transform, name) for name in "abcdef"):
+        transform = [getattr(transform, name) for name in "abcdef"]
+    values = _numbers(transform, (6, 9))
+    if len(values) == 9 and values[6:] != [0.0, 0.0, 1.0]:
+        raise GridError(
+            f"the last row of the matrix is {values[6:]}, not 0, 0, 1",
+            fix="give the six numbers a, b, c, d, e, f",
+        )
+    a, b, c, d, e, f = values[:6]
+    return a, b, c, d, e, f
+
+
+def _numbers(values: Any, counts: tuple[int, ...]) -> list[float]:
+    try:
+        numbers = [float(v) for v in values]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) not in counts:
+        raise GridError(
+            f"transform {str(values)[:80]} is not of {' or '.join(map(str, counts))} numbers",
+            fix="give a, b, c, d, e, f of x = a·col + b·row + c, y = d·col + e·row + f, or GDAL's "
+            "six to Grid.from_gdal",
+        )
+    return numbers
+
+
+def _crs_text(crs: Any) -> str:
+    """``EPSG:n`` or WKT of what people have for a coordinate system."""
+    if isinstance(crs, str):
+        return crs.upper() if re.fullmatch(r"epsg:\d+", crs, re.IGNORECASE) else crs
+    if crs is None:
+        return ""
+    if not isinstance(crs, bool) and hasattr(crs, "__index__"):
+        return f"EPSG:{int(crs)}"
+    if hasattr(crs, "to_epsg") and hasattr(crs, "to_wkt"):
+        code = crs.to_epsg()
+        return f"EPSG:{code}" if code else str(crs.to_wkt())
+    raise GridError(
+        f"{str(crs)[:40]!r} of type {type(crs).__name__} is no coordinate system",
+        fix="give EPSG:n, the number, WKT, or a CRS of rasterio or pyproj",
+    )
 
 
 def _short(crs: str) -> str:

@@ -10,8 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trifuse.core import PSF, CubeSource, Grid, GridError, MemorySource, OverlapError, Window
+from trifuse.core import (
+    PSF,
+    CubeSource,
+    Grid,
+    GridError,
+    MemorySource,
+    OverlapError,
+    Reading,
+    Window,
+)
 from trifuse.flows.inputs import Image, as_source
+from trifuse.flows.reflectance import open_reflectance
 
 CELL = 300.0
 """Metres of a Sentinel-3 cell."""
@@ -34,12 +44,10 @@ def open_on_cells(s3: Image, fine: CubeSource) -> CubeSource:
         OverlapError: if ``fine`` is smaller than a cell, or the swath does not reach it.
         ProductError: if the image cannot be read.
     """
-    from trifuse.products import open_cube
-
     if not is_swath(s3):
-        return as_source(s3)
+        return open_reflectance(s3)
     # It is read several times, costs most to bring onto the grid, and is small there.
-    with open_cube(s3, grid=cells_over(fine)) as swath:  # type: ignore[arg-type]
+    with as_source(s3, grid=cells_over(fine)) as swath:
         return MemorySource(swath.read(), swath.name)
 
 
@@ -76,6 +84,7 @@ def is_swath(image: Image) -> bool:
     """Whether an image is a product whose pixels lie on no grid."""
     from trifuse.products import find_reader
 
+    image = image.image if isinstance(image, Reading) else image
     return isinstance(image, Path | str) and find_reader(image).swath
 
 

@@ -13,7 +13,8 @@ from trifuse.core import PSF, BandError, Cube, CubeSource, DataError, DegradeAcc
 from trifuse.core.resample import NO_SHIFT
 from trifuse.flows.cells import cell_psf, open_on_cells, whole_cells
 from trifuse.flows.fuse_record import selfcheck_text
-from trifuse.flows.inputs import Image, as_source
+from trifuse.flows.inputs import Image
+from trifuse.flows.reflectance import open_reflectance
 from trifuse.fusion import Method, SelfCheck, fuse_cube, get_method
 from trifuse.fusion.selfcheck import MIN_SHARE, compare
 from trifuse.metrics import Scores, format_bands, format_table, score
@@ -132,7 +133,7 @@ def _open(
     opened: ExitStack, fused: Image | None, truth: Image | None, s2: Image | None, s3: Image | None
 ) -> _Images:
     def source(image: Image | None) -> CubeSource | None:
-        return None if image is None else opened.enter_context(as_source(image))
+        return None if image is None else opened.enter_context(open_reflectance(image))
 
     made, true = source(fused), source(truth)
     sharp = source(s2) if truth is not None and s3 is not None else None

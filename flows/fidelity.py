@@ -33,8 +33,9 @@ from trifuse.core import (
 )
 from trifuse.core.resample import apply_separable, blur_matrix
 from trifuse.flows.cells import cell_psf, open_on_cells
-from trifuse.flows.inputs import Image, as_source, provenance
+from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.match import minutes_apart, other_instrument, require_one_level
+from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import require_plausible
 from trifuse.simulate import FidelityReport, convolve, fidelity
 from trifuse.simulate.fidelity import MAX_SAM
@@ -114,7 +115,7 @@ def check_fidelity(
     coarse = s3 is not None
     image = s3 if s3 is not None else s2
     assert image is not None
-    with as_source(enmap) as spectral, _opened(image, spectral, coarse=coarse) as observed:
+    with open_reflectance(enmap) as spectral, _opened(image, spectral, coarse=coarse) as observed:
         doubts = {"enmap": require_plausible(spectral), "observed": require_plausible(observed)}
         chosen = _table(observed, table, "S3A_SYN" if coarse else "S2A_MSI")
         unsure = require_one_level(spectral, observed)
@@ -143,7 +144,7 @@ def check_fidelity(
 
 
 def _opened(image: Image, spectral: CubeSource, *, coarse: bool) -> CubeSource:
-    return open_on_cells(image, spectral) if coarse else as_source(image)
+    return open_on_cells(image, spectral) if coarse else open_reflectance(image)
 
 
 def _table(observed: CubeSource, given: str | None, default: str) -> str:

@@ -1,4 +1,4 @@
-"""What the public functions take: a path, an open source or a cube in memory."""
+"""What the public functions take: a path, an open source, a cube, or one with how to read it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import Cube, CubeSource, MemorySource, sha256
+from trifuse.core import Cube, CubeSource, MemorySource, Reading, sha256
 
-Image = Cube | CubeSource | Path | str | Sequence[Path | str]
+Image = Cube | CubeSource | Path | str | Sequence[Path | str] | Reading
 
 
 def as_source(image: Image, **options: Any) -> CubeSource:
     """Open what is not open yet; options as of :func:`trifuse.products.open_cube`."""
+    if isinstance(image, Reading):
+        from trifuse.products.reading import open_reading
+
+        return open_reading(image, **options)
     if isinstance(image, CubeSource):
         return image
     if isinstance(image, Cube):
@@ -37,6 +41,9 @@ def provenance(image: Image, *, content: bool = True) -> dict[str, Any]:
         image: the input.
         content: whether to read the files for their SHA-256; else size and time are told.
     """
+    if isinstance(image, Reading):
+        given = {"as_given": image.to_json()} if image.options else {}
+        return {**provenance(image.image, content=content), **given}
     if isinstance(image, Cube | CubeSource):
         return {"name": getattr(image, "name", "memory")}
     paths = [image] if isinstance(image, Path | str) else list(image)

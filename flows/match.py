@@ -24,7 +24,8 @@ from trifuse.core import (
 )
 from trifuse.flows.area import area_of, learnt_around
 from trifuse.flows.cells import cell_psf, cells_over, is_swath, open_on_cells
-from trifuse.flows.inputs import Image, as_source
+from trifuse.flows.inputs import Image
+from trifuse.flows.reflectance import open_reflectance
 
 MAX_MINUTES = 5.0
 """Time between the two overpasses above which a pair is warned of."""
@@ -155,10 +156,10 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
         raise ConfigError("both a bbox and an image to crop like are given", fix="give one")
     area = None
     with ExitStack() as opened:
-        fine = opened.enter_context(as_source(s2))
+        fine = opened.enter_context(open_reflectance(s2))
         if fine.meta.get("level") == "L1C" and CIRRUS in fine.bands.names:
             fine = fine.select([n for n in fine.bands.names if n != CIRRUS])
-        coarse = None if is_swath(s3) else opened.enter_context(as_source(s3))
+        coarse = None if is_swath(s3) else opened.enter_context(open_reflectance(s3))
         if bbox is not None or like is not None:
             area = _bounded(area_of(fine, bbox, like), fine)
             learnt = learnt_around(area, *_shared(fine, coarse))

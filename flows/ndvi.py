@@ -24,8 +24,9 @@ from trifuse.core import (
     run_units,
     write_bytes,
 )
-from trifuse.flows.inputs import Image, as_source, provenance
+from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
+from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi
 from trifuse.products import ndvi as compute_ndvi
 from trifuse.products.ndvi import EPS, of_what
@@ -91,7 +92,7 @@ def ndvi(
         DataError: if the values cannot be reflectance, by an offset taken twice.
     """
     path = None if out is None else Path(out)
-    with as_source(image) as source:
+    with open_reflectance(image, ratio=True) as source:
         if path is None:
             cube = compute_ndvi(source.read(), definition, **options)
             return Mapped(None, cube, dict(cube.meta["ndvi"]) | {"definition": definition})
@@ -106,6 +107,7 @@ def ndvi(
         )
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
     record["doubts"] = [doubt.to_json() for doubt in found]
+    record["calibration"] = source.meta.get("calibration")
     return Mapped(path, None, record, (path, *write_companions(path, record, quicklook=False)))
 
 

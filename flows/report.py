@@ -17,18 +17,21 @@ from trifuse.core import (
     DataError,
     GridError,
     OverlapError,
+    Reading,
     Window,
     read_json,
     refuse_existing,
     write_bytes,
     write_json,
 )
+from trifuse.core.reading import OPTIONS as READING
 from trifuse.flows.cells import whole_cells
 from trifuse.flows.evaluate import Evaluation, evaluate
 from trifuse.flows.inputs import Image, as_source
 from trifuse.flows.landcover import classify as classify_patches
 from trifuse.flows.match import match
 from trifuse.flows.panels import require_matplotlib
+from trifuse.flows.reflectance import open_reflectance
 from trifuse.flows.report_figures import Figure, maps, per_band, pictures, spectra, transforms
 from trifuse.flows.report_page import page_of, summary_of
 from trifuse.metrics import (
@@ -151,14 +154,18 @@ def _sidecar(fused: Path) -> Mapping[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _named(made_of: Mapping[str, Any], which: str) -> Path | None:
-    """The input that a sidecar names, if there is one and it is still there."""
+def _named(made_of: Mapping[str, Any], which: str) -> Path | Reading | None:
+    """The input that a sidecar names, if there is one and it is still there; as it was read."""
     try:
         files = made_of["inputs"][which]["files"]
         paths = [Path(f["path"]) for f in files]
+        said = dict(made_of["inputs"][which].get("as_given") or {})
     except (KeyError, TypeError):
         return None
-    return paths[0] if len(paths) == 1 and paths[0].exists() else None
+    if len(paths) != 1 or not paths[0].exists():
+        return None
+    known = {k: v for k, v in said.items() if k in READING}
+    return Reading(paths[0], **known) if known else paths[0]
 
 
 def _open(
@@ -185,9 +192,11 @@ def _open(
             with suppress(OverlapError):  # smaller than a cell
                 coarse = matched.s3.read(cube.grid.common(matched.s3.grid)[1])
         elif s2 is not None:
-            sharp = _over(_believed(stack.enter_context(as_source(s2))), cube)
+            sharp = _over(_believed(stack.enter_context(open_reflectance(s2))), cube)
         true = (
-            None if truth is None else _over(_believed(stack.enter_context(as_source(truth))), cube)
+            None
+            if truth is None
+            else _over(_believed(stack.enter_context(open_reflectance(truth))), cube)
         )
         cover = None
         if landcover is not None:

@@ -23,7 +23,8 @@ from trifuse.core import (
     refuse_existing,
 )
 from trifuse.flows.area import window_of
-from trifuse.flows.inputs import Image, as_source, provenance
+from trifuse.flows.inputs import Image, provenance
+from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import cube_writer, require_plausible
 from trifuse.products.write.companions import write_companions
 from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn
@@ -136,7 +137,7 @@ def sharpen(
         refuse_existing(path, *picture, overwrite=overwrite)
     start = time.perf_counter()
     with ExitStack() as opened:
-        source = opened.enter_context(as_source(image))
+        source = opened.enter_context(open_reflectance(image))
         doubts = require_plausible(source)
         sampled = scene_sampling(source, sharpness, mtf=mtf, noise=noise)
         if force and sampled.sharpness is None:
@@ -157,6 +158,7 @@ def sharpen(
             "sampling": sampled.to_json(source.bands.names),
             "input": provenance(image, content=not dry_run),
             "doubts": [doubt.to_json() for doubt in doubts],
+            "calibration": source.meta.get("calibration"),
         }
         if dry_run:
             return Sharpened(path, None, record)

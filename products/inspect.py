@@ -12,6 +12,7 @@ import numpy as np
 from trifuse.core import CubeSource, Series
 from trifuse.products.open import open_cube
 from trifuse.products.plausible import doubts
+from trifuse.products.scales import look_at_scale
 from trifuse.products.series.folder import is_series, open_series
 from trifuse.products.write.quicklook import choose_rgb, read_small
 
@@ -30,7 +31,8 @@ def inspect_product(path: Path | str | Sequence[Path | str], **options: Any) -> 
         Plain JSON values. ``valid_share`` and ``range`` come from an image reduced to
         :data:`SAMPLE` pixels where the product is larger (``sampled`` is the reduction); a reduced
         pixel counts as valid if any of its pixels is. ``doubts`` is what a few blocks at full size
-        say against what is stated, see :mod:`trifuse.products.plausible`.
+        say against what is stated, see :mod:`trifuse.products.plausible`; ``scale`` what numbers
+        look like whose scale is not told, see :mod:`trifuse.products.scales`.
 
     Raises:
         ProductError: if it cannot be read.
@@ -62,6 +64,7 @@ def inspect_source(source: CubeSource) -> dict[str, Any]:
         "valid_share": float(small.valid.mean()),
         "sampled": max(1, math.ceil(max(source.grid.shape) / SAMPLE)),
         "percentiles_2_50_98": ranges,
+        "scale": look_at_scale(source),
         "doubts": [doubt.to_json() for doubt in doubts(source)],
         "meta": meta,
     }
@@ -89,7 +92,15 @@ def describe(facts: Mapping[str, Any]) -> str:
     for band, values in facts.get("percentiles_2_50_98", {}).items():
         text = "no values" if values is None else " … ".join(f"{v:.4g}" for v in values)
         lines.append(f"  {band:<12} {text} (2nd, 50th, 98th percentile)")
-    lines += [f"  doubt        {doubt['text']}" for doubt in facts.get("doubts", ())]
+    if facts.get("scale"):
+        lines.append(f"  scale        {facts['scale']}")
+    named = facts.get("meta", {}).get("named") or {}
+    if named:
+        lines.append("  called       " + ", ".join(f"{b} {n!r}" for b, n in named.items()))
+    doubted = [
+        d for d in facts.get("doubts", ()) if not (d["look"] == "unscaled" and facts.get("scale"))
+    ]
+    lines += [f"  doubt        {doubt['text']}" for doubt in doubted]
     if facts.get("bad_bands"):
         lines.append(f"  bad bands    {', '.join(facts['bad_bands'])}")
     lines.append(f"  bands        {len(bands)}")

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trifuse.core import Band, BandError, BandSet, ConfigError, canonical_name
+from trifuse.core.band_names import listed
 from trifuse.products.files.geotiff import HYPERSPECTRAL
 from trifuse.srf_data import gaussian, integrate, load
 
@@ -180,7 +181,7 @@ def match_response(
             share = float(np.minimum(matrix @ weights, target).sum())
     if share < MIN_MATCH:
         raise BandError(
-            f"the bands {', '.join(bands.names)} match {100 * share:.0f} % of the response of "
+            f"the bands {listed(bands.names)} match {100 * share:.0f} % of the response of "
             f"{name}, less than {100 * MIN_MATCH:.0f} %",
             fix="give wavelengths and FWHM in the band tags, or take the definition bands",
         )
@@ -196,7 +197,11 @@ _OWN = (
 
 
 def _own_bands(bands: BandSet) -> tuple[str, str] | None:
-    """Names of the red and NIR of a Sentinel-2 or Landsat source."""
+    """Names of the red and NIR of a Sentinel-2 or Landsat source.
+
+    Raises:
+        BandError: if B5 may be either's.
+    """
     by_name = {canonical_name(b.name): b for b in bands}
 
     def fits(name: str, nm: float, tolerance: float) -> bool:
@@ -205,6 +210,12 @@ def _own_bands(bands: BandSet) -> tuple[str, str] | None:
 
     for red, nir in _OWN:
         if fits(*red) and fits(*nir):
+            if nir[0] == "B5" and not math.isfinite(by_name["B5"].centre):
+                raise BandError(
+                    "B5 is Sentinel-2's red edge or Landsat's near infrared, and no wavelengths "
+                    "tell which",
+                    fix="give --wavelengths, or for Landsat name the bands SR_B4, SR_B5 (--bands)",
+                )
             return by_name[red[0]].name, by_name[nir[0]].name
     return None
 

@@ -23,21 +23,22 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
 
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A and L1C (SAFE folder or zip, COGs with
     their item), Sentinel-3 SY_2_SYN and OL_1_EFR (.SEN3 folder or zip), Landsat Collection 2
-    Level 2 (folder, tar), STAC Items of these and of others (local JSON), GeoTIFF and COG, ENVI
-    (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``) and other cubes in ``.mat``,
-    and whatever else is among :data:`trifuse.products.READERS`. Several files, or a folder with
-    nothing but GeoTIFFs, are the tiles of one mosaic.
+    Level 2 (folder, tar, zip), STAC Items of these and of others (local JSON), GeoTIFF and COG,
+    ENVI (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``) and other cubes in
+    ``.mat``, and whatever else is among :data:`trifuse.products.READERS`. Several files, or a
+    folder with nothing but GeoTIFFs, are the bands of one image where their names tell bands, else
+    the tiles of one mosaic.
 
     Args:
-        path: file or folder, or the tiles of one mosaic.
+        path: file or folder, or the tiles or bands of one image.
         options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`);
             ``resolution``, ``bands``, ``mask`` and ``upsampling`` for Sentinel-2
             (:func:`trifuse.products.open_sentinel2`); ``bands`` and ``mask`` for Landsat
             (:func:`trifuse.products.open_landsat`); ``remote`` for STAC Items, whose files on the
             web are read by https where it is True; ``grid``, ``gsd``, ``crs``, ``bbox``,
             ``mask`` and ``bands`` for Sentinel-3 (:func:`trifuse.products.open_sentinel3`,
-            :func:`trifuse.products.open_olci`); ``bands``, ``scale``,
-            ``offset`` and ``nodata`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`);
+            :func:`trifuse.products.open_olci`); ``bands``, ``scale``, ``offset``, ``nodata`` and
+            ``wavelengths`` for GeoTIFF and ENVI (:func:`trifuse.products.open_geotiff`);
             ``extend`` for CAVE (:func:`trifuse.products.open_cave`); ``wavelengths`` for other
             cubes in MATLAB files.
             Those that are None count as not given.

@@ -14,7 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandError, BandSet, CubeSource, DataError, Manifest, Unit, run_units
+from trifuse.core import (
+    BandError,
+    BandSet,
+    Cube,
+    CubeSource,
+    DataError,
+    Manifest,
+    Reading,
+    Unit,
+    run_units,
+)
 from trifuse.simulate.shards import FORMAT, write_shard
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import (
@@ -26,8 +36,9 @@ from trifuse.simulate.triplets import (
 )
 from trifuse.simulate.views import band_psfs, fine_views, sensor_table, view_operators
 
-Scene = CubeSource | Path | str | Sequence[Path | str]
-"""A source, a product to open, or several files that are the tiles of one image."""
+Scene = CubeSource | Path | str | Sequence[Path | str] | Reading
+"""A source, a product to open, several files that are the tiles of one image, or one of these with
+how it is to be read."""
 
 MAX_SPACING = 25.0
 """Median nm between the bands of a source of spectra; EnMAP's is 8, Sentinel-2's 50."""
@@ -135,7 +146,7 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
     Raises:
         TrifuseError: as :func:`simulate_store`.
     """
-    if isinstance(scenes, CubeSource | Path | str):
+    if isinstance(scenes, CubeSource | Path | str | Reading):
         scenes = [scenes]
     if not scenes:
         raise DataError("no scenes given", fix="give at least one")
@@ -225,8 +236,17 @@ def _open(scene: Scene, config: SimulateConfig) -> Sequence[CubeSource]:
     if isinstance(scene, CubeSource):
         return [scene]
     from trifuse.products import open_scenes
+    from trifuse.products.reading import open_reading
+    from trifuse.products.scales import as_reflectance
 
-    return open_scenes(scene, mask=config.mask)
+    found: Sequence[CubeSource]
+    if not isinstance(scene, Reading):
+        found = open_scenes(scene, mask=config.mask)
+    elif set(scene.options) <= {"mask"} and not isinstance(scene.image, CubeSource | Cube):
+        found = open_scenes(scene.image, mask=scene.mask or config.mask)
+    else:
+        found = [open_reading(scene)]
+    return [as_reflectance(source, guess=False) for source in found]
 
 
 def _unit(source: CubeSource, config: SimulateConfig) -> Unit:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import Band, BandError, BandSet, MetadataError, ProductError
+from trifuse.core.band_names import wavelength_in
 from trifuse.products.files.geotiff import (
     OPTIONS,
     in_micrometres,
@@ -21,6 +22,7 @@ from trifuse.products.files.geotiff import (
     spectral_meta,
     unit_doubt,
 )
+from trifuse.products.files.naming import given_centres, gsd_of, standard_bands
 from trifuse.products.files.raster import Raster, driver_if_known, envi_header, plain_file
 from trifuse.products.files.source import RasterSource, calibration
 from trifuse.products.reader import Reader
@@ -48,11 +50,13 @@ def open_envi(
     scale: float | Sequence[float] | None = None,
     offset: float | Sequence[float] | None = None,
     nodata: float | None = None,
+    wavelengths: Sequence[float] | None = None,
 ) -> RasterSource:
     """An ENVI cube by its header or its data file.
 
     Values are ``stored / reflectance scale factor``, or ``stored · data gain + data offset`` where
-    the header has these; ``data ignore value`` becomes NaN. Wavelengths may be in nm or µm.
+    the header has these; ``data ignore value`` becomes NaN. Wavelengths may be in nm or µm, or
+    stand in the names of the bands with their unit.
     ``meta`` is as of :func:`trifuse.products.open_geotiff`.
 
     Args:
@@ -61,6 +65,7 @@ def open_envi(
         scale: value = stored · scale + offset; default: the header's.
         offset: likewise.
         nodata: fill value; default: the header's.
+        wavelengths: centre of each band in nm; default: the header's.
 
     Raises:
         ProductError: if header or pixels are missing, damaged or cut short.
@@ -87,8 +92,9 @@ def open_envi(
     # Gains and offsets per band reach us through GDAL; of the common factor it knows nothing.
     own = [1 / factor[0]] * count if factor and "data gain values" not in header else None
     how = calibration(raster, numbers, scale, offset, nodata, own)
-    named = _bands(header, count, bands, header_path)
-    source = RasterSource(raster, named, how, numbers, _meta(header))
+    theirs = _bands(header, count, bands, wavelengths, header_path)
+    standard, named = standard_bands(theirs, gsd_of(raster), str(header_path))
+    source = RasterSource(raster, standard, how, numbers, {**_meta(header), **named})
     flags = _numbers(header, "bbl", count, header_path)
     tags = [{"bbl": f"{flag:g}"} for flag in flags or ()] or [{}] * count
     source.meta = {**source.meta, **spectral_meta(source, tags)}
@@ -167,7 +173,11 @@ def _unpacked_size(path: Path, limit: int) -> int:
 
 
 def _bands(
-    header: Mapping[str, Any], count: int, names: Sequence[str] | None, path: Path
+    header: Mapping[str, Any],
+    count: int,
+    names: Sequence[str] | None,
+    wavelengths: Sequence[float] | None,
+    path: Path,
 ) -> BandSet:
     centres = _numbers(header, "wavelength", count, path)
     widths = _numbers(header, "fwhm", count, path)
@@ -182,7 +192,10 @@ def _bands(
     centres = [nanometres(c, small) for c in centres] if centres else unknown
     narrow = widths[0] < 1 if widths and doubt else small  # what the unit says holds for neither
     widths = [nanometres(w, narrow) for w in widths] if widths else unknown
-    own = [str(n).strip() for n in header.get("band names") or ()]
+    own = _names(header)
+    if centres is unknown and len(own) == count:
+        centres = [wavelength_in(name) for name in own]
+    centres = list(given_centres(wavelengths, centres, str(path)))
     if names is not None:
         if len(names) != count:
             raise BandError(f"{len(names)} names for {count} bands", where=path)
@@ -193,6 +206,12 @@ def _bands(
     else:
         names = [f"band{i}" for i in range(1, count + 1)]
     return BandSet(tuple(map(Band, names, centres, widths)))
+
+
+def _names(header: Mapping[str, Any]) -> list[str]:
+    """Band names of the header; a header of one band holds a text, not a list."""
+    value = header.get("band names") or ()
+    return [str(n).strip() for n in ([value] if isinstance(value, str) else value)]
 
 
 def _is_numbering(name: str) -> bool:

@@ -14,24 +14,27 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import Band, BandError, BandSet, CubeSource, Window
+from trifuse.core.band_names import band_of_file, wavelength_in
+from trifuse.products.files.naming import given_centres, gsd_of, standard_bands
 from trifuse.products.files.raster import Header, Raster, driver_if_known, plain_file
 from trifuse.products.files.source import MosaicSource, RasterSource, calibration
+from trifuse.products.files.stack import StackSource, band_files, one_a_band
 from trifuse.products.reader import Reader
 
 HYPERSPECTRAL = 100
 """From this many bands with wavelengths on, unnamed bands are E001, E002, …"""
 
-OPTIONS = ("bands", "scale", "offset", "nodata")
+OPTIONS = ("bands", "scale", "offset", "nodata", "wavelengths")
 """What opening an image takes of which its file may know nothing."""
 
 _log = logging.getLogger(__name__)
 
 
 def is_geotiff(path: Path) -> bool:
-    """Whether a path is a GeoTIFF or JPEG 2000, or a folder with GeoTIFFs; never raises."""
+    """Whether a path is a GeoTIFF or JPEG 2000, or a folder with such; never raises."""
     try:
         if path.is_dir():
-            return bool(_tiles(path))
+            return bool(_images(path))
     except OSError:
         return False
     return driver_if_known(path) in ("GTiff", "JP2OpenJPEG")
@@ -44,12 +47,17 @@ def open_geotiff(
     scale: float | Sequence[float] | None = None,
     offset: float | Sequence[float] | None = None,
     nodata: float | None = None,
+    wavelengths: Sequence[float] | None = None,
 ) -> CubeSource:
-    """A GeoTIFF or COG as a source; several tiles become one mosaic.
+    """A GeoTIFF or COG as a source; several tiles become one mosaic, files of one band a stack.
 
     Band names come from ``bands``, else the tag ``name``, else E001… for hyperspectral files,
-    else the descriptions; wavelengths and FWHM from the band tags (``wavelength``,
-    ``wavelength_units``, ``fwhm``, or GDAL's ``CENTRAL_WAVELENGTH_UM``, ``FWHM_UM``).
+    else the descriptions or the tag ``long_name``; wavelengths and FWHM from the band tags
+    (``wavelength``, ``wavelength_units``, ``fwhm``, or GDAL's ``CENTRAL_WAVELENGTH_UM``,
+    ``FWHM_UM``). What Sentinel-2 and Landsat call their bands elsewhere
+    (:mod:`trifuse.core.band_names`) becomes ``B2`` … ``B12``; ``meta["named"]`` keeps the file's
+    own names. Files of one band each, named after it, are bands of one image: see
+    :mod:`trifuse.products.files.stack`.
 
     ``meta`` holds the ``calibration`` used; ``usable`` (bool per band) where the file marks bad
     bands or, for hyperspectral files, bands without any value; ``detectors`` where the wavelengths
@@ -61,18 +69,21 @@ def open_geotiff(
         scale: value = stored · scale + offset; default: the file's.
         offset: likewise, in calibrated units.
         nodata: fill value; default: the file's.
+        wavelengths: centre of each band in nm, in the order of the file; default: the file's.
 
     Raises:
         ProductError: if a file is missing, damaged or no GeoTIFF.
-        GridError: if an image is rotated, or tiles do not lie on one lattice.
-        BandError: if tiles have different bands, or names do not fit.
+        GridError: if an image is rotated, or tiles or bands do not lie on one lattice.
+        BandError: if tiles have different bands, or names or wavelengths do not fit.
         MetadataError: if an image has control points but no grid.
     """
     if isinstance(path, (str, Path)):
-        return _open_one(path, bands, scale, offset, nodata)
+        return _open_one(path, bands, scale, offset, nodata, wavelengths)
     if not path:
         raise BandError("no files were given", fix="give at least one")
-    tiles = [_open_one(p, bands, scale, offset, nodata) for p in path]
+    if files := band_files([Path(p) for p in path]):
+        return _open_stack(files, bands, scale, offset, nodata, wavelengths)
+    tiles = [_open_one(p, bands, scale, offset, nodata, wavelengths) for p in path]
     if len(tiles) == 1:
         return tiles[0]
     meta = dict(tiles[0].meta)
@@ -90,8 +101,9 @@ def _open_one(
     scale: float | Sequence[float] | None,
     offset: float | Sequence[float] | None,
     nodata: float | None,
+    wavelengths: Sequence[float] | None,
 ) -> RasterSource:
-    return source_of(Raster(path), names, scale, offset, nodata)
+    return source_of(Raster(path), names, scale, offset, nodata, wavelengths)
 
 
 def source_of(
@@ -100,45 +112,88 @@ def source_of(
     scale: float | Sequence[float] | None = None,
     offset: float | Sequence[float] | None = None,
     nodata: float | None = None,
+    wavelengths: Sequence[float] | None = None,
 ) -> RasterSource:
     """A raster file that is open as a source; arguments and errors as of :func:`open_geotiff`."""
     h = raster.header
     numbers = [n for n in range(1, h.count + 1) if n != h.alpha]
     if not numbers:
         raise BandError("holds an alpha band only", where=raster.name)
-    bands = name_bands(h, numbers, names, raster.name)
+    own = _own_bands(h, numbers, names, wavelengths, raster.name)
+    bands, named = standard_bands(own, gsd_of(raster), raster.name)
     how = calibration(raster, numbers, scale, offset, nodata)
-    meta = {**_own_meta(h), "kind": "geotiff", "layout": h.layout or "GeoTIFF"}
+    meta = {**_own_meta(h), "kind": "geotiff", "layout": h.layout or "GeoTIFF", **named}
     source = RasterSource(raster, bands, how, numbers, meta)
     source.meta = {**source.meta, **spectral_meta(source, [h.band_tags[n - 1] for n in numbers])}
     return source
 
 
-def name_bands(
-    h: Header, numbers: Sequence[int], names: Sequence[str] | None, where: str
+def _open_stack(
+    files: Mapping[Path, str],
+    names: Sequence[str] | None,
+    scale: float | Sequence[float] | None,
+    offset: float | Sequence[float] | None,
+    nodata: float | None,
+    wavelengths: Sequence[float] | None,
+) -> CubeSource:
+    """Files of one band each as the bands of one image; options are in the order of the files."""
+    paths = list(files)
+    count = len(paths)
+    if names is not None and len(names) != count:
+        raise BandError(f"{len(names)} names for {count} files", where=paths[0].parent)
+    scales, offsets = (one_a_band(v, count, paths[0].parent) for v in (scale, offset))
+    parts = [
+        _open_one(path, [label], one, by, nodata, None)
+        for path, label, one, by in zip(paths, files.values(), scales, offsets, strict=True)
+    ]
+    folder = str(paths[0].parent)
+    own = [part.bands[0] for part in parts]
+    centres = given_centres(wavelengths, [b.centre for b in own], folder)
+    finest = min(parts, key=lambda p: p.grid.gsd)
+    said = list(files.values()) if names is None else list(names)
+    told = BandSet.of([f"{i}" for i in range(count)], centres, [b.fwhm for b in own])
+    bands, named = standard_bands(told, gsd_of(finest.raster), folder, said)
+    meta = {**parts[0].meta, "kind": "geotiff", "layout": "one file a band", **named}
+    common = os.path.commonprefix([p.stem for p in paths]).rstrip(" _-.B")  # noqa: RUF071
+    return StackSource(parts, bands, common or paths[0].parent.name, meta)
+
+
+def _own_bands(
+    h: Header,
+    numbers: Sequence[int],
+    names: Sequence[str] | None,
+    wavelengths: Sequence[float] | None,
+    where: str,
 ) -> BandSet:
     """Names, centres and widths of the bands by option, tags or description.
 
     Raises:
-        BandError: if the count of names is not the count of bands.
+        BandError: if the count of names or wavelengths is not the count of bands.
     """
     tags = [h.band_tags[n - 1] for n in numbers]
     centres, fwhms = zip(*(_wavelength(t) for t in tags), strict=True)
     if doubt := unit_doubt(tags[0].get("wavelength_units", ""), _number(tags[0].get("wavelength"))):
         _log.warning("%s: %s", where, doubt)
+    centres = given_centres(wavelengths, centres, where)
+    count = len(numbers)
+    if names is not None:
+        if len(names) != count:
+            raise BandError(f"{len(names)} names for {count} bands", where=where)
+        return BandSet(tuple(map(Band, names, centres, fwhms)))
     own = [t.get("name", "").strip() for t in tags]
     described = [h.descriptions[n - 1] for n in numbers]
-    if names is not None:
-        if len(names) != len(numbers):
-            raise BandError(f"{len(names)} names for {len(numbers)} bands", where=where)
-    elif all(own) and len(set(own)) == len(own):
-        names = own
-    elif is_hyperspectral(centres):
-        names = [f"E{i:03d}" for i in range(1, len(numbers) + 1)]
-    elif all(described) and len(set(described)) == len(described):
-        names = described
-    else:
-        names = [f"band{i}" for i in range(1, len(numbers) + 1)]
+    longs = [t.get("long_name", "").strip() for t in tags]
+    if count == 1:  # what is said of the file is said of its band
+        longs = [longs[0] or h.tags.get("long_name", "").strip()]
+    if not any(map(math.isfinite, centres)):
+        centres = tuple(wavelength_in(text) for text in described)
+    names = [f"band{i}" for i in range(1, count + 1)]
+    for candidate in (own, described, longs):
+        if all(candidate) and len(set(candidate)) == count:
+            names = candidate
+            break
+    if is_hyperspectral(centres) and names is not own:
+        names = [f"E{i:03d}" for i in range(1, count + 1)]
     return BandSet(tuple(map(Band, names, centres, fwhms)))
 
 
@@ -255,14 +310,17 @@ def _own_meta(h: Header) -> dict[str, Any]:
     return {"tags": tags} if tags else {}
 
 
-def _tiles(folder: Path) -> list[Path]:
-    """The GeoTIFFs in a folder, which are the tiles of one image."""
+def _images(folder: Path) -> list[Path]:
+    """The GeoTIFFs in a folder, tiles of one image or its bands; else its JPEG 2000 by band."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    return [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
+    images = [p for p in files if p.suffix.lower() in (".tif", ".tiff")]
+    compressed = [p for p in files if p.suffix.lower() == ".jp2"]
+    bands = [p for p in compressed if band_of_file(p.name)]
+    return images or (compressed if len(bands) > 1 else [])
 
 
 def _files(path: Path) -> list[Path]:
-    return _tiles(path) if path.is_dir() else [plain_file(path)]
+    return _images(path) if path.is_dir() else [plain_file(path)]
 
 
 READER = Reader("geotiff", is_geotiff, open_geotiff, OPTIONS, files=_files)

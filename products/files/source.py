@@ -104,11 +104,7 @@ def calibration(
     if not in_file and np.issubdtype(np.dtype(h.dtype), np.floating):
         origin = "the file: stored as values"
     elif not in_file and scale is None:
-        _log.warning(
-            "%s: holds integers and no scale; they are taken as they are: give a scale "
-            "(1e-4 for reflectance × 10000)",
-            raster.name,
-        )
+        _log.info("%s: holds integers and no scale: they are read as they are", raster.name)
     return Calibration(
         scale=_per_band(scale, own_scale, "scale", raster.name),
         offset=_per_band(offset, own_offset, "offset", raster.name),

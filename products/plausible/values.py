@@ -87,7 +87,7 @@ def neighbours(seen: Seen) -> str:
     centres = dict(zip(seen.bands.names, seen.bands.centres, strict=True))
     medians = {b: float(np.median(v)) for b, v in seen.spectra.items()}
     for one, other in combinations(medians, 2):
-        if abs(centres[one] - centres[other]) > 35:
+        if not abs(centres[one] - centres[other]) <= 35:  # NaN: unknown
             continue
         low, high = sorted((medians[one], medians[other]))
         if high - low > 0.1 and low < 0.4 * high:

@@ -87,19 +87,27 @@ class Delivery:
         """Whether the images are a provider's and not the agency's JPEG 2000."""
         return any(not f.name.lower().endswith(".jp2") for f in self.images.values())
 
-    def there(self, bands: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-        """The bands that a delivery of these samplings has by its kind, and a word on the others.
+    def there(
+        self, bands: Sequence[str], sampling: Mapping[str, int]
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """The bands that are there, and a word on those that are not or only coarser.
 
-        Images of 60 m do without B8; those of 20 m without B9 too, and B1 is measured at 60 m.
+        Args:
+            bands: wanted.
+            sampling: metres at which each band is there.
         """
+        notes = []
         bands = [b for b in bands if b not in self.left_out]
-        gsds = {gsd for band, gsd in self.images if band in self.level.native}
-        if not gsds or 10 in gsds:
-            return tuple(bands), []
-        without = {"B8"} if 60 in gsds else {"B1", "B8", "B9"}
-        left_out = [b for b in bands if b in without]
-        said = f"holds no images of 10 m, so no {', '.join(left_out)}"
-        return tuple(b for b in bands if b not in without), [said] if left_out else []
+        without = [b for b in bands if b not in sampling and b not in self.absent]
+        if without and len(without) < len(bands):
+            notes.append(f"holds no image of {', '.join(without)}")
+        finest = min(sampling.values(), default=0)
+        native = self.level.native
+        coarser = [b for b in bands if b in sampling and sampling[b] > max(native[b], finest)]
+        if coarser:
+            told = ", ".join(f"{b} at {sampling[b]} m" for b in coarser)
+            notes.append(f"holds only {told}")
+        return tuple(b for b in bands if b not in without) or tuple(bands), notes
 
     def require(
         self, bands: Sequence[str], sampling: Mapping[str, int], scl: bool

@@ -18,19 +18,12 @@ from trifuse.products.sentinel2.item import asset_place
 from trifuse.products.sentinel2.levels import L2A, Level
 
 
-def native_of(
-    images: Mapping[tuple[str, int], Any], resolution: int | None, level: Level = L2A
-) -> dict[str, int]:
-    """Sampling of the file to take for each band that is there.
-
-    That at which it is measured; else a coarser one that does for the resolution, or that is the
-    finest of a delivery without images of the band's own sampling.
-    """
-    finest = min((gsd for band, gsd in images if band != "SCL"), default=0)
+def native_of(images: Mapping[tuple[str, int], Any], level: Level = L2A) -> dict[str, int]:
+    """Sampling of the file to take for each band that is there: the finest of its images."""
     chosen = {}
     for band, own in level.native.items():
         there = sorted(gsd for name, gsd in images if name == band and gsd >= own)
-        if there and (there[0] == own or there[0] <= (resolution or 0) or own < finest):
+        if there:
             chosen[band] = there[0]
     return chosen
 

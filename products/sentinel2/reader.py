@@ -60,7 +60,8 @@ def open_sentinel2(
         resolution: sampling of the grid in metres, 10, 20 or 60; None for the finest at which one
             of the bands is measured. Bands measured coarser are interpolated; those measured
             finer are averaged over whole cells.
-        bands: which to open, default all twelve of a L2A product, all thirteen of L1C; files of
+        bands: which to open, and all of them must be there; default: those of the twelve of a L2A
+            product, or of the thirteen of L1C, that are there, with a word on the others. Files of
             others are not needed.
         mask: what is not usable: classes of L2A, see :mod:`trifuse.products.sentinel2.mask`, or
             flags of L1C, see :mod:`trifuse.products.sentinel2.l1c`.
@@ -74,7 +75,8 @@ def open_sentinel2(
         ``meta["sensor"]`` the name of its response tables.
 
     Raises:
-        ProductError: if the product is damaged, or files are missing: all are named at once.
+        ProductError: if the product is damaged, or files that are needed are missing: all are
+            named at once.
         MetadataError: if the metadata lack what calibration needs.
         GridError: if the images do not cover the same ground.
         BandError: if a band is none of the product's level.
@@ -127,12 +129,16 @@ def _open_delivery(
 ) -> Sentinel2Source:
     level = delivery.level
     terms = l1c.mask_terms(mask) if level is L1C else mask_terms(mask)
-    sampling = native_of(delivery.images, resolution, level)
+    sampling = native_of(delivery.images, level)
     wanted, notes = _wanted(level, bands), list(delivery.notes)
     if bands is None:
-        wanted, lacking = delivery.there(wanted)
+        wanted, lacking = delivery.there(wanted, sampling)
         notes += lacking
     masked = level is L2A and bool(terms) and "SCL" not in delivery.left_out
+    known = {band for band, _ in delivery.images} | set(delivery.absent)
+    if masked and mask == "default" and known.isdisjoint(("SCL", "FMASK")):
+        masked = False
+        notes.append("holds no SCL: clouds, shadows and snow are not masked")
     files, scl = delivery.require(wanted, sampling, scl=masked)
     finest = min(sampling[b] for b in wanted)
     target = max(resolution or finest, finest)

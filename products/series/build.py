@@ -20,6 +20,7 @@ import numpy as np
 
 from trifuse.core import (
     Band,
+    BandError,
     BandSet,
     Box,
     ConfigError,
@@ -131,6 +132,7 @@ def build_series(
     sentinel2_mask: str | Sequence[str] = "default",
     landsat_mask: str | Sequence[str] = "default",
     sentinel3_mask: str | Sequence[str] = "default",
+    resolution: int | None = None,
     min_clear: float = 0.25,
     remote: bool = False,
     overwrite: bool = False,
@@ -153,6 +155,8 @@ def build_series(
         sentinel2_mask: as of :func:`trifuse.products.open_sentinel2`.
         landsat_mask: as of :func:`trifuse.products.open_landsat`.
         sentinel3_mask: as of :func:`trifuse.products.open_sentinel3`.
+        resolution: in metres, 10, 20 or 60, at which Sentinel-2's products are opened; default:
+            10, or the finest that is there. The series has pixels of 10 m all the same.
         min_clear: images with a smaller share of clear pixels are left out.
         remote: whether files that Items name on the web are read there, by https.
         overwrite: start anew where another series lies.
@@ -189,7 +193,13 @@ def build_series(
         found = {k: from_series(v, k) for k, v in open_ls2s2(ls2s2).items()}
     else:
         found = {
-            name: find_products(SENSORS[name], folder, masks[name], remote=remote)
+            name: find_products(
+                SENSORS[name],
+                folder,
+                masks[name],
+                resolution=resolution if name == "sentinel2" else None,
+                remote=remote,
+            )
             for name, folder in folders.items()
             if name not in swaths
         }
@@ -200,11 +210,16 @@ def build_series(
         grids[name] = ground.zoom_out(round(sensor.gsd / ground.gsd[1]))
         found[name] = find_products(sensor, folders[name], masks[name], grids[name])
     by_day = {s: _by_day(products, first, last, s) for s, products in found.items()}
-    built = {s: _choose(s, by_day[s], grids[s], min_clear) for s in found}
+    bands = {s: _bands_of(s, by_day[s]) for s in found}
+    built = {s: _choose(s, by_day[s], grids[s], min_clear, bands[s]) for s in found}
     if not dry_run:
         for name, plan in built.items():
-            config = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
-            _write(Path(out) / name, name, plan, by_day[name], config, overwrite)
+            config: dict[str, Any] = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
+            if resolution is not None and name == "sentinel2":
+                config["resolution"] = resolution
+            if bands[name] != SENSORS[name].bands:
+                config["bands"] = list(bands[name])
+            _write(Path(out) / name, name, plan, by_day[name], config, overwrite, bands[name])
     return BuiltSeries(Path(out), built)
 
 
@@ -300,15 +315,37 @@ def _by_day(
     return out
 
 
+def _bands_of(sensor: str, by_day: Mapping[date, Sequence[Dated]]) -> tuple[str, ...]:
+    """The sensor's bands that some of its products have; a band that none has is left out.
+
+    Raises:
+        BandError: if there is none.
+    """
+    wanted = SENSORS[sensor].bands
+    have = {b for images in by_day.values() for p in images for b in p.bands}
+    there = tuple(b for b in wanted if b in have or b == THERMAL)
+    if not have & set(wanted):
+        raise BandError(
+            f"no {sensor} product has one of {', '.join(wanted)}", fix="give products with bands"
+        )
+    if lacking := [b for b in wanted if b not in there]:
+        _log.warning("%s: no product has %s: left out", sensor, ", ".join(lacking))
+    return there
+
+
 def _choose(
-    sensor: str, by_day: Mapping[date, Sequence[Dated]], grid: Grid, min_clear: float
+    sensor: str,
+    by_day: Mapping[date, Sequence[Dated]],
+    grid: Grid,
+    min_clear: float,
+    bands: Sequence[str],
 ) -> BuiltSensor:
     """Dates that are clear enough."""
     shares: dict[date, float] = {}
     doubted: dict[str, list[Doubt]] = {}
     for day, images in progress(by_day.items(), f"{sensor} masks", len(by_day)):
         with _opened(images) as sources:
-            shares[day] = _clear_share(sources, grid, SENSORS[sensor].bands)
+            shares[day] = _clear_share(sources, grid, bands)
             if _clear_enough(shares[day], min_clear):
                 found = {p.name: doubts(s) for p, s in zip(images, sources, strict=True)}
                 doubted |= {name: looks for name, looks in found.items() if looks}
@@ -369,8 +406,8 @@ def _write(
     by_day: Mapping[date, Sequence[Dated]],
     config: Mapping[str, Any],
     overwrite: bool,
+    names: Sequence[str],
 ) -> None:
-    names = SENSORS[sensor].bands
     known = load(SENSORS[sensor].table).bands
     bands = BandSet(tuple(Band(n) if n == THERMAL else known[known.index(n)] for n in names))
     grid = built.grid

@@ -34,6 +34,7 @@ class Dated:
         open: opens it again.
         processing: what was acquired and how new its processing is.
         baseline: of the processing; empty where there is none.
+        bands: that it has.
     """
 
     day: date
@@ -42,6 +43,7 @@ class Dated:
     open: Callable[[], CubeSource]
     processing: tuple[Acquisition, Rank] = ((), ())
     baseline: str = ""
+    bands: tuple[str, ...] = ()
 
 
 def find_products(
@@ -49,6 +51,7 @@ def find_products(
     folder: Path | str,
     mask: str | Sequence[str] = "default",
     grid: Grid | None = None,
+    resolution: int | None = None,
     *,
     remote: bool = False,
 ) -> list[Dated]:
@@ -63,6 +66,7 @@ def find_products(
         mask: as of the sensor's reader.
         grid: that swaths are brought onto.
         remote: whether files that Items name on the web are read there.
+        resolution: in metres at which products of several are opened; default: the sensor's.
 
     Raises:
         ProductError: if there is none.
@@ -80,7 +84,7 @@ def find_products(
         )
 
     def opener(path: Path) -> Callable[[], CubeSource]:
-        return lambda: sensor.open(path, mask, grid, remote=remote)
+        return lambda: sensor.open(path, mask, grid, resolution, remote=remote)
 
     found, others = [], []
     last: OtherSensorError | None = None
@@ -115,7 +119,9 @@ def from_series(series: Series, name: str) -> list[Dated]:
     def opener(source: CubeSource) -> Callable[[], CubeSource]:
         return lambda: source
 
-    return [Dated(day, f"{name} {day}", s.grid, opener(s)) for day, s in series]
+    return [
+        Dated(day, f"{name} {day}", s.grid, opener(s), bands=s.bands.names) for day, s in series
+    ]
 
 
 def open_sensors(folder: Path | str) -> dict[str, Series]:
@@ -195,4 +201,4 @@ def _dated(opener: Callable[[], CubeSource]) -> Dated:
             raise MetadataError("does not say when it was acquired", where=source.name) from None
         told = processing_of(source.name, source.meta)
         baseline = str(source.meta.get("baseline") or "")
-        return Dated(day, source.name, source.grid, opener, told, baseline)
+        return Dated(day, source.name, source.grid, opener, told, baseline, source.bands.names)

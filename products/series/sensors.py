@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trifuse.core import CubeSource, Grid
+from trifuse.core import CubeSource, Grid, ProductError
 from trifuse.products.landsat.mask import mask_terms as landsat_terms
 from trifuse.products.landsat.reader import READER as LANDSAT
 from trifuse.products.reader import OtherSensorError, Reader
@@ -52,15 +52,21 @@ class SeriesSensor:
     loose: re.Pattern[str] | None = None
 
     def open(
-        self, path: Path, mask: str | Sequence[str], grid: Grid | None, *, remote: bool = False
+        self,
+        path: Path,
+        mask: str | Sequence[str],
+        grid: Grid | None,
+        resolution: int | None = None,
+        *,
+        remote: bool = False,
     ) -> CubeSource:
-        """Open a product; a swath on the grid.
+        """Open a product, at least with those of the bands that it has; a swath on the grid.
 
         Raises:
+            ProductError: if none of the bands is there, or the product is damaged.
             OtherSensorError: if it is not of the surface: dates of both levels make no series.
         """
-        more: dict[str, Any] = {"grid": grid} if self.reader.swath else {"remote": remote}
-        source = self.reader.open(path, mask=mask, **self.options, **more)
+        source = self._opened(path, mask, grid, resolution, remote)
         if source.meta.get("quantity") == "toa_reflectance":
             source.close()
             raise OtherSensorError(
@@ -69,6 +75,26 @@ class SeriesSensor:
                 fix=f"give a {self.product}",
             )
         return source
+
+    def _opened(
+        self,
+        path: Path,
+        mask: str | Sequence[str],
+        grid: Grid | None,
+        resolution: int | None,
+        remote: bool,
+    ) -> CubeSource:
+        more: dict[str, Any] = {"grid": grid} if self.reader.swath else {"remote": remote}
+        if resolution is not None:
+            more["resolution"] = resolution
+        options = {**self.options, **more}
+        try:
+            return self.reader.open(path, mask=mask, **options)
+        except ProductError:
+            if "resolution" not in options:  # only products in files by band may be there in part
+                raise
+            whole = self.reader.open(path, mask=mask, **{**options, "bands": None})
+        return whole.select([b for b in self.bands if b in whole.bands.names])
 
 
 def _is_syn(path: Path) -> bool:

@@ -118,7 +118,7 @@ def test_what_cannot_be_sharpened(fails, truth, tmp_path):
     write_cube(other, renamed)
     fails(13, "nothing to sharpen", "sharpen", other, "-o", tmp_path / "a.tif")
     unnamed = tmp_path / "unnamed.tif"
-    bands = type(truth.bands).of(["red", "blue"])
+    bands = type(truth.bands).of(["mean", "range"])
     write_cube(unnamed, type(truth)(renamed.data, renamed.valid, bands, renamed.grid))
     fails(7, "how many metres", "sharpen", unnamed, "-o", tmp_path / "a.tif")
     fails(3, "nowhere", "sharpen", tmp_path / "nowhere", "-o", tmp_path / "a.tif")

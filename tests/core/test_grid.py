@@ -1,4 +1,7 @@
+import affine
+import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,3 +94,70 @@ def test_locate_and_window():
     w = Window(3, 4, 5, 6)
     assert g.locate(g.window(w)) == w
     assert w.pad(10).clip(20, 30) == Window(0, 0, 18, 20)
+
+
+AFFINE = affine.Affine(10.0, 0.0, 600000.0, 0.0, -10.0, 5800020.0)
+PLAIN = Grid("EPSG:32633", (10.0, 0.0, 600000.0, 0.0, -10.0, 5800020.0), 4, 6)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        AFFINE,
+        tuple(AFFINE),
+        list(AFFINE)[:6],
+        np.array(AFFINE[:6], np.float32),
+        rasterio.transform.from_origin(600000, 5800020, 10, 10),
+    ],
+    ids=["affine", "nine", "list", "array", "rasterio"],
+)
+def test_a_grid_takes_the_transforms_that_people_have(transform):
+    grid = Grid("EPSG:32633", transform, 4, 6)
+    assert grid == PLAIN and hash(grid) == hash(PLAIN)
+    assert type(grid.transform) is tuple and all(type(v) is float for v in grid.transform)
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        32633,
+        np.int64(32633),
+        "epsg:32633",
+        rasterio.crs.CRS.from_epsg(32633),
+        pytest.param(lambda: pytest.importorskip("pyproj").CRS.from_epsg(32633), id="pyproj"),
+    ],
+)
+def test_a_grid_takes_the_coordinate_systems_that_people_have(crs):
+    assert Grid(crs() if callable(crs) else crs, AFFINE, 4, 6) == PLAIN
+
+
+def test_a_system_without_a_code_is_kept_as_wkt():
+    own = rasterio.crs.CRS.from_proj4("+proj=sinu +R=6371007.181 +units=m")
+    assert Grid(own, AFFINE, 4, 6).crs == own.to_wkt()
+    assert Grid(None, AFFINE, 4, 6).crs == ""
+
+
+def test_the_six_numbers_of_gdal_have_a_constructor_of_their_own():
+    six = AFFINE.to_gdal()
+    assert Grid.from_gdal("EPSG:32633", six, 4, 6) == PLAIN
+    with pytest.raises(GridError, match=r"order of GDAL; give it to Grid\.from_gdal"):
+        Grid("EPSG:32633", (0, 10, 0, 0, 0, -10), 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "words"),
+    [
+        ("EPSG:32633", (10, 0, 600000), "not of 6 or 9 numbers"),
+        ("EPSG:32633", (10, 0, 600000, 0, -10, 5800020, 1), "not of 6 or 9 numbers"),
+        ("EPSG:32633", (10, 0, 6e5, 0, -10, 5.8e6, 0, 0, 2), "the last row of the matrix"),
+        ("EPSG:32633", "ten", "not of 6 or 9 numbers"),
+        ("EPSG:32633", None, "not of 6 or 9 numbers"),
+        (object(), AFFINE, "is no coordinate system"),
+        (True, AFFINE, "of type bool"),
+        (3.5, AFFINE, "of type float"),
+    ],
+)
+def test_what_is_no_grid_is_told_in_one_line(crs, transform, words):
+    with pytest.raises(GridError, match=words) as told:
+        Grid(crs, transform, 4, 6)
+    assert "\n" not in str(told.value) and told.value.exit_code == 8

@@ -283,8 +283,10 @@ def test_doubts_are_told_by_inspect_and_stop_what_goes_by_the_values(tmp_path):
     write_cube(path, scene, dtype="float32")
     (told,) = inspect_product(path)["doubts"]
     assert told["look"] == "unscaled" and told["stops"]
-    with pytest.raises(DataError, match=r"integers: values up to \d+ .* the scale is missing"):
-        sharpen(path, tmp_path / "out.tif")
+    unclear = tmp_path / "unclear.tif"
+    write_cube(unclear, Cube(cube.data / 10, cube.valid, cube.bands, cube.grid), dtype="float32")
+    with pytest.raises(DataError, match=r"unclear: numbers of .* cannot be told; give --scale"):
+        sharpen(unclear, tmp_path / "out.tif")
     assert not (tmp_path / "out.tif").exists()
 
 
@@ -300,10 +302,10 @@ def test_an_offset_taken_twice_by_a_safe_stops_what_goes_by_the_values(tmp_path)
     assert not (tmp_path / "ndvi.tif").exists()
 
 
-def test_a_ratio_does_without_the_scale_and_says_so(tmp_path):
+def test_counts_are_taken_for_a_ratio_and_the_record_says_so(tmp_path):
     cube = made(change=times(1e4)).read()
     path = tmp_path / "integers.tif"
     write_cube(path, Cube(np.rint(cube.data), cube.valid, cube.bands, cube.grid), dtype="float32")
     record = ndvi(path, tmp_path / "ndvi.tif").record
-    assert [d["look"] for d in record["doubts"]] == ["unscaled"]
+    assert record["doubts"] == [] and "counts of 1e-4" in record["calibration"]["from"]
     assert abs(record["mean"] - np.nanmean(ndvi(made().read()).cube.data)) < 2e-3

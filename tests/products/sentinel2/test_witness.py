@@ -271,10 +271,32 @@ def test_a_delivery_of_coarse_images_alone_opens_at_their_sampling(tmp_path, kep
     assert re.search(f"no image finer than {kept} m", " ".join(notes))
 
 
-def test_a_delivery_that_lacks_one_of_its_fine_images_is_still_incomplete(tmp_path):
+def test_the_finest_image_of_each_band_that_is_there_is_taken_and_the_others_are_named(tmp_path):
     path = write_sentinel2_safe(tmp_path, CUBE)
-    (file,) = path.rglob("*_B02_10m.jp2")
-    file.unlink()
-    with pytest.raises(ProductError, match=r"lacks B2 \(10 m\)"):
-        open_sentinel2(path)
-    assert read(path, resolution=20)[0].grid == CUBE.grid.zoom_out(2)
+    for pattern in ("*_B02_10m.jp2", "*_B05_?0m.jp2"):
+        for file in list(path.rglob(pattern)):
+            file.unlink()
+    cube, notes = read(path)
+    assert cube.grid == CUBE.grid and set(S2_L2A) - set(cube.bands.names) == {"B5"}
+    assert notes == ["holds no image of B5", "holds only B2 at 20 m"]
+    assert cube.meta["native_gsd"]["B2"] == 20 and cube.meta["native_gsd"]["B3"] == 10
+    with pytest.raises(ProductError, match=r"lacks B5 \(20 m\)"):
+        open_sentinel2(path, bands=["B5"])
+    coarse = read(path, resolution=20)[0]
+    assert coarse.grid == CUBE.grid.zoom_out(2)
+    blocks = CUBE.data[CUBE.bands.index("B2")].reshape(24, 2, 18, 2).mean(axis=(1, 3))
+    assert np.abs(coarse.select(["B2"]).data[0] - blocks).max() < 6e-5
+
+
+def test_a_delivery_of_fine_images_alone_opens_without_classes(tmp_path):
+    path = write_sentinel2_safe(tmp_path, CUBE)
+    for place in path.glob("GRANULE/*/IMG_DATA/R[26]0m"):
+        shutil.rmtree(place)
+    cube, notes = read(path)
+    assert cube.bands.names == ("B2", "B3", "B4", "B8") and cube.valid.all()
+    assert notes == [
+        "holds no image of B1, B5, B6, B7, B8A, B9, B11, B12",
+        "holds no SCL: clouds, shadows and snow are not masked",
+    ]
+    with pytest.raises(ProductError, match="lacks SCL"):
+        open_sentinel2(path, mask="cloud")

@@ -185,7 +185,7 @@ def test_coordinates_count_where_attributes_are_of_the_whole_tile(tmp_path, vers
         assert source.grid == CUBE.grid
         (note,) = source.meta["notes"]
         assert note.endswith("the coordinates count (likewise 2 other samplings)")
-        assert f"starts at {west}, {north}, the coordinates at 300000, 5800020" in note
+        assert f"starts at {west:.0f}, {north:.0f}, the coordinates at 300000, 5800020" in note
 
 
 def test_a_transform_of_pixel_centres_is_told_by_the_coordinates(tmp_path):
