@@ -154,7 +154,8 @@ def _open_stack(
     told = BandSet.of([f"{i}" for i in range(count)], centres, [b.fwhm for b in own])
     bands, named = standard_bands(told, gsd_of(finest.raster), folder, said)
     meta = {**parts[0].meta, "kind": "geotiff", "layout": "one file a band", **named}
-    common = os.path.commonprefix([p.stem for p in paths]).rstrip(" _-.B")  # noqa: RUF071
+    common = os.path.commonprefix([p.stem for p in paths])  # noqa: RUF071
+    common = re.sub(r"(?:^|[\s_.\-]+)(?:SR_?)?B?\d{0,2}$", "", common)
     return StackSource(parts, bands, common or paths[0].parent.name, meta)
 
 

@@ -160,6 +160,7 @@ def test_a_folder_of_bands_is_a_stack(tmp_path, form):
           transform=ORIGIN * Affine.scale(2))  # fmt: skip
     with open_cube(tmp_path, scale=1e-4) as source:
         assert source.bands.names == ("B2", "B8A", "B11") and source.grid.shape == (12, 18)
+        assert source.name == "T33UUU_20230912T101031"
         for band, plane in zip(("B02", "B8A", "B11"), source.read().data, strict=True):
             np.testing.assert_array_equal(plane, planes[band][0] * np.float32(1e-4))
         assert source.meta["calibration"]["scale"] == 1e-4
