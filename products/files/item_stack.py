@@ -116,7 +116,9 @@ def open_item(
     }
     meta = {k: v for k, v in meta.items() if v not in (None, "")}
     if len(images) == 1:
-        return _single(images[0], rasters[0], meta, path)
+        source = _single(images[0], rasters[0], meta, path)
+        some = bands is not None and set(bands) < set(source.bands.names)
+        return source.select(bands) if some and bands is not None else source
     return _stack(item, images, rasters, meta, upsampling, named=bands is not None, remote=remote)
 
 
