@@ -116,7 +116,9 @@ def open_item(
     }
     meta = {k: v for k, v in meta.items() if v not in (None, "")}
     if len(images) == 1:
-        return _single(images[0], rasters[0], meta, path)
+        source = _single(images[0], rasters[0], meta, path)
+        some = bands is not None and set(bands) < set(source.bands.names)
+        return source.select(bands) if some and bands is not None else source
     return _stack(item, images, rasters, meta, upsampling, named=bands is not None, remote=remote)
 
 
@@ -300,6 +302,8 @@ def _calibration(
     nodata = None if h.nodata[numbers[0] - 1] is not None else (known[2] if fill is None else fill)
     scales = [_number(r.get("scale")) for r in rows]
     offsets = [_number(r.get("offset")) for r in rows]
+    if all(s in (None, 1) for s in scales) and not any(offsets):
+        scales = [None] * len(rows)
     if own or (np.issubdtype(np.dtype(h.dtype), np.floating) and not any(scales)):
         return None, None, nodata, ""
     if not any(s is not None and s != 0 for s in scales) and not any(offsets):

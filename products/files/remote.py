@@ -178,8 +178,8 @@ class RemoteRaster(Raster):
 class _Place:
     """A thread with a dataset, in which alone the dataset is opened, used and closed.
 
-    What rasterio knows of Python files is of one thread: a dataset that is closed in another, or
-    left to the end of Python, takes the process with it (rasterio 1.4.4).
+    What rasterio 1.4 knows of Python files is of one thread: a dataset must not be closed in
+    another, nor be left open until Python ends.
     """
 
     def __init__(self, url: str, driver: str, env: Mapping[str, Any]) -> None:
@@ -216,7 +216,11 @@ def _serve(calls: Any, url: str, driver: str, env: Mapping[str, Any]) -> None:
         # GDAL may look for other files beside this one: there are none.
         if PurePosixPath(path).name != name or "w" in mode:
             raise FileNotFoundError(path)
-        return io.BufferedReader(HttpsFile(url, failed))
+        try:
+            return io.BufferedReader(HttpsFile(url, failed))
+        except ProductError as e:
+            failed.append(e)
+            raise FileNotFoundError(path) from None
 
     dataset = None
     with rasterio.Env(**env):
@@ -226,7 +230,10 @@ def _serve(calls: Any, url: str, driver: str, env: Mapping[str, Any]) -> None:
             try:
                 if dataset is None:
                     dataset = rasterio.open(name, driver=driver, opener=opener)
-                answer.set_result(call(dataset))
+                result = call(dataset)
+                if failed:  # of JPEG 2000 that ends too early GDAL decodes what there is
+                    raise failed[0]
+                answer.set_result(result)
             except BaseException as e:
                 # GDAL drops what the file says went wrong.
                 answer.set_exception(failed[0] if failed else e)

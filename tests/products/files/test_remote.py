@@ -13,6 +13,7 @@ import threading
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 
 from trifuse.cli.main import run as run_command
 from trifuse.core import BandSet, ConfigError, Cube, Grid, ProductError, Window
@@ -200,6 +201,18 @@ def test_a_server_that_is_busy_is_asked_again(server, monkeypatch):
 def test_what_goes_wrong_while_reading_is_told_as_it_is(server, place, match):
     with pytest.raises(ProductError, match=match):
         RemoteRaster(f"{server.url}/{place}/a.tif").read([1])
+
+
+def test_jpeg_2000_that_ends_too_early_gives_no_pixels(server):
+    rasterio.shutil.copy(
+        server.folder / "a.tif", server.folder / "a.jp2", driver="JP2OpenJPEG", REVERSIBLE="YES"
+    )
+    assert (server.folder / "a.jp2").stat().st_size > 2 * (1 << 16)
+    whole = RemoteRaster(f"{server.url}/files/a.jp2")
+    assert whole.read([1]).shape == STORED.shape
+    whole.close()
+    with pytest.raises(ProductError, match="cut short by its server"):
+        RemoteRaster(f"{server.url}/short/a.jp2").read([1])
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(server, monkeypatch):
