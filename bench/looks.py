@@ -4,9 +4,9 @@
     python -m bench.looks --size 2196
 
 Products are factory-made and smaller than real ones. The blocks looked at are a fixed share of a
-product up to 3600 pixels a side, and do not grow beyond: ``of_a_tile`` is the share of a whole tile
-of Sentinel-2, by its pixels. CPU seconds, the better of two, each with the product opened anew: a
-swath pays for its geometry in both.
+product up to 3600 pixels a side, and do not grow beyond: ``of_a_tile``, from that size on, is the
+share of a whole tile of Sentinel-2, by its pixels. CPU seconds, the better of two, each with the
+product opened anew: a swath pays for its geometry in both.
 """
 
 from __future__ import annotations

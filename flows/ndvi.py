@@ -27,7 +27,7 @@ from trifuse.core import (
 from trifuse.flows.inputs import Image, provenance
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
 from trifuse.flows.reflectance import open_reflectance
-from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi
+from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi, write_sidecar
 from trifuse.products import ndvi as compute_ndvi
 from trifuse.products.ndvi import EPS, of_what
 from trifuse.products.series.folder import write_index
@@ -108,6 +108,8 @@ def ndvi(
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
     record["doubts"] = [doubt.to_json() for doubt in found]
     record["calibration"] = source.meta.get("calibration")
+    if source.meta.get("start_time") is None:  # what has no date has no place in a catalogue
+        return Mapped(path, None, record, (path, write_sidecar(path, record)))
     return Mapped(path, None, record, (path, *write_companions(path, record, quicklook=False)))
 
 

@@ -40,7 +40,7 @@ from trifuse.products.files.xmltree import MAX_XML_BYTES
 from trifuse.products.landsat.catalogue import find_item_parts, is_landsat_item, parse_landsat_item
 from trifuse.products.landsat.mask import mask_terms, usable
 from trifuse.products.landsat.metadata import LST, SR_BANDS, LandsatMetadata, parse_mtl
-from trifuse.products.reader import OtherSensorError, Reader
+from trifuse.products.reader import Reader
 from trifuse.srf_data import load
 
 NAME = re.compile(r"L[COTEM]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2)", re.IGNORECASE)
@@ -306,13 +306,11 @@ def _find(path: Path) -> _Scene:
 
 
 def _metadata(forms: Sequence[AnyFile], notes: list[str]) -> LandsatMetadata:
-    """The first form of the MTL file that can be read; those that cannot are noted."""
+    """The first form of the MTL file that is whole; damaged ones are noted."""
     for form in forms[:-1]:
         try:
             return parse_mtl(form.read(MAX_XML_BYTES), form.where)
-        except OtherSensorError:
-            raise
-        except (ProductError, MetadataError) as e:
+        except ProductError as e:
             if "DOCTYPE" in e.what:
                 raise
             notes.append(f"{form.name} {e.what}: passed over")

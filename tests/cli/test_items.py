@@ -126,7 +126,7 @@ def test_an_item_without_its_files_is_one_line(fails, sentinel2, tmp_path):
     for line in (("inspect", lost), ("ndvi", lost, "-o", tmp_path / "n.tif")):
         fails(3, "B01.tif is not there", *line)
     fails(3, "is not there", "series", "build", "--s2", lost, "-o", tmp_path / "s")
-    fails(12, "remote does not apply", "inspect", sentinel2[0] / "B02.tif", "--remote")
+    fails(12, "--remote is for STAC Items", "inspect", sentinel2[0] / "B02.tif", "--remote")
     line = ("--s2", sentinel2[0], "--s3", sentinel2[0], "-o", tmp_path / "f.tif", "--remote")
     fails(12, "--remote is for STAC Items", "fuse", *line)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["item.json"]

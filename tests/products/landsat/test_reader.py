@@ -229,6 +229,8 @@ def test_a_listed_temperature_that_is_not_there_is_noted(folder, caplog):
     ],
 )
 def test_metadata_that_calibration_needs(folder, old, new, kind, match):
+    for form in ("MTL.json", "MTL.txt"):  # they would do for a damaged one
+        part(folder, form).unlink()
     path = part(folder, "MTL.xml")
     text = path.read_text()
     assert old in text
@@ -238,6 +240,9 @@ def test_metadata_that_calibration_needs(folder, old, new, kind, match):
 
 def test_text_and_json_metadata_that_are_damaged(folder):
     part(folder, "MTL.xml").unlink()
+    text_form = part(folder, "MTL.txt")
+    text = text_form.read_text()
+    text_form.unlink()
     path = part(folder, "MTL.json")
     raw = path.read_bytes()
     path.write_bytes(raw[:-9])
@@ -245,8 +250,7 @@ def test_text_and_json_metadata_that_are_damaged(folder):
     path.write_text('{"a": 1}')
     one_line(folder, MetadataError, "LANDSAT_METADATA_FILE")
     path.unlink()
-    path = part(folder, "MTL.txt")
-    text = path.read_text()
+    path = text_form
     for wrong, match in (
         (text[: len(text) // 2], "cut short"),
         (text.replace("END_GROUP = IMAGE", "END_GROUP = X"), "not open"),

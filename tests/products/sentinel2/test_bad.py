@@ -224,7 +224,7 @@ def test_an_offset_that_cannot_be_told_is_not_guessed(cogs, tmp_path):
         del item["properties"][key]
     file.write_text(json.dumps(item))
     one_line(folder, MetadataError, "states no offset")
-    shutil.copy(file, file.with_name("other.json"))
+    file.with_name("other.json").write_text(json.dumps({**item, "id": "other"}))
     one_line(folder, ProductError, "holds the items")
 
 

@@ -398,7 +398,6 @@ def test_assets_on_the_web_are_not_asked_unless_told(tmp_path):
         ("GTIFF_DIR:1:B02.tif", "not there"),
         ("/dev/zero/B02.tif", "not there"),
         ("x" * 300 + ".tif", "not there"),
-        ("", "lacks B2"),
     ],
 )
 def test_addresses_that_are_never_asked(tmp_path, href, match):
@@ -455,5 +454,6 @@ def test_an_item_that_contradicts_itself_or_is_none(tmp_path):
 
 def test_inspect_tells_what_an_item_is(tmp_path):
     facts = inspect_product(copernicus_data_space(tmp_path))
-    assert facts["kind"].startswith("Sentinel-2 L2A") and facts["doubts"] == []
+    assert facts["kind"].startswith("Sentinel-2 L2A")
+    assert {d["look"] for d in facts["doubts"]} <= {"tile"}  # made elsewhere than on its square
     assert facts["calibration"]["from"] == "item: raster:bands states an offset of -0.1"

@@ -249,12 +249,12 @@ def test_every_way_to_name_a_product(safe, damaged, tmp_path):
     with zipfile.ZipFile(zipped, "w") as archive:  # without the folder, stored
         for path in renamed.rglob("*"):
             archive.write(path, path.relative_to(renamed))
-    for path in (safe.parent, safe / "MTD_MSIL2A.xml", renamed, zipped):
+    for path in (safe.parent, safe / "MTD_MSIL2A.xml", safe / "GRANULE", renamed, zipped):
         assert is_sentinel2(path), path
         source = open_sentinel2(path, bands=["B4"])
         assert source.name == NAME.format("A", "0510")
         assert source.meta["sensor"] == "S2A_MSI" and source.bands.names == ("B4",)
-    assert not is_sentinel2(tmp_path / "none") and not is_sentinel2(safe / "GRANULE")
+    assert not is_sentinel2(tmp_path / "none") and not is_sentinel2(safe / "HTML")
 
 
 @pytest.mark.parametrize(

@@ -214,13 +214,17 @@ def test_places_that_are_nonsense_are_named(scene, original):
     np.testing.assert_array_equal(read(scene).data, read(original).data)
 
 
-def test_manifests_are_parsed_without_trust(scene):
+def test_manifests_are_parsed_without_trust_and_done_without_if_damaged(scene):
     manifest = scene / "xfdumanifest.xml"
     good = manifest.read_bytes()
     body = good.split(b"?>", 1)[1]
     for text in (
         b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "cc">]>' + body,
         b'<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/hostname">' + body,
+    ):
+        manifest.write_bytes(text)
+        assert "xfdumanifest.xml" in one_line(scene, TrifuseError, "DOCTYPE")
+    for text in (
         good[: len(good) // 2],
         b"",
         b"\xff\xfe\x00bad",
@@ -228,7 +232,10 @@ def test_manifests_are_parsed_without_trust(scene):
         b"<a>" * 100 + b"</a>" * 100,
     ):
         manifest.write_bytes(text)
-        assert "xfdumanifest.xml" in one_line(scene, TrifuseError)
+        source = open_sentinel3(scene, bands=["S3"])
+        (note,) = source.meta["notes"]
+        assert source.name == scene.stem and note.startswith("xfdumanifest.xml ")
+        assert source.meta["start_time"].startswith("2022-06-21")
     manifest.write_bytes(
         good.replace(b"<sentinel3:productName>S3A", b"<sentinel3:productName>&#9;X")
     )
