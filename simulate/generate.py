@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from trifuse.core import BandError, BandSet, CubeSource, DataError, Manifest, Unit, run_units
+from trifuse.core.xarray_read import is_xarray
 from trifuse.simulate.shards import FORMAT, write_shard
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import (
@@ -26,8 +27,14 @@ from trifuse.simulate.triplets import (
 )
 from trifuse.simulate.views import band_psfs, fine_views, sensor_table, view_operators
 
-Scene = CubeSource | Path | str | Sequence[Path | str]
-"""A source, a product to open, or several files that are the tiles of one image."""
+if TYPE_CHECKING:
+    from trifuse.core.xarray_read import XArray
+
+    Scene = CubeSource | Path | str | Sequence[Path | str] | XArray
+else:
+    Scene = CubeSource | Path | str | Sequence[Path | str]
+"""A source, a product to open, several files that are the tiles of one image, or what xarray has
+opened."""
 
 MAX_SPACING = 25.0
 """Median nm between the bands of a source of spectra; EnMAP's is 8, Sentinel-2's 50."""
@@ -134,14 +141,14 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
     Raises:
         TrifuseError: as :func:`simulate_store`.
     """
-    if isinstance(scenes, CubeSource | Path | str):
+    if isinstance(scenes, CubeSource | Path | str) or is_xarray(scenes):
         scenes = [scenes]
     if not scenes:
         raise DataError("no scenes given", fix="give at least one")
     units: list[Unit] = []
     candidates: dict[str, int] = {}
     made: list[tuple[BandSet, BandSet]] = []
-    for source in (source for scene in scenes for source in _open(scene, config)):
+    for source in (source for scene in scenes for source in _open(cast("Scene", scene), config)):
         unit = _unit(source, config)
         if unit.id in candidates:
             raise DataError(

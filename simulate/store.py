@@ -52,6 +52,11 @@ class TripletStore:
         meta: plain JSON values: all of the above and where they come from.
     """
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.ids(split))} {split}" for split in SPLITS)
+        bands = f"{len(self.hr_bands)} + {len(self.lr_bands)} bands, ratio {self.ratio}"
+        return f"TripletStore({str(self.path)!r}, {len(self)} triplets ({counts}), {bands})"
+
     def __init__(self, path: Path | str) -> None:
         """See :meth:`open`."""
         self.path = Path(path)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trifuse.core import BandError, BandSet, ConfigError, Cube, CubeSource, Grid, GridError, Window
+from trifuse.core.shown import told
 from trifuse.products.files.raster import Raster
 
 _log = logging.getLogger(__name__)
@@ -160,6 +161,10 @@ class RasterSource(CubeSource):
         moved = (a * self.grid.width / width, 0.0, c, 0.0, e * self.grid.height / height, f)
         small = Grid(self.grid.crs, moved, height, width)
         return self._cube(self.grid.whole, small.shape, bands, small)
+
+    def __repr__(self) -> str:
+        where = str(getattr(self.raster, "path", self.name))
+        return f"RasterSource({where!r}, {told(self.bands, self.grid)})"
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""
