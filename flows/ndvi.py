@@ -28,7 +28,7 @@ from trifuse.flows.inputs import Image, as_source, gives_xarray, provenance, res
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
 from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi, write_sidecar
 from trifuse.products import ndvi as compute_ndvi
-from trifuse.products.ndvi import EPS
+from trifuse.products.ndvi import BAND_TAGS, EPS
 from trifuse.products.series.folder import write_index
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Mapped:
 
     def to_xarray(self) -> xarray.DataArray:
         """The map with labels, (y, x); a written one is read block by block."""
-        return result_array(self.cube, self.path, self.record).isel(band=0, drop=True)
+        array = result_array(self.cube, self.path, self.record).isel(band=0, drop=True)
+        return array.rename("ndvi").assign_attrs(BAND_TAGS)
 
     def __repr__(self) -> str:
         shown = repr(self.cube) if self.path is None else repr(str(self.path))

@@ -52,11 +52,6 @@ class TripletStore:
         meta: plain JSON values: all of the above and where they come from.
     """
 
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{len(self.ids(split))} {split}" for split in SPLITS)
-        bands = f"{len(self.hr_bands)} + {len(self.lr_bands)} bands, ratio {self.ratio}"
-        return f"TripletStore({str(self.path)!r}, {len(self)} triplets ({counts}), {bands})"
-
     def __init__(self, path: Path | str) -> None:
         """See :meth:`open`."""
         self.path = Path(path)
@@ -123,6 +118,11 @@ class TripletStore:
                         fix="delete it and run the command that makes it again",
                     )
         return store
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.ids(split))} {split}" for split in SPLITS)
+        bands = f"{len(self.hr_bands)} + {len(self.lr_bands)} bands, ratio {self.ratio}"
+        return f"TripletStore({str(self.path)!r}, {len(self)} triplets ({counts}), {bands})"
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

@@ -22,7 +22,7 @@ from trifuse.core.xarray_read import axes_of, corner_of, grid_of, meta_of
 from trifuse.products.files.geotiff import name_bands, spectral_meta
 from trifuse.products.files.raster import MAX_READ, Raster
 from trifuse.products.files.source import RasterSource, calibration
-from trifuse.products.files.xarray_header import CENTRES, WIDTHS, header_of, label_of
+from trifuse.products.files.xarray_header import CENTRES, header_of, label_of
 from trifuse.products.sentinel2.mask import mask_terms, usable
 
 if TYPE_CHECKING:
@@ -319,8 +319,8 @@ def _planes(
         else:
             planes += _along(variable, str(others[0]))
     planes = [(n, p) for n, p in planes if p.dtype.kind in "iufb"]
-    if len(planes) > 1:  # what several bands have in common is no wavelength of theirs
-        common = [k for k in (*CENTRES, *WIDTHS) if k in array.coords and not array[k].ndim]
+    if len(planes) > 1:  # where several bands have one centre, it is that of none
+        common = [k for k in CENTRES if k in array.coords and not array[k].ndim]
         planes = [(n, p.drop_vars(common)) for n, p in planes]
     if valid is not None and (valid.dtype.kind != "b" or set(valid.dims) != set(axes)):
         valid = None
