@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trifuse.flows.match import match
     from trifuse.flows.ndvi import ndvi, ndvi_series
     from trifuse.flows.sharpen import sharpen
+    from trifuse.flows.views import write_views
     from trifuse.products import build_series, open_cube, open_sensors, open_series, write_cube
     from trifuse.simulate import TripletStore, simulate_store
     from trifuse.srf_data import load as load_srf
@@ -40,6 +41,7 @@ _HOME = {
     "interpolate": "trifuse.flows.interpolate:interpolate",
     "ndvi": "trifuse.flows.ndvi:ndvi",
     "ndvi_series": "trifuse.flows.ndvi:ndvi_series",
+    "write_views": "trifuse.flows.views:write_views",
     "check_fidelity": "trifuse.flows.fidelity:check_fidelity",
     "evaluate": "trifuse.flows.evaluate:evaluate",
     "load_srf": "trifuse.srf_data:load",
@@ -61,6 +63,7 @@ __all__ = [
     "open_series",
     "write_cube",
     "simulate_store",
+    "write_views",
     "train_fusion",
     "match",
     "fuse",

@@ -24,10 +24,12 @@ class Result:
     Attributes:
         text: for people; printed unless ``--json`` or ``--quiet``.
         value: for programs; plain JSON values.
+        exit_code: of the command: that of the error which would say the same.
     """
 
     text: str
     value: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
 
 
 def command(function: Callable[..., Result]) -> Callable[..., None]:
@@ -53,6 +55,8 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
             click.echo(json.dumps(result.value, indent=2, ensure_ascii=False, allow_nan=False))
         elif not quiet and result.text:
             click.echo(result.text)
+        if result.exit_code:
+            click.get_current_context().exit(result.exit_code)
 
     return wrapper
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "simulate": "Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes.",
     "srf": "Spectral response functions: list, show, check a table.",
     "train": "Train a network; a run that was stopped goes on where it was.",
+    "views": "Make a Sentinel-2 and a Sentinel-3 image of a real EnMAP cube.",
 }
 """Our commands, each in the module of its name, with its line in ``trifuse -h``."""
 

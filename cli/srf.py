@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from trifuse.cli.options import PATH, Result, command, output, plain
+from trifuse.core import DataError
 
 
 @click.group()
@@ -61,15 +62,22 @@ def show(name: str, output: Path | None, overwrite: bool, dry_run: bool) -> Resu
 @click.option("--sensor", help="Compare with this table (default: the one with most like bands).")
 @command
 def check(file: Path, sensor: str | None, overwrite: bool, dry_run: bool) -> Result:
-    """Name the bands of FILE that differ from the published tables.
+    """Name the bands of FILE that differ from the published tables; exit code 13 if some do.
 
-    A band differs if its centre is off by more than 1 nm or its width by more than 2 nm. Tables
-    of Sentinel-2A from before 2018 are wrong in B1, B2 and B8.
+    FILE is delimited text or a workbook (.xlsx) as agencies publish it. A band differs if its
+    centre is off by more than 1 nm or its width by more than 2 nm. Tables of Sentinel-2A from
+    before 2018 are wrong in B1, B2 and B8.
     """
-    from trifuse.srf_data import check_table
+    from trifuse.srf_data import check_tables
 
-    differences = check_table(file, sensor=sensor)
-    lines = [str(d) for d in differences] or [f"{file}: agrees with the published table"]
-    return Result(
-        "\n".join(lines), {"file": str(file), "differences": [str(d) for d in differences]}
-    )
+    checked = check_tables(file, sensor=sensor)
+    lines = [line for c in checked for line in (str(c), *map(str, c.differences))]
+    value = {
+        "file": str(file),
+        "tables": [
+            {"table": c.table, "sensor": c.sensor, "agreeing": list(c.agreeing)} for c in checked
+        ],
+        "differences": [str(d) for c in checked for d in c.differences],
+    }
+    differ = any(c.differences for c in checked)
+    return Result("\n".join(lines), value, DataError.exit_code if differ else 0)

@@ -11,6 +11,7 @@ from trifuse.core.atomic import (
     write_json,
 )
 from trifuse.core.bands import Band, BandSet, canonical_name
+from trifuse.core.box import Box, checked_box
 from trifuse.core.cube import Cube, CubeSource, MemorySource
 from trifuse.core.errors import (
     EXIT_CODES,
@@ -29,7 +30,7 @@ from trifuse.core.errors import (
     WeightsError,
 )
 from trifuse.core.grid import Grid, Window
-from trifuse.core.log import progress, progress_bar, set_verbosity
+from trifuse.core.log import progress, progress_bar, say, set_verbosity
 from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
 from trifuse.core.sampling import BandSampling, Sampling
 from trifuse.core.series import Series
@@ -41,6 +42,8 @@ from trifuse.core.work import Unit
 __all__ = [
     "Grid",
     "Window",
+    "Box",
+    "checked_box",
     "Band",
     "BandSet",
     "canonical_name",
@@ -73,6 +76,7 @@ __all__ = [
     "fingerprint",
     "progress",
     "progress_bar",
+    "say",
     "set_verbosity",
     "EXIT_CODES",
     "TrifuseError",

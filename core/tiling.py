@@ -169,6 +169,11 @@ class Mosaic:
         if (tile.number + 1) % len(self._plan.cols) == 0:
             self._flush(tile.number // len(self._plan.cols) + 1)
 
+    def skip(self, tile: Tile, bands: int) -> None:
+        """Go on without a tile: its pixels are missing, those it shares with others too."""
+        if self._plan.blend == "linear":
+            self.put(tile, np.full((bands, *tile.write.shape), np.nan, np.float32))
+
     def _flush(self, next_row: int) -> None:
         assert self._strip is not None
         rows = self._plan.rows

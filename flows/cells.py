@@ -7,10 +7,10 @@ the same cells through the same point spread function.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trifuse.core import PSF, CubeSource, Grid, GridError, MemorySource, OverlapError
+from trifuse.core import PSF, CubeSource, Grid, GridError, MemorySource, OverlapError, Window
 from trifuse.flows.inputs import Image, as_source
 
 CELL = 300.0
@@ -36,11 +36,27 @@ def open_on_cells(s3: Image, fine: CubeSource) -> CubeSource:
     """
     from trifuse.products import open_cube
 
-    if not _is_swath(s3):
+    if not is_swath(s3):
         return as_source(s3)
     # It is read several times, costs most to bring onto the grid, and is small there.
-    with open_cube(s3, grid=_cells(fine)) as swath:  # type: ignore[arg-type]
+    with open_cube(s3, grid=cells_over(fine)) as swath:  # type: ignore[arg-type]
         return MemorySource(swath.read(), swath.name)
+
+
+def whole_cells(image: CubeSource) -> CubeSource:
+    """The part of a fused image that starts where its first coarse cell does.
+
+    Args:
+        image: made over an area that need not start at a cell's corner; its metadata tell.
+    """
+    origin = image.meta.get("cell_origin")
+    if not isinstance(origin, Sequence) or len(origin) != 2:
+        return image
+    row, col = map(int, origin)
+    height, width = image.grid.shape
+    if not (0 <= row < height and 0 <= col < width) or row == col == 0:
+        return image
+    return image[Window(row, col, height - row, width - col)]
 
 
 def cell_psf(cells: CubeSource, mtf: float = 0.3) -> PSF:
@@ -56,14 +72,20 @@ def cell_psf(cells: CubeSource, mtf: float = 0.3) -> PSF:
     return PSF(math.hypot(own.sigma, metres / cells.grid.gsd[1]))
 
 
-def _is_swath(image: Image) -> bool:
+def is_swath(image: Image) -> bool:
+    """Whether an image is a product whose pixels lie on no grid."""
     from trifuse.products import find_reader
 
     return isinstance(image, Path | str) and find_reader(image).swath
 
 
-def _cells(fine: CubeSource) -> Grid:
-    """Cells over all of an image."""
+def cells_over(fine: CubeSource) -> Grid:
+    """Cells of 300 m from the upper left corner of an image; those that it holds whole.
+
+    Raises:
+        GridError: if its pixels do not make up such cells.
+        OverlapError: if it is smaller than a cell.
+    """
     pixel = fine.grid.gsd[1]
     ratio = round(CELL / pixel)
     if ratio < 2 or abs(pixel * ratio / CELL - 1) > MAX_OFF:

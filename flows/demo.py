@@ -11,13 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import Cube, Window, refuse_existing, upsample
+from trifuse.core import Cube, refuse_existing, say
 from trifuse.flows.evaluate import Evaluation, evaluate
 from trifuse.flows.fuse import DEFAULT, fuse
 from trifuse.flows.ndvi import ndvi
 from trifuse.flows.panels import Picture, draw_panel, require_matplotlib, rgb, rgb_stretch
 from trifuse.products import open_cube, write_sidecar
-from trifuse.simulate import SceneFiles, SimulateConfig, observe, simulate_store, write_scene
+from trifuse.simulate import (
+    Observed,
+    SceneFiles,
+    SimulateConfig,
+    observe,
+    simulate_store,
+    write_scene,
+)
 
 TRAINING_SCENES = 4
 RATIO = 10
@@ -77,12 +84,14 @@ def run_demo(
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
 
+    say("scenes: four to train on, one to fuse")
     test = write_scene(out / "test", size=size, seed=seed + 1000, ratio=RATIO)
     training = [
         write_scene(out / f"scene{i}", size=size, seed=seed + i, ratio=RATIO).enmap
         for i in range(TRAINING_SCENES)
     ]
     clock("scenes")
+    say("triplets of four scenes")
     config = SimulateConfig(ratio=RATIO, patch=60, stride=30, split=(0.75, 0.25, 0.0), seed=seed)
     simulate_store(training, out / "store", config)
     clock("triplets")
@@ -97,8 +106,10 @@ def run_demo(
             f"optim.warmup={min(50, steps // 4)}",
         ],
     )
+    say(f"training of a small network, {steps} updates")
     trained = train_fusion(settings, out / "store", out / "run")
     clock("training")
+    say("fusion and scores, without errors")
     fused = fuse(test.s2, test.s3, out / "fused.tif", weights=trained.weights)
     clock("fusion")
     evaluation = evaluate(
@@ -109,15 +120,13 @@ def run_demo(
         baselines=("bicubic", "regression", DEFAULT),
     )
     clock("metrics")
-    with_errors = _with_errors(test, seed)
+    say("the same as real sensors see it")
+    with_errors, seen, made = _with_errors(test, seed)
     clock("errors")
+    say("NDVI and the panel")
     ndvi(out / "fused.tif", out / "ndvi.tif")
     clock("NDVI")
-    images = []
-    for path in (test.s2, test.s3, test.truth, out / "fused.tif", out / "ndvi.tif"):
-        with open_cube(path) as source:
-            images.append(source.read())
-    draw_panel(_pictures(*images), out / "panel.png")
+    draw_panel(_pictures(seen, made[DEFAULT], made["regression"]), out / "panel.png")
     clock("panel")
     files = {"fused": out / "fused.tif", "NDVI": out / "ndvi.tif", "panel": out / "panel.png"}
     record = {
@@ -132,8 +141,12 @@ def run_demo(
     return Demo(evaluation, with_errors, files, record)
 
 
-def _with_errors(test: SceneFiles, seed: int) -> Evaluation:
-    """The default method, with the network that comes along, beside simpler ones."""
+def _with_errors(test: SceneFiles, seed: int) -> tuple[Evaluation, Observed, dict[str, Cube]]:
+    """The default method, with the network that comes along, beside simpler ones.
+
+    Returns:
+        Scores, the images with errors, and what each method made of them.
+    """
     with open_cube(test.s2) as s2, open_cube(test.truth) as truth:
         sharp = s2.read()
         seen = observe(sharp, truth.read(truth.grid.locate(sharp.grid)), RATIO, seed=seed)
@@ -142,7 +155,8 @@ def _with_errors(test: SceneFiles, seed: int) -> Evaluation:
         for name in ("bicubic", "regression", "physics", DEFAULT)
         if (made := fuse(seen.hrmsi, seen.lrhsi, method=name).cube) is not None
     }
-    return evaluate(cubes.pop(DEFAULT), truth=seen.truth, extra=cubes)
+    simpler = {name: cube for name, cube in cubes.items() if name != DEFAULT}
+    return evaluate(cubes[DEFAULT], truth=seen.truth, extra=simpler), seen, cubes
 
 
 NETWORK = (
@@ -158,25 +172,28 @@ NETWORK = (
 """A small network for a small machine."""
 
 
-def _pictures(s2: Cube, s3: Cube, truth: Cube, fused: Cube, vegetation: Cube) -> list[Picture]:
-    ratio = s2.grid.nested_ratio(s3.grid)
-    shared = s2.grid.locate(fused.grid)
-    truth = truth.select(fused.bands.names).crop(shared)
+def _pictures(seen: Observed, fused: Cube, simple: Cube) -> list[Picture]:
+    """What went in and came out with the errors of real sensors, in one stretch of colours."""
+    sharp, coarse = seen.hrmsi, seen.lrhsi.select(fused.bands.names)
+    truth = seen.truth.select(fused.bands.names).crop(sharp.grid.locate(fused.grid))
     stretch = rgb_stretch(truth)
-    coarse = s3.select(fused.bands.names)
-    whole = Window(0, 0, coarse.grid.height * ratio, coarse.grid.width * ratio)
-    blocks = np.repeat(np.repeat(coarse.data, ratio, 1), ratio, 2)
-    up = Cube(blocks, np.ones(whole.shape, bool), coarse.bands, coarse.grid.zoom_in(ratio))
-    bicubic = upsample(coarse.data, ratio)[:, : truth.grid.height, : truth.grid.width]
-    error = np.sqrt(np.nanmean((fused.masked() - truth.masked()) ** 2, axis=0))
-    before = np.sqrt(np.nanmean((bicubic - truth.masked()) ** 2, axis=0))
-    top = float(np.nanpercentile(before, 98))
+    blocks = np.repeat(np.repeat(coarse.data, RATIO, 1), RATIO, 2)
+    grid = coarse.grid.zoom_in(RATIO)
+    up = Cube(blocks, np.ones(grid.shape, bool), coarse.bands, grid)
+
+    def error(made: Cube) -> np.ndarray:
+        off = made.select(fused.bands.names).masked() - truth.masked()
+        return np.asarray(np.sqrt(np.nanmean(off**2, axis=0)))
+
+    vegetation = ndvi(fused).cube
+    assert vegetation is not None
+    scale: dict[str, Any] = {"limits": (1e-3, 1e-1), "unit": "reflectance", "log": True}
     return [
-        Picture("Sentinel-2 view, true colour", rgb(s2, rgb_stretch(s2))),
+        Picture("Sentinel-2 view, true colour", rgb(sharp, stretch)),
         Picture("Sentinel-3 view, true colour", rgb(up, stretch)),
         Picture("fused, true colour", rgb(fused, stretch)),
-        Picture("RMS error of bicubic", before, "magma", (0.0, top), "reflectance"),
-        Picture("RMS error of the fused cube", error, "magma", (0.0, top), "reflectance"),
+        Picture("RMS error of the regression", error(simple), "magma", **scale),
+        Picture("RMS error of the fused cube", error(fused), "magma", **scale),
         Picture("NDVI of the fused cube", vegetation.masked()[0], "RdYlGn", (-0.2, 1.0), "NDVI"),
     ]
 

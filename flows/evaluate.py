@@ -11,7 +11,7 @@ import numpy as np
 
 from trifuse.core import PSF, BandError, Cube, CubeSource, DataError, DegradeAccumulator, Window
 from trifuse.core.resample import NO_SHIFT
-from trifuse.flows.cells import cell_psf, open_on_cells
+from trifuse.flows.cells import cell_psf, open_on_cells, whole_cells
 from trifuse.flows.fuse_record import selfcheck_text
 from trifuse.flows.inputs import Image, as_source
 from trifuse.fusion import Method, SelfCheck, fuse_cube, get_method
@@ -134,7 +134,7 @@ def _open(
     made, true = source(fused), source(truth)
     sharp = source(s2) if truth is not None and s3 is not None else None
     # A fused image starts at a corner of the cells it was made from, its S2 may start elsewhere.
-    fine = sharp if made is None else made
+    fine = sharp if made is None else whole_cells(made)
     coarse = None
     if s3 is not None and fine is not None:
         coarse = opened.enter_context(open_on_cells(s3, fine))

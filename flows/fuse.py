@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trifuse.core import Band, BandSet, Cube, CubeSource, Grid
+from trifuse.core import Band, BandSet, Box, Cube, CubeSource, Grid
 from trifuse.flows.adapt import Adaptation, adapt_view
 from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
@@ -18,7 +18,6 @@ from trifuse.flows.fuse_plan import FusionPlan, plan_fusion
 from trifuse.flows.fuse_record import FusionRecord, Outcome, input_record
 from trifuse.flows.fuse_units import identity_of, tile_computer
 from trifuse.flows.inputs import Image, gives_xarray, result_array
-from trifuse.flows.match import Box
 from trifuse.fusion import FuseResult, Method, SelfCheck
 from trifuse.fusion.inference import CubeBuffer, stream
 from trifuse.fusion.ranks import on_ranks
@@ -168,7 +167,8 @@ def fuse(
         uncertainty: also make the standard deviation of each band at each pixel, and a band
             ``strange`` that exceeds 1 where a spectrum is unlike all that the method knows.
         coregister: ``auto``, ``off``, or (east, north) in metres by which S3 has to be moved.
-        bbox: area to fuse, (west, south, east, north) in degrees; default: what both show.
+        bbox: area to fuse, (west, south, east, north) in degrees; what is learned is learned
+            around it too. Default: what both show.
         like: an image whose ground is fused, in place of ``bbox``.
         bands: of S3 to make; default: all it has, or those of the network.
         tile: edge of a tile in pixels.
@@ -344,6 +344,7 @@ def _streamed(
             shift=ready.place.shift,
             uncertainty=None if deviation is None else deviation.write,
             compute=compute,
+            area=plan.matched.area,
         )
     return _kept(image), _kept(deviation), result
 

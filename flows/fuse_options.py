@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from trifuse.core import ConfigError, DataError
+from trifuse.core import Box, ConfigError, DataError
 from trifuse.core.runtime import Precision
 from trifuse.core.workers import check_place
 from trifuse.flows.inputs import Image
-from trifuse.flows.match import Box
 from trifuse.fusion import Method, get_method
 from trifuse.fusion.inference import ConsistencyMode, StreamOptions
 from trifuse.fusion.methods import method_for
@@ -51,7 +50,9 @@ class FuseOptions:
             at least 0.05 S3 cells and at least three times its standard error, and else changes
             nothing; methods that restore S2 heed less, and the width of the PSF too;
             ``off`` does not look; (east, north) in metres by which S3 has to be moved.
-        bbox: area to fuse, (west, south, east, north) in degrees; default: what both show.
+        bbox: area to fuse, (west, south, east, north) in degrees, covered to the pixel; where
+            there is no ground, pixels are missing. What is learned is learned from the cells
+            around it too (:func:`trifuse.flows.area.learnt_around`). Default: what both show.
         like: an image whose ground is fused, in place of ``bbox``.
         bands: of S3 to make; default: all it has, or those of the network.
         tile: edge of a tile in pixels.

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from trifuse.core import PSF, BandSet, CubeSource, Grid, MetadataError, TilePlan, refuse_existing
+from trifuse.core import (
+    PSF,
+    BandSet,
+    CubeSource,
+    Grid,
+    MetadataError,
+    TilePlan,
+    Window,
+    refuse_existing,
+)
 from trifuse.core.shown import told
 from trifuse.core.workers import require_place
 from trifuse.flows.adapt import require_adaptable
@@ -39,7 +48,8 @@ class FusionPlan:
         s3: the coarse image with the bands that are wanted.
         method: that fuses them.
         doubts: what the pixels of S2 and of S3 say against what is stated of them.
-        tiles: in which the scene is gone through.
+        tiles: in which all that is learnt from would be gone through; those that the area asked
+            for does not touch are left out.
         record: all that can be said beforehand, of which text and JSON are made.
     """
 
@@ -59,7 +69,7 @@ class FusionPlan:
 
     @property
     def grid(self) -> Grid:
-        """Of the result: sharp pixels over the shared ground."""
+        """Of the result: sharp pixels over the shared ground, or over the area asked for."""
         return self.record.grid
 
     @property
@@ -139,13 +149,15 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
         coarse = matched.s3
         if options.bands is not None:
             coarse = coarse.select(options.bands)
-        grid, bands, ratio = fuse_target(matched.s2, coarse, method=method)
+        learnt, bands, ratio = fuse_target(matched.s2, coarse, method=method)
+        grid = learnt if matched.area is None else learnt.window(matched.area)
         instrument = instrument_warnings(matched, method)
         record = FusionRecord(
             method=method.name,
             settings=settings_record(method),
             model=method.model_record(options.weights),
             grid=grid,
+            cell_origin=_first_cell(matched.area, ratio),
             bands=bands,
             ratio=ratio,
             mtf=options.mtf,
@@ -155,12 +167,17 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
             s2=input_record(s2, matched.s2, doubts[0], content=False),
             s3=input_record(s3, coarse, doubts[1], content=False),
         )
-        tiles = options.streaming.plan(grid, method)
+        tiles = options.streaming.plan(learnt, method)
         plan = FusionPlan(options, (s2, s3), matched, coarse, method, doubts, tiles, record)
         for text in instrument:
             _log.warning("%s", text)
         opened.pop_all()
     return plan
+
+
+def _first_cell(area: Window | None, ratio: int) -> tuple[int, int]:
+    """Where in an area of the shared ground the first cell of Sentinel-3 starts."""
+    return (0, 0) if area is None else (-area.row % ratio, -area.col % ratio)
 
 
 def _require_reflectance(source: CubeSource) -> tuple[Doubt, ...]:

@@ -87,6 +87,7 @@ class FusionRecord:
         settings: its options that are plain values.
         model: card of its network with the digest of the weights; None if it has none.
         grid: of the result.
+        cell_origin: (row, column) of the result at which its first coarse cell starts.
         bands: of the result.
         ratio: sharp pixels per coarse cell.
         mtf: modulation transfer of the coarse sensor at its Nyquist frequency, as it was told.
@@ -104,6 +105,7 @@ class FusionRecord:
     settings: Mapping[str, Any]
     model: Mapping[str, Any] | None
     grid: Grid
+    cell_origin: tuple[int, int]
     bands: BandSet
     ratio: int
     mtf: float
@@ -145,6 +147,7 @@ class FusionRecord:
             "settings": dict(self.settings),
             "height": self.grid.height,
             "width": self.grid.width,
+            "cell_origin": list(self.cell_origin),
             "crs": self.grid.crs,
             "bands": self.bands.to_json(),
             "inputs": {"s2": dict(self.s2), "s3": dict(self.s3)},
@@ -165,6 +168,7 @@ class FusionRecord:
         return {
             "method": self.method,
             "ratio": self.ratio,
+            "cell_origin": list(self.cell_origin),
             "s2": s2.name,
             "s3": s3.name,
             "registration": dict(self.registration),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,17 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from trifuse.align import Pair, pair
-from trifuse.core import (
-    PSF,
-    BandError,
-    BandSet,
-    ConfigError,
-    CubeSource,
-    GridError,
-    OverlapError,
-    Window,
-)
-from trifuse.flows.cells import cell_psf, open_on_cells
+from trifuse.core import PSF, BandError, BandSet, Box, ConfigError, CubeSource, Window
+from trifuse.flows.area import area_of, learnt_around
+from trifuse.flows.cells import cell_psf, cells_over, is_swath, open_on_cells
 from trifuse.flows.inputs import Image, as_source
 
 MAX_MINUTES = 5.0
@@ -35,7 +26,6 @@ MAX_HIDDEN = 0.05
 SAME_BAND_NM = 0.3
 """Centres or widths further apart than this are those of another instrument."""
 
-Box = tuple[float, float, float, float]
 _SAMPLES, _SAMPLE = 7, 128
 _log = logging.getLogger(__name__)
 
@@ -45,9 +35,10 @@ class Match:
     """Two images over one ground; a context that closes them.
 
     Attributes:
-        s2: sharp image, cropped where that was asked for.
+        s2: sharp image; where an area was asked for: of the ground that is learnt from.
         s3: coarse image, its cells nested in S2's pixels.
         pair: the ground they share.
+        area: pixels asked for, of the shared ground, which they may leave; None: all of it.
         minutes: between the two acquisitions; None where one is unknown.
         hidden: share (0–1) of the shared ground where S2 and where S3 has no value (clouds and
             their shadows, as the products' masks have them, or beyond the swath), from samples.
@@ -57,6 +48,7 @@ class Match:
     s2: CubeSource
     s3: CubeSource
     pair: Pair
+    area: Window | None
     minutes: float | None
     hidden: tuple[float, float]
     warnings: tuple[str, ...] = field(default=())
@@ -72,7 +64,8 @@ class Match:
     def to_json(self) -> dict[str, Any]:
         """Plain values for the record of a run."""
         return {
-            "overlap": self.pair.overlap,
+            "overlap": self.overlap,
+            "learnt_cells": list(self.pair.s3_window.shape),
             "ratio": self.pair.ratio,
             "minutes_apart": self.minutes,
             "hidden_share": {"s2": self.hidden[0], "s3": self.hidden[1]},
@@ -80,14 +73,29 @@ class Match:
         }
 
     @property
+    def overlap(self) -> float:
+        """Share of S2, or of the area asked for, that both images show: 0–1."""
+        if self.area is None:
+            return self.pair.overlap
+        shown = self.area.clip(*self.pair.grid.shape)
+        return shown.height * shown.width / (self.area.height * self.area.width)
+
+    @property
     def text(self) -> str:
-        """One line for a terminal, and one for each warning."""
+        """One line for a terminal or two, and one for each warning."""
         apart = "an unknown time" if self.minutes is None else f"{self.minutes:.1f} minutes"
         first, second = (100 * h for h in self.hidden)
+        what = "Sentinel-2" if self.area is None else "the area"
         lines = [
-            f"{100 * self.pair.overlap:.1f} % of Sentinel-2 is shared, {apart} apart; without "
+            f"{100 * self.overlap:.1f} % of {what} is shared, {apart} apart; without "
             f"a value: {first:.1f} % in Sentinel-2, {second:.1f} % in Sentinel-3"
         ]
+        if self.area is not None:
+            rows, cols = self.pair.s3_window.shape
+            lines.append(
+                f"area of {self.area.height}×{self.area.width} pixels, learnt from {rows}×{cols} "
+                "cells of Sentinel-3 over and around it"
+            )
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
     def close(self) -> None:
@@ -113,13 +121,14 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
     Args:
         s2: sharp image: path, source or cube.
         s3: coarse image: path (also of a .SEN3 product), source or cube.
-        bbox: (west, south, east, north) in degrees of longitude and latitude; S2 is cropped to
-            the pixels it touches. West may exceed east across the antimeridian.
-        like: an image whose ground S2 is cropped to, in place of ``bbox``.
+        bbox: area asked for, (west, south, east, north) in degrees of longitude and latitude:
+            the pixels it touches. West may exceed east across the antimeridian. S2 is cropped to
+            what is learnt from, see :func:`trifuse.flows.area.learnt_around`.
+        like: an image whose ground is the area, in place of ``bbox``.
 
     Raises:
         GridError: if S3 lies on a grid whose cells are not nested in S2's pixels.
-        OverlapError: if they share no ground, or none with the area asked for.
+        OverlapError: if they share no ground, or none of the area asked for.
         ConfigError: if an area makes no sense, or two are given.
         ProductError: if a file cannot be read.
 
@@ -127,20 +136,44 @@ def match(s2: Image, s3: Image, *, bbox: Box | None = None, like: Image | None =
     """
     if bbox is not None and like is not None:
         raise ConfigError("both a bbox and an image to crop like are given", fix="give one")
+    area = None
     with ExitStack() as opened:
         fine = opened.enter_context(as_source(s2))
+        coarse = None if is_swath(s3) else opened.enter_context(as_source(s3))
         if bbox is not None or like is not None:
-            crs, box = ("EPSG:4326", _checked(bbox)) if bbox is not None else _ground(like)
-            fine = fine[_window(fine, crs, box)]
-        coarse = opened.enter_context(open_on_cells(s3, fine))
+            area = _bounded(area_of(fine, bbox, like), fine)
+            learnt = learnt_around(area, *_shared(fine, coarse))
+            fine, area = fine[learnt], area.shift(-learnt.row, -learnt.col)
+        if coarse is None:
+            coarse = opened.enter_context(open_on_cells(s3, fine))
         shared = pair(fine, coarse)
+        if area is not None:
+            area = area.shift(-shared.s2_window.row, -shared.s2_window.col)
         minutes = minutes_apart(fine, coarse)
         hidden = (_hidden(fine, shared.s2_window), _hidden(coarse, shared.s3_window))
         warnings = tuple(_doubts(minutes, hidden))
         opened.pop_all()
     for text in warnings:
         _log.warning("%s and %s: %s", fine.name, coarse.name, text)
-    return Match(fine, coarse, shared, minutes, hidden, warnings)
+    return Match(fine, coarse, shared, area, minutes, hidden, warnings)
+
+
+def _bounded(area: Window, fine: CubeSource) -> Window:
+    """An area that leaves the image is kept, with missing pixels, unless it is larger than it."""
+    if area.height * area.width <= fine.grid.height * fine.grid.width:
+        return area
+    _log.warning("the area is larger than %s and was cut to it", fine.name)
+    return area.clip(*fine.grid.shape)
+
+
+def _shared(fine: CubeSource, coarse: CubeSource | None) -> tuple[Window, int]:
+    """(pixels that both show, in whole cells; pixels per cell); without S3, as far as S2 tells."""
+    if coarse is None:
+        cells = cells_over(fine)
+        ratio = fine.grid.nested_ratio(cells)
+        return Window(0, 0, cells.height * ratio, cells.width * ratio), ratio
+    whole = pair(fine, coarse)
+    return whole.s2_window, whole.ratio
 
 
 def other_instrument(bands: BandSet, expected: BandSet, what: str) -> str:
@@ -169,69 +202,6 @@ def other_instrument(bands: BandSet, expected: BandSet, what: str) -> str:
     if not differ:
         return ""
     return f"{what} other response functions: {', '.join(differ)}"
-
-
-def _checked(bbox: Box) -> Box:
-    west, south, east, north = bbox
-    known = all(map(math.isfinite, bbox)) and -180 <= west <= 180 and -180 <= east <= 180
-    if not known or not -90 <= south < north <= 90 or west == east:
-        raise ConfigError(
-            f"bbox of {', '.join(f'{v:g}' for v in bbox)}",
-            fix="give west,south,east,north in degrees",
-        )
-    return (west, south, east + 360 if east < west else east, north)
-
-
-def window_of(source: CubeSource, bbox: Box) -> Window:
-    """The pixels of a source that an area touches.
-
-    Args:
-        source: any image.
-        bbox: (west, south, east, north) in degrees.
-
-    Raises:
-        OverlapError: if the area lies outside the image.
-        ConfigError: if it makes no sense.
-        GridError: if the image has no coordinate system.
-    """
-    return _window(source, "EPSG:4326", _checked(bbox))
-
-
-def _ground(image: Image | None) -> tuple[str, Box]:
-    assert image is not None
-    with as_source(image) as source:
-        return source.grid.crs, source.grid.bounds
-
-
-def _window(source: CubeSource, crs: str, box: Box) -> Window:
-    """The pixels of a source that a box in some coordinate system touches."""
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform_bounds
-
-    from trifuse.products import parse_crs
-
-    grid = source.grid
-    if crs != grid.crs:
-        if not (crs and grid.crs):
-            raise GridError("has no coordinate system to crop in", where=source.name)
-        try:
-            box = transform_bounds(parse_crs(crs), parse_crs(grid.crs), *box, densify_pts=21)
-        except RasterioError:
-            box = (math.nan,) * 4
-    a, _, c, _, e, f = grid.transform
-    west, south, east, north = box
-    if not all(map(math.isfinite, box)):
-        raise OverlapError("the area lies outside the image", where=source.name)
-    edge = 1e-6  # an edge on a pixel's edge, but for rounding, takes no further pixel
-    rows = (math.floor((north - f) / e + edge), math.ceil((south - f) / e - edge))
-    cols = (math.floor((west - c) / a + edge), math.ceil((east - c) / a - edge))
-    window = Window(rows[0], cols[0], max(0, rows[1] - rows[0]), max(0, cols[1] - cols[0]))
-    inside = window.clip(*grid.shape)
-    if 0 in inside.shape:
-        raise OverlapError(
-            "the area lies outside the image", where=source.name, fix="give one that it covers"
-        )
-    return inside
 
 
 def minutes_apart(fine: CubeSource, coarse: CubeSource) -> float | None:

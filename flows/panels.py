@@ -28,6 +28,7 @@ class Picture:
         cmap: matplotlib colour map for (y, x) pixels.
         limits: value range of (y, x) pixels.
         unit: label of the colour bar.
+        log: whether the colours go by the logarithm, within ``limits``.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Picture:
     cmap: str = "viridis"
     limits: tuple[float, float] | None = None
     unit: str = ""
+    log: bool = False
 
 
 def rgb(cube: Cube, stretch: Sequence[tuple[float, float]] | None = None) -> np.ndarray:
@@ -80,7 +82,12 @@ def draw_panel(pictures: Sequence[Picture], path: Path | str, *, overwrite: bool
         axis.set_title(picture.title, fontsize=11)
         low, high = picture.limits or (None, None)
         shown = axis.imshow(
-            picture.pixels, cmap=picture.cmap, vmin=low, vmax=high, interpolation="nearest"
+            picture.pixels if not picture.log else np.clip(picture.pixels, low, high),
+            cmap=picture.cmap,
+            norm="log" if picture.log else "linear",
+            vmin=low,
+            vmax=high,
+            interpolation="nearest",
         )
         if picture.pixels.ndim == 2:
             figure.colorbar(shown, ax=axis, label=picture.unit, shrink=0.8)

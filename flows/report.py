@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from trifuse.core import (
     CubeSource,
     DataError,
     GridError,
+    OverlapError,
     Window,
     read_json,
     refuse_existing,
     write_bytes,
     write_json,
 )
+from trifuse.flows.cells import whole_cells
 from trifuse.flows.evaluate import Evaluation, evaluate
 from trifuse.flows.inputs import Image, as_source
 from trifuse.flows.landcover import classify as classify_patches
@@ -167,7 +169,7 @@ def _open(
     legend: str,
 ) -> _Part:
     with ExitStack() as stack:
-        source = stack.enter_context(as_source(fused))
+        source = whole_cells(stack.enter_context(as_source(fused)))
         ratio = int(source.meta.get("ratio", 1))
         window = _middle(source, ratio)
         cube = source.read(window)
@@ -176,10 +178,8 @@ def _open(
             matched = stack.enter_context(match(s2, s3, like=fused))
             ratio = matched.pair.ratio
             sharp = _over(matched.s2, cube)
-            rows, cols = (n // ratio for n in cube.grid.shape)
-            place = matched.s3.grid.locate(cube.grid.zoom_out(ratio))
-            if place.clip(*matched.s3.grid.shape) == place and min(rows, cols) > 0:
-                coarse = matched.s3.read(place)
+            with suppress(OverlapError):  # smaller than a cell
+                coarse = matched.s3.read(cube.grid.common(matched.s3.grid)[1])
         elif s2 is not None:
             sharp = _over(stack.enter_context(as_source(s2)), cube)
         true = None if truth is None else _over(stack.enter_context(as_source(truth)), cube)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from trifuse.core import (
+    Box,
     Cube,
     CubeSource,
     DataError,
@@ -21,8 +22,8 @@ from trifuse.core import (
     progress,
     refuse_existing,
 )
+from trifuse.flows.area import window_of
 from trifuse.flows.inputs import Image, as_source, gives_xarray, provenance, result_array
-from trifuse.flows.match import Box, window_of
 from trifuse.products import cube_writer, require_plausible
 from trifuse.products.write.companions import write_companions
 from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn

@@ -108,7 +108,7 @@ class FuseResult:
     """What became of a fusion.
 
     Attributes:
-        grid: sharp pixels over the shared ground.
+        grid: sharp pixels over the shared ground, or over the area asked for.
         bands: those of the coarse image that the method makes.
         ratio: sharp pixels per coarse cell.
         method: name of the method.
@@ -224,14 +224,15 @@ def stream(
     shift: tuple[float, float] = NO_SHIFT,
     uncertainty: Sink | None = None,
     compute: Compute = TileWork.tiles,
+    area: Window | None = None,
 ) -> FuseResult:
     """:func:`fuse` with its options as one value.
 
     Args:
         s2: sharp bands, or the view of them that the method made.
         s3: coarse bands on a grid nested to S2's, at any integer ratio.
-        sink: called with disjoint windows that cover the result, in order, from one thread.
-            Pixels without valid S2 or S3 are NaN and not valid.
+        sink: called with disjoint windows that cover the result, as far as the images show it,
+            in order, from one thread. Pixels without valid S2 or S3 are NaN and not valid.
         options: how the scene is gone through.
         method: how the two are fused.
         psf: of the coarse sensor.
@@ -242,6 +243,9 @@ def stream(
             :class:`trifuse.fusion.method.Uncertain`.
         compute: hands on each tile of the work, in order; default: computed here, one after the
             other. See :func:`trifuse.fusion.parallel.in_parts`.
+        area: the result, in pixels of the shared ground, which it may leave; default: all of
+            it. All that the images share is learnt from, whatever the area, and no pixel depends
+            on it. Windows handed to the sinks are counted from its corner.
 
     Raises:
         TrifuseError: as :func:`fuse`.
@@ -251,7 +255,9 @@ def stream(
     view = as_view(s2, lambda image: method.view(image, runtime))
     scene = Scene(view, s3, *method.bands(view.source.bands, s3.bands), psf, shift)
     tiles = options.plan(scene.grid, method)
-    work = TileWork(scene, method, runtime, tiles, uncertainty is not None)
+    # Two cells more: so cells at the area's edge are seen whole, and can be checked.
+    near = None if area is None else area.pad(2 * scene.ratio)
+    work = TileWork(scene, method, runtime, tiles, uncertainty is not None, near)
     if work.uncertain and work.run.uncertain is None:
         raise ConfigError(f"method {method.name} tells no uncertainty", fix="take method physics")
     run = work.run  # prepared here, once
@@ -261,12 +267,14 @@ def stream(
     if options.consistency == "exact":
         before = cell_residuals(scene, _pass(compute, work))
         correction = projection(scene, before)
-    seen = _pass(compute, work, sink, uncertainty, correction=correction)
-    selfcheck = compare(scene.lrhsi, seen.result(MIN_SHARE))
+    sinks = [None if s is None else _within(s, area) for s in (sink, uncertainty)]
+    seen = _pass(compute, work, *sinks, correction=correction)
+    rows, cols = _cells(scene, area).slices
+    selfcheck = compare(scene.lrhsi[:, rows, cols], seen.result(MIN_SHARE)[:, rows, cols])
     after = cell_residuals(scene, seen)
     end = time.perf_counter()
     return FuseResult(
-        scene.grid,
+        scene.grid if area is None else scene.grid.window(area),
         scene.bands,
         scene.ratio,
         method.name,
@@ -329,11 +337,42 @@ def _stream(compute: Compute, work: TileWork, emit: Callable[[Window, np.ndarray
                 pending.pop(0).result()
             pending.append(writer.submit(emit, window, data))
 
-        mosaic = Mosaic(work.plan, later)
-        for step, values in progress(compute(work), "fuse", len(work.plan)):
-            mosaic.put(step, values)
+        mosaic, done = Mosaic(work.plan, later), 0
+        for tile, values in progress(compute(work), "fuse", sum(map(len, work.parts()))):
+            for number in range(done, tile.number):
+                mosaic.skip(work.plan[number], work.planes)
+            mosaic.put(tile, values)
+            done = tile.number + 1
+        for number in range(done, len(work.plan)):
+            mosaic.skip(work.plan[number], work.planes)
         for future in pending:
             future.result()
+
+
+def _cells(scene: Scene, area: Window | None) -> Window:
+    """The coarse cells that an area touches."""
+    if area is None:
+        return scene.pair.coarse_grid.whole
+    top, left = area.row // scene.ratio, area.col // scene.ratio
+    bottom = -(-(area.row + area.height) // scene.ratio)
+    right = -(-(area.col + area.width) // scene.ratio)
+    touched = Window(top, left, bottom - top, right - left)
+    return touched.clip(*scene.pair.coarse_grid.shape)
+
+
+def _within(sink: Sink, area: Window | None) -> Sink:
+    """Hands on what lies in an area, with windows counted from its corner."""
+    if area is None:
+        return sink
+
+    def hand_on(window: Window, values: np.ndarray, valid: np.ndarray) -> None:
+        inside = window.shift(-area.row, -area.col).clip(*area.shape)
+        if 0 in inside.shape:
+            return
+        rows, cols = inside.shift(area.row - window.row, area.col - window.col).slices
+        sink(inside, values[:, rows, cols], valid[rows, cols])
+
+    return hand_on
 
 
 class CubeBuffer:

@@ -40,6 +40,8 @@ class TileWork:
         plan: the tiles.
         uncertain: whether the planes of :class:`trifuse.fusion.method.Uncertain` follow those
             of the result.
+        area: pixels of the scene that are wanted; default: all. Only tiles that touch it are
+            computed.
 
     Attributes:
         planes: of a tile's values.
@@ -52,9 +54,10 @@ class TileWork:
         runtime: Runtime,
         plan: TilePlan,
         uncertain: bool = False,
+        area: Window | None = None,
     ) -> None:
         self.scene, self.method, self.runtime, self.plan = scene, method, runtime, plan
-        self.uncertain = uncertain
+        self.uncertain, self.area = uncertain, area
         self.planes = len(scene.bands) + uncertain * (len(scene.bands) + 1)
         self._run: Run | None = None
         self._lock = threading.Lock()
@@ -69,11 +72,15 @@ class TileWork:
 
     def parts(self) -> list[range]:
         """Numbers of the tiles that are done together, in order."""
-        wide = len(self.plan.cols)
+        wide, area = len(self.plan.cols), self.area
+        rows, cols = range(len(self.plan.rows)), range(wide)
+        if area is not None:
+            rows = _touching([self.plan[r * wide].write for r in rows], 0, area)
+            cols = _touching([self.plan[c].write for c in cols], 1, area)
         return [
-            range(start, min(start + PART, (row + 1) * wide))
-            for row in range(len(self.plan.rows))
-            for start in range(row * wide, (row + 1) * wide, PART)
+            range(start, min(start + PART, row * wide + cols.stop))
+            for row in rows
+            for start in range(row * wide + cols.start, row * wide + cols.stop, PART)
         ]
 
     def tiles(self, parts: Iterable[range] | None = None) -> Iterator[tuple[Tile, np.ndarray]]:
@@ -162,7 +169,7 @@ class TileWork:
             yield tile, values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        base = (self.scene, self.method, self.runtime, self.plan, self.uncertain)
+        base = (self.scene, self.method, self.runtime, self.plan, self.uncertain, self.area)
         try:
             packed = pickle.dumps((*base, self._run))
         except (pickle.PicklingError, AttributeError, TypeError):  # a closure, mostly
@@ -172,6 +179,15 @@ class TileWork:
 
 _Read = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 """Filled pixels, where they are valid, and what the method looked up."""
+
+
+def _touching(spans: Sequence[Window], axis: int, area: Window) -> range:
+    """Which of the windows along an axis share pixels with an area; one at least."""
+    first, length = ((area.row, area.height), (area.col, area.width))[axis]
+    at = [((w.row, w.height), (w.col, w.width))[axis] for w in spans]
+    last = first + length
+    hit = [i for i, (start, size) in enumerate(at) if start < last and first < start + size]
+    return range(hit[0], hit[-1] + 1) if hit else range(1)
 
 
 def _unpack(packed: bytes) -> TileWork:

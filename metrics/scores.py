@@ -134,12 +134,25 @@ def format_table(rows: Mapping[str, Scores]) -> str:
     Args:
         rows: method → scores, in the order to print.
     """
-    head = ["", "PSNR dB", "worst band", "RMSE", "SAM °", "ERGAS", "SSIM", "UIQI", "CC", "JSD"]
+    head = [
+        "",
+        "PSNR dB",
+        "worst dB",
+        "band",
+        "RMSE",
+        "SAM °",
+        "ERGAS",
+        "SSIM",
+        "UIQI",
+        "CC",
+        "JSD",
+    ]
     body = [
         [
             name,
             _fixed(s.psnr, 2),
-            f"{_fixed(s.worst_psnr, 2)} {s.worst_band}",
+            _fixed(s.worst_psnr, 2),
+            s.worst_band,
             _fixed(s.rmse, 5),
             _fixed(s.sam, 2),
             _fixed(s.ergas, 3),

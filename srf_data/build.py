@@ -10,44 +10,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile
 
 import numpy as np
 
-from trifuse.core import (
-    BandError,
-    BandSet,
-    MissingExtraError,
-    ProductError,
-    TrifuseError,
-    write_bytes,
-)
+from trifuse.core import BandError, BandSet, ProductError, TrifuseError, write_bytes
 from trifuse.srf_data.curves import Curve, centroid, fwhm, gaussian, make_curve
 from trifuse.srf_data.tables import SensorSRF, format_table
+from trifuse.srf_data.workbook import LANDSAT_SHEETS, open_workbook, reading
 
 CENTROID_TOLERANCE = 0.01  # nm
 FWHM_TOLERANCE = 0.02  # nm
 _SAMPLES_PER_NM = (1, 2, 5, 10, 20, 50)
 _FLOOR = 1e-4  # of the peak; beyond it the outermost samples are measurement noise
-
-_LANDSAT_SHEETS = {
-    "CoastalAerosol": "B1",
-    "Blue": "B2",
-    "Green": "B3",
-    "Red": "B4",
-    "NIR": "B5",
-    "SWIR1": "B6",
-    "SWIR2": "B7",
-    "Pan": "B8",
-    "Cirrus": "B9",
-}
 
 
 def build(source: Path, target: Path) -> list[Path]:
@@ -106,8 +82,8 @@ def retabulate(wavelength: np.ndarray, response: np.ndarray, *, where: str) -> C
 def _msi(source: Path) -> Iterator[SensorSRF]:
     path = _find(source, "*Sentinel-2_Spectral_Response_Functions*.xlsx")
     for sensor in ("S2A", "S2B", "S2C"):
-        with _reading(path):
-            book = _workbook(path)
+        with reading(path):
+            book = open_workbook(path)
             about = {str(row[0]).strip(": "): row[5] for row in book["Overview"].values if row[0]}
             header, *rows = book[f"Spectral Responses ({sensor})"].values
             columns = {str(h): i for i, h in enumerate(header) if h}
@@ -133,7 +109,7 @@ def _olci(source: Path) -> Iterator[SensorSRF]:
     months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
     for sensor in ("S3A", "S3B"):
         path = _find(source, f"{sensor}_OL_SRF_*_mean_rsr.nc4")
-        with _reading(path), h5py.File(path) as file:
+        with reading(path), h5py.File(path) as file:
             w = file["mean_spectral_response_function_wavelength"][:]
             r = file["mean_spectral_response_function"][:]
             _, month, day, _, year = file.attrs["created"].decode().split()
@@ -158,7 +134,7 @@ def _slstr(source: Path) -> Iterator[SensorSRF]:
         curves = {}
         for number in range(1, 7):
             path = _find(source, f"sentinel_{sensor[1:].lower()}-slstr-{number}-raw.nc")
-            with _reading(path), h5py.File(path) as file:
+            with reading(path), h5py.File(path) as file:
                 w, r = file["w"][:], file["srf"][:]
                 report, _, link = file.attrs["reference"].decode().partition(", https")
                 origin, _, obtained = file.attrs["comment"].decode().partition(" (date accessed: ")
@@ -179,12 +155,12 @@ def _oli(source: Path) -> Iterator[SensorSRF]:
     ):
         path = _find(source, pattern)
         curves = {}
-        with _reading(path):
-            book = _workbook(path)
+        with reading(path):
+            book = open_workbook(path)
             date = book.properties.modified.date().isoformat()
             samples = {
                 band: _numbers(list(book[sheet].values)[1:], [0, 1])
-                for sheet, band in _LANDSAT_SHEETS.items()
+                for sheet, band in LANDSAT_SHEETS.items()
             }
         for band, (w, r) in sorted(samples.items()):
             curves[band] = retabulate(w, r, where=f"{sensor} {band}")
@@ -199,8 +175,8 @@ def _oli(source: Path) -> Iterator[SensorSRF]:
 
 def _enmap(source: Path) -> SensorSRF:
     path = _find(source, "EnMAP_Spectral_Bands*.xlsx")
-    with _reading(path):
-        book = _workbook(path)
+    with reading(path):
+        book = open_workbook(path)
         date = book.properties.modified.date().isoformat()
         rows = [row for sheet in ("VNIR", "SWIR") for row in list(book[sheet].values)[1:]]
         centres, widths = _numbers(rows, [1, 2])
@@ -224,42 +200,10 @@ def _find(source: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _workbook(path: Path) -> Any:
-    try:
-        import openpyxl
-    except ImportError:
-        raise MissingExtraError(
-            "openpyxl is not installed", fix="pip install 'trifuse[tables]'"
-        ) from None
-    return openpyxl.load_workbook(path, data_only=True, read_only=True)
-
-
 def _numbers(rows: list[tuple], columns: list[int]) -> np.ndarray:
     """(column, row) float64 of the rows whose first value is filled in."""
     filled = [[row[c] for c in columns] for row in rows if row[columns[0]] is not None]
     return np.array(filled, dtype=np.float64).T
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what the libraries raise over a damaged file into one line that names it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="openpyxl")  # of the charts that it leaves out
-        try:
-            yield
-        except TrifuseError:
-            raise
-        except (
-            OSError,
-            LookupError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            BadZipFile,
-            ParseError,
-            zlib.error,
-        ) as e:
-            raise ProductError(f"cannot be read ({e!r})", where=path) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,14 +10,11 @@ import rasterio
 import rasterio.warp
 from rasterio.enums import Resampling
 
-from trifuse.core import CubeSource, Grid, GridError, Window
+from trifuse.core import Box, CubeSource, Grid, GridError, Window
 from trifuse.products.files.raster import FAILURES, parse_crs
 
 _RIM = 4
 """Source pixels around the ground asked for: what the cubic kernel sees, and curvature."""
-
-Box = tuple[float, float, float, float]
-"""West, south, east, north."""
 
 
 def box_in(crs: str, box: Box, source_crs: str) -> Box:

@@ -8,7 +8,7 @@ import numpy as np
 import rasterio.warp
 
 from trifuse.align.swath import PIXEL
-from trifuse.core import ConfigError, DataError, Grid, GridError
+from trifuse.core import Box, ConfigError, DataError, Grid, GridError, checked_box
 from trifuse.products.files.raster import crs_text, parse_crs
 from trifuse.products.sentinel3.delivery import Delivery
 from trifuse.products.sentinel3.geometry import Geolocation, unit_vectors
@@ -25,7 +25,7 @@ def choose_grid(
     grid: Grid | None = None,
     gsd: float = PIXEL,
     crs: str | None = None,
-    bbox: tuple[float, float, float, float] | None = None,
+    bbox: Box | None = None,
 ) -> Grid:
     """The grid a swath is brought onto: the one given, or one that covers it.
 
@@ -202,15 +202,9 @@ def _around(west: float, south: float, east: float, north: float) -> tuple[np.nd
     return x, y
 
 
-def _edge(bbox: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+def _edge(bbox: Box) -> tuple[np.ndarray, np.ndarray]:
     """Places along the edge of a box in degrees."""
-    if len(bbox) != 4 or not all(map(math.isfinite, bbox)):
-        raise ConfigError(f"a bbox of {bbox}", fix="give west, south, east and north in degrees")
-    west, south, east, north = map(float, bbox)
-    east += 360 if east <= west else 0
-    if not (-90 <= south < north <= 90 and -360 <= west <= 360 and east - west <= 180):
-        raise ConfigError(f"a bbox of {bbox}", fix="give west, south, east and north in degrees")
-    return _around(west, south, east, north)
+    return _around(*checked_box(bbox))
 
 
 def _middle(lon: np.ndarray, lat: np.ndarray) -> tuple[float, float] | None:

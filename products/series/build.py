@@ -20,6 +20,7 @@ import numpy as np
 from trifuse.core import (
     Band,
     BandSet,
+    Box,
     ConfigError,
     DataError,
     Grid,
@@ -28,11 +29,12 @@ from trifuse.core import (
     ProductError,
     TilePlan,
     Unit,
+    checked_box,
     fingerprint,
     progress,
     run_units,
 )
-from trifuse.products.files.regrid import Box, box_in, overlap, read_on
+from trifuse.products.files.regrid import box_in, overlap, read_on
 from trifuse.products.series.find import Dated, find_products, from_series
 from trifuse.products.series.folder import INDEX, write_index
 from trifuse.products.series.ls2s2 import open_ls2s2
@@ -158,7 +160,7 @@ def build_series(
     if not 0 <= min_clear <= 1:
         raise ConfigError(f"min_clear of {min_clear}", fix="give a share of 0 to 1")
     if bbox is not None:
-        bbox = _checked(bbox)
+        bbox = checked_box(bbox)
     if (ls2s2 is None) == (sentinel2 is None and landsat is None):
         raise ConfigError(
             "no products, or LS2S2 beside others",
@@ -194,16 +196,6 @@ def build_series(
             config = {"mask": str(masks[name]), "ls2s2": ls2s2 is not None}
             _write(Path(out) / name, name, plan, by_day[name], config, overwrite)
     return BuiltSeries(Path(out), built)
-
-
-def _checked(bbox: Box) -> Box:
-    """The box with its east beyond its west, also across the antimeridian."""
-    west, south, east, north = bbox
-    east += 360 if east <= west else 0
-    known = all(map(math.isfinite, bbox)) and -180 <= west <= 180 and east - west <= 180
-    if not known or not -90 <= south < north <= 90:
-        raise ConfigError(f"bbox of {bbox}", fix="give west,south,east,north in degrees")
-    return west, south, east, north
 
 
 def area_grids(

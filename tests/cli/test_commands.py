@@ -89,7 +89,7 @@ class TestSrf:
         ]
         (tmp_path / "old.csv").write_text("\n".join(rows))
         code, out, _ = trifuse("srf", "check", tmp_path / "old.csv", "--sensor", "S2A_MSI")
-        assert code == 0
+        assert code == 13
         assert "B2" in out
         assert "B3" not in out
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trifuse.core import BandError, ConfigError, MetadataError, ProductError
-from trifuse.srf_data import SensorSRF, check_table, load, names, read_table
+from trifuse.srf_data import SensorSRF, check_table, check_tables, load, names, read_table
 from trifuse.srf_data.tables import format_table
 
 
@@ -194,3 +194,68 @@ class TestRead:
         binary.write_bytes(b"PK\3\4\0\0")
         with pytest.raises(ProductError, match="is no text"):
             read_table(binary)
+
+
+def workbook(path, tables, **options):
+    """A workbook as ESA publishes it: an overview, then a sheet a satellite."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "Overview"
+    book.active.append(["Code:", None, "COPE-1"])
+    for sensor in tables:
+        sheet = book.create_sheet(f"Spectral Responses ({sensor})")
+        text = wide(load(f"{sensor}_MSI"), label=f"{sensor}_SR_AV_{{}}", head="SR_WL", **options)
+        header, *rows = text.splitlines()
+        sheet.append(header.split(","))
+        for row in rows:
+            sheet.append([float(v) for v in row.split(",")])
+    book.save(path)
+    return path
+
+
+def test_each_sheet_of_a_workbook_is_a_table(tmp_path):
+    path = workbook(tmp_path / "S2-SRF.xlsx", ["S2A", "S2C"])
+    checked = check_tables(path)
+    assert [str(c) for c in checked] == [
+        "Spectral Responses (S2A): agrees with S2A_MSI in all 13 bands",
+        "Spectral Responses (S2C): agrees with S2C_MSI in all 13 bands",
+    ]
+    assert check_table(workbook(tmp_path / "old.xlsx", ["S2B"], shifts={"B8": 3.0})) != []
+
+
+def test_a_workbook_of_a_sheet_a_band_is_one_table(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "README"
+    table = load("L9_OLI")
+    for sheet, band in {"CoastalAerosol": "B1", "Blue": "B2", "SWIR2": "B7"}.items():
+        page = book.create_sheet(sheet)
+        page.append(["Wavelength", "BA RSR [watts]", "stdev(RSR)"])
+        for w, r in zip(*table.curve(band), strict=True):
+            page.append([float(w), float(r), 1e-5])
+    book.save(tmp_path / "L9_OLI2.xlsx")
+    (checked,) = check_tables(tmp_path / "L9_OLI2.xlsx", "L9_OLI")
+    assert checked.agreeing == ("B1", "B2", "B7") and not checked.differences
+
+
+def test_a_workbook_without_a_table(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl.Workbook().save(tmp_path / "empty.xlsx")
+    with pytest.raises(ProductError, match="no sheet is a response table"):
+        check_tables(tmp_path / "empty.xlsx")
+    (tmp_path / "text.xlsx").write_text("no workbook")
+    with pytest.raises(ProductError, match="cannot be read"):
+        check_tables(tmp_path / "text.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("sensor", "label"), [("S2A_MSI", "Band {}"), ("S3A_OLCI", "band_{}"), ("L8_OLI", "{}")]
+)
+def test_bands_that_are_numbers_alone(sensor, label, write):
+    text = wide(load(sensor))
+    header, rest = text.split("\n", 1)
+    first, *bands = header.split(",")
+    numbers = [label.format(b.removeprefix("Oa").removeprefix("B")) for b in bands]
+    (checked,) = check_tables(write(",".join([first, *numbers]) + "\n" + rest))
+    assert (checked.sensor, checked.differences) == (sensor, ())
+    assert checked.agreeing == load(sensor).bands.names
