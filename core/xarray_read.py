@@ -45,6 +45,7 @@ RESERVED = {
 }
 """Attributes that mean something of their own."""
 
+_BY_BAND = ("usable", "detectors")
 _FRACTION = 1e-3
 _log = logging.getLogger(__name__)
 
@@ -93,7 +94,13 @@ def pieces_of(array: XArray) -> Pieces:
     else:
         valid = np.asarray(np.isfinite(data).any(axis=0))
     made = np.ascontiguousarray(data), np.ascontiguousarray(valid)
-    return *made, _bands_of(array, names), grid, meta_of(array.attrs), corner_of(array, grid)
+    return (
+        *made,
+        _bands_of(array, names),
+        grid,
+        meta_of(array.attrs, len(names)),
+        corner_of(array, grid),
+    )
 
 
 def _image_of(array: XArray) -> xarray.DataArray:
@@ -183,8 +190,13 @@ def crs_of(array: XArray) -> str:
     return ""
 
 
-def meta_of(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Metadata in attributes, in plain JSON values: the inverse of what :func:`labelled` does."""
+def meta_of(attributes: Mapping[Any, Any], count: int) -> dict[str, Any]:
+    """Metadata in attributes, in plain JSON values: the inverse of what :func:`labelled` does.
+
+    Args:
+        attributes: of an array or Dataset.
+        count: of bands; lists of other bands, of which some were chosen since, are left out.
+    """
     plain = {
         str(k): v.item() if isinstance(v, np.generic) else v
         for k, v in attributes.items()
@@ -194,7 +206,8 @@ def meta_of(attributes: Mapping[Any, Any]) -> dict[str, Any]:
         more = json.loads(str(attributes.get(META, "{}")))
     except ValueError:
         more = {}
-    return {**plain, **(more if isinstance(more, dict) else {})}
+    meta = {**plain, **(more if isinstance(more, dict) else {})}
+    return {k: v for k, v in meta.items() if k not in _BY_BAND or len(v or ()) == count}
 
 
 def _bands_of(array: xarray.DataArray, names: list[str]) -> BandSet:

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandError, BandSet, ConfigError, Cube, CubeSource, Grid, GridError, Window
+from trifuse.core import (
+    BandError,
+    BandSet,
+    ConfigError,
+    Cube,
+    CubeSource,
+    Grid,
+    GridError,
+    Sampling,
+    Window,
+)
 from trifuse.core.shown import told
 from trifuse.products.files.raster import Raster
 
@@ -152,6 +162,10 @@ class RasterSource(CubeSource):
         """See :meth:`CubeSource.read`."""
         window = self.grid.whole if window is None else window
         return self._cube(window, None, bands, self.grid.window(window))
+
+    def place_sampling(self, sampling: Sampling) -> None:
+        """Say how the bands were sampled, where whoever opens the image knows it."""
+        self._sampled = sampling
 
     def read_small(self, max_size: int, bands: Iterable[str] | None = None) -> Cube:
         """The whole image averaged to at most ``max_size`` pixels a side, by overviews."""

@@ -76,14 +76,14 @@ def open_xarray(
     how = calibration(image, numbers, scale, offset, nodata)
     if scale is None:
         image.require_scale_told()
-    about = {**_facts(array), "kind": "xarray"}
+    about = {**_facts(array, len(numbers)), "kind": "xarray"}
     source = RasterSource(image, named, how, numbers, about, name)
     tags = image.header.band_tags
     source.meta = {**source.meta, **spectral_meta(source, tags)}
     corner = corner_of(array, source.grid)
     if any(corner) and source.sampling.known:
         moved = Window(*corner, *source.grid.shape)
-        return cast(RasterSource, source.with_sampling(source.sampling.cropped(moved)))
+        source.place_sampling(source.sampling.cropped(moved))
     return source
 
 
@@ -349,9 +349,9 @@ def _name(array: XArray) -> str:
     return str(getattr(array, "name", None) or "xarray")
 
 
-def _facts(array: XArray) -> dict[str, Any]:
+def _facts(array: XArray, count: int) -> dict[str, Any]:
     """Metadata: the array's own, its time, its platform."""
-    meta = meta_of(array.attrs)
+    meta = meta_of(array.attrs, count)
     about = array.attrs.get("stac_discovery")
     properties = about.get("properties", {}) if isinstance(about, Mapping) else {}
     if "start_time" not in meta:

@@ -195,3 +195,10 @@ class TestShown:
         with pytest.raises(BandError, match="2 bands for a picture"):
             c.plot(["B4", "B3"])
         pyplot.close("all")
+
+
+def test_what_is_listed_by_band_is_of_the_bands_there():
+    c = cube(meta={"usable": [True, False, True], "sensor": "x"})
+    array = c.to_xarray()
+    assert Cube.from_xarray(array).meta["usable"] == [True, False, True]
+    assert dict(Cube.from_xarray(array.sel(band=["B3", "B8A"])).meta) == {"sensor": "x"}
