@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trifuse.core import Grid
 from trifuse.products.files.raster import Header
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def label_of(label: Any) -> str:
     return "" if _NUMBERED.fullmatch(text) else text
 
 
-def header_of(planes: Sequence[tuple[Any, xarray.DataArray]], shape: tuple[int, int]) -> Header:
+def header_of(planes: Sequence[tuple[Any, xarray.DataArray]], grid: Grid) -> Header:
     """What the header of a GeoTIFF with these bands would say."""
     count = len(planes)
     dtype = np.result_type(*(p.dtype if p.dtype.kind != "b" else np.uint8 for _, p in planes))
@@ -35,8 +36,8 @@ def header_of(planes: Sequence[tuple[Any, xarray.DataArray]], shape: tuple[int, 
     fill = [_fill(p) for _, p in planes]
     return Header(
         driver="xarray",
-        height=shape[0],
-        width=shape[1],
+        height=grid.height,
+        width=grid.width,
         count=count,
         dtype=str(dtype),
         nodata=tuple(fill),
@@ -47,8 +48,8 @@ def header_of(planes: Sequence[tuple[Any, xarray.DataArray]], shape: tuple[int, 
         band_tags=tuple(
             _tags(label, plane, alone=count == 1 or not _shared(planes)) for label, plane in planes
         ),
-        crs="",
-        transform=(),
+        crs=grid.crs,
+        transform=grid.transform,
         block=_block(planes[0][1]),
         mask=0,
         alpha=0,

@@ -109,7 +109,7 @@ class _Image(Raster):
         self._planes = [plane for _, plane in planes]
         self._grid, self._flipped = grid_of(array, name)
         self._whole = _Whole(array, self._y, self._x, len(planes), skipped=bool(classes))
-        self.header = header_of(planes, self._grid.shape)
+        self.header = header_of(planes, self._grid)
 
     @property
     def grid(self) -> Any:
