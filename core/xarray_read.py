@@ -78,6 +78,8 @@ def pieces_of(array: XArray) -> Pieces:
     where = str(array.name or "array")
     if array.dtype.kind != "f":
         raise DataError(f"holds {array.dtype}, not values", where=where, fix="use open_cube")
+    if any(array.attrs.get(k, v) != v for k, v in (("scale_factor", 1), ("add_offset", 0))):
+        raise DataError("is still to be scaled", where=where, fix="use open_cube")
     y, x = axes_of(array, where)
     others = [d for d in array.dims if d not in (y, x)]
     if len(others) > 1:

@@ -155,6 +155,8 @@ def test_what_is_no_cube_is_refused():
     array = cube().to_xarray()
     with pytest.raises(DataError, match=r"holds int64, not values; use open_cube"):
         Cube.from_xarray(array.fillna(0).astype(int))
+    with pytest.raises(DataError, match="is still to be scaled; use open_cube"):
+        Cube.from_xarray(array.assign_attrs(scale_factor=1e-4))
     with pytest.raises(DataError, match="give band, y, x"):
         Cube.from_xarray(array.expand_dims(step=2))
     with pytest.raises(MetadataError, match="holds a, b; choose one"):
