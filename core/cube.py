@@ -6,20 +6,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
 from trifuse.core.bands import BandSet
-from trifuse.core.errors import DataError, MissingExtraError
+from trifuse.core.errors import DataError
 from trifuse.core.grid import Grid, Window
 from trifuse.core.sampling import Sampling
+from trifuse.core.shown import told
+from trifuse.core.xarray_made import labelled, lazily
+from trifuse.core.xarray_read import pieces_of
 
 if TYPE_CHECKING:
     import xarray
 
+    from trifuse.core.xarray_read import XArray
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Cube:
     """An image in memory.
 
@@ -110,8 +115,16 @@ class Cube:
             sampled=_known(self.sampling.cropped(window)),
         )
 
-    def __getitem__(self, window: Window) -> Cube:
-        return self.crop(window)
+    @overload
+    def __getitem__(self, key: Window) -> Cube: ...
+    @overload
+    def __getitem__(self, key: str) -> np.ndarray: ...
+    def __getitem__(self, key: Window | str) -> Cube | np.ndarray:
+        """A window as a cube, or a band as (y, x) float32 with NaN where it is not valid."""
+        if isinstance(key, Window):
+            return self.crop(key)
+        plane = self.data[self.bands.index(key)]
+        return np.where(self.valid, plane, np.float32(np.nan))
 
     def with_meta(self, meta: Mapping[str, Any] | None = None, /, **words: Any) -> Cube:
         """The same pixels with more said of them; words of the sampling count for it."""
@@ -124,31 +137,65 @@ class Cube:
         return np.where(self.valid, self.data, np.float32(np.nan))
 
     def to_xarray(self) -> xarray.DataArray:
-        """The cube for a notebook: dims (band, y, x), coordinates at pixel centres.
+        """The cube with labels: dims (band, y, x), coordinates at pixel centres.
+
+        After the CF conventions, so that ``.rio.crs`` and ``.to_netcdf()`` work. ``valid`` is a
+        coordinate; metadata that are no text or number are JSON in one attribute.
+
+        >>> from trifuse.simulate import procedural_scene
+        >>> procedural_scene(20, seed=1).select(["E010"]).to_xarray().sizes["y"]
+        20
 
         Raises:
             MissingExtraError: if xarray is not installed.
         """
-        try:
-            import xarray
-        except ImportError:
-            raise MissingExtraError(
-                "xarray is not installed", fix="pip install 'trifuse[xarray]'"
-            ) from None
-        a, _, c, _, e, f = self.grid.transform
-        return xarray.DataArray(
-            self.data,
-            dims=("band", "y", "x"),
-            coords={
-                "band": list(self.bands.names),
-                "y": f + e * (np.arange(self.grid.height) + 0.5),
-                "x": c + a * (np.arange(self.grid.width) + 0.5),
-                "wavelength": ("band", list(self.bands.centres), {"units": "nm"}),
-                "fwhm": ("band", list(self.bands.fwhms), {"units": "nm"}),
-                "valid": (("y", "x"), self.valid),
-            },
-            attrs={"crs": self.grid.crs, **self.meta},
-        )
+        meta = self.sampling.described(self.meta, self.bands.names)
+        name = str(self.meta.get("quantity", "reflectance"))
+        return labelled(self.data, self.valid, self.bands, self.grid, meta, name)
+
+    @classmethod
+    def from_xarray(cls, array: XArray) -> Cube:
+        """What :meth:`to_xarray` made, or any labelled array of values: the inverse.
+
+        Counts, one variable a band, and what is too large for memory:
+        :func:`trifuse.products.open_cube`.
+
+        Args:
+            array: floats of dims (band, y, x) in any order, or (y, x), NaN is missing; or a Dataset
+                of one such array.
+
+        Raises:
+            DataError: if it holds no floats, or more dimensions.
+            GridError: if its coordinates are no regular grid.
+        """
+        data, valid, bands, grid, meta, corner = pieces_of(array)
+        sampled = Sampling.told(meta, bands.names).cropped(Window(*corner, *grid.shape))
+        return cls(data, valid, bands, grid, meta, _known(sampled) if any(corner) else None)
+
+    def plot(self, bands: Sequence[str] | None = None, *, ax: Any = None) -> Any:
+        """Show the cube in a notebook: stretched from the 2nd to the 98th percentile.
+
+        Args:
+            bands: of red, green and blue, or one; default: see
+                :func:`trifuse.core.picture.choose_rgb`.
+            ax: matplotlib axes to draw into; default: new ones.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingExtraError: if matplotlib is not installed.
+            BandError: if a band is missing, or they are not one or three.
+        """
+        from trifuse.core.picture import choose_rgb, draw
+
+        names = choose_rgb(self.bands) if bands is None else tuple(bands)
+        planes = self.data[self.bands.indices(names)]
+        return draw(planes, self.valid, names, self.grid, ax)
+
+    def __repr__(self) -> str:
+        share = f"{100 * float(self.valid.mean()):.0f} % valid"
+        return f"Cube({told(self.bands, self.grid)}, {share})"
 
 
 class CubeSource(ABC):
@@ -217,6 +264,27 @@ class CubeSource(ABC):
     def with_sampling(self, sampling: Sampling) -> CubeSource:
         """The same image with its sampling known better, band by band."""
         return _Part(self).with_sampling(sampling)
+
+    def to_xarray(self, chunk: int | None = None) -> xarray.DataArray:
+        """The image with labels, as :meth:`Cube.to_xarray`; blocks are read when they are needed.
+
+        Args:
+            chunk: side of a block in pixels; default: about 64 MB of all bands.
+
+        Without Dask the whole image is read.
+
+        Raises:
+            MissingExtraError: if xarray is not installed.
+        """
+        shape = (len(self.bands), *self.grid.shape)
+        if (lazy := lazily(self.read, shape, chunk)) is None:
+            return self.read().to_xarray()
+        meta = self.sampling.described(self.meta, self.bands.names)
+        name = str(self.meta.get("quantity", "reflectance"))
+        return labelled(*lazy, self.bands, self.grid, meta, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__.lstrip('_')}({self.name!r}, {told(self.bands, self.grid)})"
 
     def close(self) -> None:  # noqa: B027 - nothing to close is the common case
         """Release file handles; reading again reopens them."""

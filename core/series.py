@@ -13,12 +13,13 @@ from trifuse.core.bands import BandSet
 from trifuse.core.cube import Cube, CubeSource
 from trifuse.core.errors import BandError, DataError, GridError
 from trifuse.core.grid import Grid, Window
+from trifuse.core.shown import told
 
 if TYPE_CHECKING:
     import xarray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Series:
     """Dated sources of one sensor, sorted by date; all share one grid and one band set.
 
@@ -75,6 +76,10 @@ class Series:
 
     def __iter__(self) -> Iterator[tuple[date, CubeSource]]:
         return zip(self.dates, self.sources, strict=True)
+
+    def __repr__(self) -> str:
+        days = f"{len(self)} dates {self.dates[0]} … {self.dates[-1]}"
+        return f"Series({self.sensor}, {days}, {told(self.bands, self.grid)})"
 
     def between(self, first: date, last: date) -> Series:
         """The dates from ``first`` to ``last``, both included."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from trifuse.core import Band, BandSet, Box, Cube, Grid
+from trifuse.core import Band, BandSet, Box, Cube, CubeSource, Grid
 from trifuse.flows.adapt import Adaptation, adapt_view
 from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
@@ -17,14 +17,17 @@ from trifuse.flows.fuse_options import DEFAULT, FuseOptions, choose_method
 from trifuse.flows.fuse_plan import FusionPlan, plan_fusion
 from trifuse.flows.fuse_record import FusionRecord, Outcome, input_record
 from trifuse.flows.fuse_units import identity_of, tile_computer
-from trifuse.flows.inputs import Image
+from trifuse.flows.inputs import Image, gives_xarray, result_array
 from trifuse.fusion import FuseResult, Method, SelfCheck
 from trifuse.fusion.inference import CubeBuffer, stream
 from trifuse.fusion.ranks import on_ranks
-from trifuse.products import CubeWriter, cube_writer
+from trifuse.products import CubeWriter, cube_writer, open_cube
 from trifuse.products.write.companions import write_companions
 from trifuse.products.write.writer import DType
 from trifuse.restore import RestoredView
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = [
     "DEFAULT",
@@ -42,7 +45,7 @@ STRANGE = "strange"
 """Band of the uncertainty file: above 1, a pixel's spectrum is unlike all that is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fused:
     """A fused image.
 
@@ -80,7 +83,36 @@ class Fused:
         """A few lines for a terminal."""
         return "\n".join([self.facts.text, *(f"wrote {f}" for f in self.files)])
 
+    def to_xarray(self) -> xarray.DataArray:
+        """The image with labels, (band, y, x); a written one is read block by block.
 
+        Standard deviations, where they were asked for, are the coordinates ``deviation``
+        (band, y, x) and ``strange`` (y, x).
+        """
+        array = result_array(self.cube, self.path, self.record)
+        deviation: Cube | CubeSource | None = self.deviation
+        for path in self.files:
+            if deviation is None and path.stem.endswith("_std"):
+                deviation = open_cube(path)
+        if deviation is None:
+            return array
+        errors = deviation.to_xarray()
+        names = list(array["band"].values)
+        units = {"long_name": "standard deviation", "units": "1"}
+        return array.assign_coords(
+            deviation=(("band", "y", "x"), errors.sel(band=names).data, units),
+            strange=(("y", "x"), errors.sel(band=STRANGE).data, {"units": "1"}),
+        )
+
+    def __repr__(self) -> str:
+        check = (
+            "dry run" if self.selfcheck is None else f"self-check RMSE {self.selfcheck.rmse:.5f}"
+        )
+        shown = repr(self.cube) if self.path is None else repr(str(self.path))
+        return f"Fused({shown}, {self.facts.method}, {check})"
+
+
+@gives_xarray
 @on_ranks
 def fuse(
     s2: Image,
@@ -119,9 +151,10 @@ def fuse(
     tells more of each.
 
     Args:
-        s2: sharp bands (HrMSI): path (also of a .SAFE product), source or cube.
+        s2: sharp bands (HrMSI): path (also of a .SAFE product), source or cube; or what xarray has
+            opened: then a DataArray comes back, with the record in its attributes.
         s3: coarse bands (LrHSI): a .SEN3 product, which is brought onto cells nested in S2's
-            pixels, or an image on such a grid, at any integer ratio.
+            pixels, or an image on such a grid, at any integer ratio; also of xarray.
         out: GeoTIFF to write; None keeps the result in memory.
         method: a name or a method; default: what takes the weights, else ``refined``.
         weights: of a trained network, or for ``refined`` of its refiner.

@@ -18,6 +18,7 @@ from trifuse.core import (
     Window,
     refuse_existing,
 )
+from trifuse.core.shown import told
 from trifuse.core.workers import require_place
 from trifuse.flows.adapt import require_adaptable
 from trifuse.flows.fuse_options import FuseOptions
@@ -36,7 +37,7 @@ from trifuse.products import Doubt, require_plausible
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FusionPlan:
     """What :func:`trifuse.flows.fuse.run` would do; a context that closes the images.
 
@@ -98,6 +99,9 @@ class FusionPlan:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"FusionPlan({self.method.name}, {told(self.bands, self.grid)}, ratio {self.ratio})"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for ``--dry-run --json``."""

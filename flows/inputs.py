@@ -1,15 +1,92 @@
-"""What the public functions take: a path, an open source, a cube, or one with how to read it."""
+"""What the public functions take: a path, an open source, a cube, xarray's, or how to read one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from trifuse.core import Cube, CubeSource, MemorySource, Reading, sha256
+from trifuse.core import Cube, CubeSource, DataError, MemorySource, Reading, sha256
+from trifuse.core.xarray_read import is_xarray
 
-Image = Cube | CubeSource | Path | str | Sequence[Path | str] | Reading
+if TYPE_CHECKING:
+    import xarray
+
+    from trifuse.core.xarray_read import XArray
+
+Opened = Cube | CubeSource | Path | str | Sequence[Path | str] | Reading
+"""What names an image, but for what xarray has opened."""
+
+if TYPE_CHECKING:
+    Image = Opened | XArray
+else:  # a Dataset or DataArray is an image too, but xarray is imported by who makes one
+    Image = Opened
+
+
+class Result(Protocol):
+    """What a verb gives."""
+
+    def to_xarray(self) -> xarray.DataArray:
+        """The image that was made, with labels."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Result)
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+
+
+class Verb(Protocol[P, R_co]):
+    """A function of an image that gives xarray where xarray came in."""
+
+    @overload
+    def __call__(
+        self, image: XArray, /, *args: P.args, **options: P.kwargs
+    ) -> xarray.DataArray: ...
+
+    @overload
+    def __call__(self, image: Opened, /, *args: P.args, **options: P.kwargs) -> R_co: ...
+
+
+def gives_xarray(verb: Callable[Concatenate[Image, P], R]) -> Verb[P, R]:
+    """Let a verb give a DataArray where its first image came from xarray.
+
+    A dry run makes no image, so it gives what it gives of a file.
+    """
+    name = next(iter(signature(verb).parameters))
+
+    @wraps(verb)
+    def call(*args: Any, **options: Any) -> Any:
+        done = verb(*args, **options)
+        image = args[0] if args else options.get(name)
+        image = image.image if isinstance(image, Reading) else image
+        made = not options.get("dry_run") and is_xarray(image)
+        return done.to_xarray() if made else done
+
+    return cast("Verb[P, R]", call)
+
+
+def result_array(
+    cube: Cube | None, path: Path | None, record: Mapping[str, Any]
+) -> xarray.DataArray:
+    """What a verb has made, with labels; its record is JSON in the attribute ``trifuse_record``.
+
+    Args:
+        cube: the image, if it was kept in memory.
+        path: else, where it was written.
+        record: what is said of it.
+
+    Raises:
+        DataError: if nothing was made.
+    """
+    if cube is None and (path is None or not path.exists()):
+        raise DataError("a dry run has made no image", fix="run it")
+    array = as_source(cast("Image", path)).to_xarray() if cube is None else cube.to_xarray()
+    array.attrs["trifuse_record"] = json.dumps(record, default=str, ensure_ascii=False)
+    return array
 
 
 def as_source(image: Image, **options: Any) -> CubeSource:
@@ -42,11 +119,15 @@ def provenance(image: Image, *, content: bool = True) -> dict[str, Any]:
         content: whether to read the files for their SHA-256; else size and time are told.
     """
     if isinstance(image, Reading):
-        given = {"as_given": image.to_json()} if image.options else {}
-        return {**provenance(image.image, content=content), **given}
+        said = {"as_given": image.to_json()} if image.options else {}
+        return {**provenance(image.image, content=content), **said}
     if isinstance(image, Cube | CubeSource):
         return {"name": getattr(image, "name", "memory")}
-    paths = [image] if isinstance(image, Path | str) else list(image)
+    if is_xarray(image):
+        with as_source(image) as source:
+            return {"name": source.name, "kind": "xarray"}
+    given = cast("Path | str | Sequence[Path | str]", image)
+    paths = [given] if isinstance(given, Path | str) else list(given)
     return {"files": [_described(Path(p), content) for p in paths]}
 
 

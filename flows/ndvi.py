@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,17 +24,20 @@ from trifuse.core import (
     run_units,
     write_bytes,
 )
-from trifuse.flows.inputs import Image, provenance
+from trifuse.flows.inputs import Image, gives_xarray, provenance, result_array
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
 from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import define_ndvi, open_series, require_plausible, write_ndvi, write_sidecar
 from trifuse.products import ndvi as compute_ndvi
-from trifuse.products.ndvi import EPS, of_what
+from trifuse.products.ndvi import BAND_TAGS, EPS, of_what
 from trifuse.products.series.folder import write_index
 from trifuse.products.write.companions import write_companions
 
+if TYPE_CHECKING:
+    import xarray
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Mapped:
     """An NDVI map.
 
@@ -60,7 +63,17 @@ class Mapped:
             lines.append(f"mean {r['mean']:.3f} over {100 * r['valid_share']:.1f} % of the pixels")
         return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
 
+    def to_xarray(self) -> xarray.DataArray:
+        """The map with labels, (y, x); a written one is read block by block."""
+        array = result_array(self.cube, self.path, self.record).isel(band=0, drop=True)
+        return array.rename("ndvi").assign_attrs(BAND_TAGS)
 
+    def __repr__(self) -> str:
+        shown = repr(self.cube) if self.path is None else repr(str(self.path))
+        return f"Mapped({shown}, {self.record.get('definition')})"
+
+
+@gives_xarray  # type: ignore[arg-type]  # an image by its name might be one of the options
 def ndvi(
     image: Image,
     out: Path | str | None = None,
@@ -74,7 +87,8 @@ def ndvi(
     """NDVI of an image.
 
     Args:
-        image: path, source or cube with the bands of the definition.
+        image: path, source or cube with the bands of the definition; or what xarray has opened,
+            of which a DataArray (y, x) is made.
         out: GeoTIFF to write (cloud-optimised, with a sidecar and, where the image tells its
             time, a STAC Item); None keeps the map in memory.
         definition: ``s2`` (default): red and near infrared as Sentinel-2's B4 and B8A see the
@@ -113,7 +127,7 @@ def ndvi(
     return Mapped(path, None, record, (path, *write_companions(path, record, quicklook=False)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MappedSeries:
     """NDVI maps of a series.
 
@@ -147,6 +161,10 @@ class MappedSeries:
         else:
             lines.append(f"wrote {self.folder}" + (f", {self.table}" if self.table else ""))
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        days = f"{len(self.dates)} dates {self.dates[0]} … {self.dates[-1]}"
+        return f"MappedSeries({str(self.folder)!r}, {days})"
 
 
 def ndvi_series(
@@ -233,10 +251,10 @@ def ndvi_series(
 
 def _unit_id(day: date, source: CubeSource) -> str:
     """The date and, where the image is a file, what tells that it was replaced."""
-    raster = getattr(source, "raster", None)
-    if raster is None:
+    path = getattr(getattr(source, "raster", None), "path", None)
+    if path is None:
         return day.isoformat()
-    status = raster.path.stat()
+    status = path.stat()
     return f"{day}-{fingerprint([status.st_size, status.st_mtime_ns])[:12]}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from trifuse.core import (
     refuse_existing,
 )
 from trifuse.flows.area import window_of
-from trifuse.flows.inputs import Image, provenance
+from trifuse.flows.inputs import Image, gives_xarray, provenance, result_array
 from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import cube_writer, require_plausible
 from trifuse.products.write.companions import write_companions
@@ -34,7 +34,11 @@ from trifuse.restore.sharpness_check import native_class
 TILE = 512
 
 
-@dataclass(frozen=True, slots=True)
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Sharpened:
     """An image with all bands on, and as sharp as, its finest pixels.
 
@@ -70,7 +74,16 @@ class Sharpened:
             [*lines, f"took {r['timings']['total']:.1f} s", *(f"wrote {f}" for f in self.files)]
         )
 
+    def to_xarray(self) -> xarray.DataArray:
+        """The image with labels, (band, y, x); a written one is read block by block."""
+        return result_array(self.cube, self.path, self.record)
 
+    def __repr__(self) -> str:
+        shown = repr(self.cube) if self.path is None else repr(str(self.path))
+        return f"Sharpened({shown}, {self.record['method']})"
+
+
+@gives_xarray
 def sharpen(
     image: Image,
     out: Path | str | None = None,
@@ -93,7 +106,8 @@ def sharpen(
 
     Args:
         image: a Sentinel-2 product, or an image of bands named like Sentinel-2's on pixels of
-            10 m. Bands that are left out cannot help the others.
+            10 m. Bands that are left out cannot help the others. Of what xarray has opened, a
+            DataArray (band, y, x) is made.
         out: GeoTIFF to write (cloud-optimised, with a quicklook and a sidecar); None keeps the
             result in memory.
         method: ``restore`` (multi-band restoration), ``injection`` (of the sharp bands' detail),

@@ -12,6 +12,7 @@ from trifuse.products.files.envi import open_envi
 from trifuse.products.files.geotiff import open_geotiff
 from trifuse.products.files.raster import crs_text, parse_crs
 from trifuse.products.files.source import MosaicSource, RasterSource
+from trifuse.products.files.xarray_source import open_xarray
 from trifuse.products.inspect import describe, inspect_product, inspect_source
 from trifuse.products.landsat import LandsatSource, is_landsat, open_landsat, write_landsat
 from trifuse.products.ndvi import ndvi, write_ndvi
@@ -70,6 +71,7 @@ __all__ = [
     "Reader",
     "open_geotiff",
     "open_envi",
+    "open_xarray",
     "open_enmap",
     "open_enmap_all",
     "is_enmap",

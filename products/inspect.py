@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +16,16 @@ from trifuse.products.scales import look_at_scale
 from trifuse.products.series.folder import is_series, open_series
 from trifuse.products.write.quicklook import choose_rgb, read_small
 
+if TYPE_CHECKING:
+    from trifuse.core.xarray_read import XArray
+
 SAMPLE = 512
 """Longest side, in pixels, of the reduced image from which shares and ranges are told."""
 
 
-def inspect_product(path: Path | str | Sequence[Path | str], **options: Any) -> dict[str, Any]:
+def inspect_product(
+    path: Path | str | Sequence[Path | str] | XArray, **options: Any
+) -> dict[str, Any]:
     """What a product is: kind, bands, grid, the calibration used, the share of valid pixels.
 
     Args:

@@ -20,11 +20,12 @@ EPS = 1e-4
 """Least sum of NIR and red that has a ratio: one count of an int16 product."""
 
 _CLIP = "values beyond -1 and 1 are set to them, after masking"
-_BAND_TAGS = {
+BAND_TAGS = {
     "standard_name": "normalized_difference_vegetation_index",
     "long_name": "normalised difference vegetation index",
     "units": "1",
 }
+"""What a map of NDVI says of itself, by the CF conventions."""
 
 
 def of_what(meta: Mapping[str, Any]) -> dict[str, str]:
@@ -130,7 +131,7 @@ def write_ndvi(
     facts = how.to_json()
     tags = {"definition": how.name, "SOURCE": source.name, "PROCESSING_LEVEL": "L3 NDVI", **rules}
     band_tags = {
-        **_BAND_TAGS,
+        **BAND_TAGS,
         **rules,
         "definition": how.name,
         "definition_text": how.how,

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trifuse.core import CubeSource, ProductError
+from trifuse.core.xarray_read import is_xarray
 from trifuse.products.files.archive import is_tar, is_zip, tar_names, zip_members
 from trifuse.products.files.geotiff import READER as GEOTIFF
 from trifuse.products.files.raster import driver_of, plain_file
+from trifuse.products.files.xarray_source import OPTIONS as XARRAY_OPTIONS
+from trifuse.products.files.xarray_source import open_xarray
 from trifuse.products.reader import Reader
 from trifuse.products.registry import READERS
 from trifuse.products.series.folder import is_series
 
+if TYPE_CHECKING:
+    from trifuse.core.xarray_read import XArray
+
 _UNREAD = {".zarr": "Zarr"}
 """Formats of the field that no reader takes, by their suffix."""
+_XARRAY = Reader("xarray", lambda path: False, open_xarray, XARRAY_OPTIONS)
 
 
-def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSource:
+def open_cube(path: Path | str | Sequence[Path | str] | XArray, **options: Any) -> CubeSource:
     """Open a product as a source of calibrated values.
 
     EnMAP deliveries (folder, zip, order), Sentinel-2 L2A and L1C (SAFE folder or zip, COGs with
@@ -27,10 +34,11 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
     ENVI (header or data), images like CAVE's (folder of 31 PNGs, ``.mat``) and other cubes in
     ``.mat``, and whatever else is among :data:`trifuse.products.READERS`. Several files, or a
     folder with nothing but GeoTIFFs, are the bands of one image where their names tell bands, else
-    the tiles of one mosaic.
+    the tiles of one mosaic. An xarray Dataset or DataArray of one image is read window by window
+    (:func:`trifuse.products.open_xarray`).
 
     Args:
-        path: file or folder, or the tiles or bands of one image.
+        path: file or folder, the tiles or bands of one image, or what xarray has opened.
         options: ``mask`` and ``scene`` for EnMAP (:func:`trifuse.products.open_enmap`);
             ``resolution``, ``bands``, ``mask`` and ``upsampling`` for Sentinel-2
             (:func:`trifuse.products.open_sentinel2`); ``bands`` and ``mask`` for Landsat
@@ -48,8 +56,10 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
         MetadataError: if its metadata lacks what is needed.
         ConfigError: if an option does not apply to it.
     """
+    if is_xarray(path):
+        return open_xarray(path, **_XARRAY.taken(options, "xarray"))
     if not isinstance(path, (str, Path)):
-        several = list(path)
+        several = list(cast("Sequence[Path | str]", path))
         if len(several) != 1:
             return GEOTIFF.open(several, **GEOTIFF.taken(options, "tiles"))
         path = several[0]
@@ -60,7 +70,7 @@ def open_cube(path: Path | str | Sequence[Path | str], **options: Any) -> CubeSo
 
 
 def open_scenes(
-    scene: Path | str | Sequence[Path | str], *, mask: str = "default"
+    scene: Path | str | Sequence[Path | str] | XArray, *, mask: str = "default"
 ) -> Sequence[CubeSource]:
     """Open every scene that a delivery holds, as sources of spectra to make other bands of.
 

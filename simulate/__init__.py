@@ -1,4 +1,16 @@
-"""Synthetic triplets from spectral scenes, and the store that training reads them from."""
+"""Synthetic triplets from spectral scenes, and the store that training reads them from.
+
+This is a room; the function that simulates is :func:`simulate_store`, also
+``trifuse.simulate_store``::
+
+    import trifuse as tf
+    from trifuse.simulate import SimulateConfig
+
+    store = tf.simulate_store(["a.ZIP", "b.ZIP"], "store", SimulateConfig(patch=60))
+
+The views that sensors have of a scene, without a store: :func:`scene_views`; with errors such as
+those of real sensors: :func:`observe`. A scene to try it on: :func:`procedural_scene`.
+"""
 
 from trifuse.moved import callable_room
 from trifuse.simulate.fidelity import FidelityReport, fidelity

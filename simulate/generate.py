@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from trifuse.core import (
     Unit,
     run_units,
 )
+from trifuse.core.xarray_read import is_xarray
 from trifuse.simulate.shards import FORMAT, write_shard
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import (
@@ -36,9 +37,14 @@ from trifuse.simulate.triplets import (
 )
 from trifuse.simulate.views import band_psfs, fine_views, sensor_table, view_operators
 
-Scene = CubeSource | Path | str | Sequence[Path | str] | Reading
-"""A source, a product to open, several files that are the tiles of one image, or one of these with
-how it is to be read."""
+if TYPE_CHECKING:
+    from trifuse.core.xarray_read import XArray
+
+    Scene = CubeSource | Path | str | Sequence[Path | str] | Reading | XArray
+else:
+    Scene = CubeSource | Path | str | Sequence[Path | str] | Reading
+"""A source, a product to open, several files that are the tiles of one image, what xarray has
+opened, or one of these with how it is to be read."""
 
 MAX_SPACING = 25.0
 """Median nm between the bands of a source of spectra; EnMAP's is 8, Sentinel-2's 50."""
@@ -146,14 +152,14 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
     Raises:
         TrifuseError: as :func:`simulate_store`.
     """
-    if isinstance(scenes, CubeSource | Path | str | Reading):
+    if isinstance(scenes, CubeSource | Path | str | Reading) or is_xarray(scenes):
         scenes = [scenes]
     if not scenes:
         raise DataError("no scenes given", fix="give at least one")
     units: list[Unit] = []
     candidates: dict[str, int] = {}
     made: list[tuple[BandSet, BandSet]] = []
-    for source in (source for scene in scenes for source in _open(scene, config)):
+    for source in (source for scene in scenes for source in _open(cast("Scene", scene), config)):
         unit = _unit(source, config)
         if unit.id in candidates:
             raise DataError(

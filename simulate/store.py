@@ -119,6 +119,11 @@ class TripletStore:
                     )
         return store
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.ids(split))} {split}" for split in SPLITS)
+        bands = f"{len(self.hr_bands)} + {len(self.lr_bands)} bands, ratio {self.ratio}"
+        return f"TripletStore({str(self.path)!r}, {len(self)} triplets ({counts}), {bands})"
+
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 

@@ -23,6 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from trifuse.core import BandError, BandSet, ConfigError, DataError
+from trifuse.core.shown import named
 from trifuse.srf_data.curves import Curve, area
 from trifuse.srf_data.tables import SensorSRF
 
@@ -31,7 +32,7 @@ Overlap: TypeAlias = Literal["vnir", "swir", "all"]
 GAP = 2.5  # in FWHM
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SpectralOperator:
     """The linear map from a source's bands to those of another sensor.
 
@@ -46,6 +47,11 @@ class SpectralOperator:
     bands: BandSet
     coverage: dict[str, float]
     dropped: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        n_out, n_in = self.matrix.shape
+        left = f", without {', '.join(self.dropped)}" if self.dropped else ""
+        return f"SpectralOperator({n_in} to {n_out} bands {named(self.bands)}{left})"
 
     @property
     def used(self) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from importlib.resources import files
 import numpy as np
 
 from trifuse.core import Band, BandError, BandSet, ConfigError, ProductError
+from trifuse.core.shown import named
 from trifuse.srf_data.curves import Curve, centroid, fwhm, gaussian, make_curve
 
 SAMPLED = ("band", "wavelength", "response")
@@ -68,7 +69,7 @@ _FILES = (
 _COMPOSED = {"S3A_SYN": ("S3A_OLCI", "S3A_SLSTR"), "S3B_SYN": ("S3B_OLCI", "S3B_SLSTR")}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SensorSRF:
     """The spectral response functions of one sensor.
 
@@ -93,6 +94,14 @@ class SensorSRF:
         """Make a table; centres and widths are computed from the curves."""
         bands = BandSet(tuple(Band(k, centroid(c), fwhm(c)) for k, c in curves.items()))
         return cls(name, bands, tuple(curves.values()), **provenance)
+
+    def __repr__(self) -> str:
+        centres = self.bands.centres
+        where = f"{min(centres):.0f}–{max(centres):.0f} nm, " if centres else ""
+        issue = f"issue {self.issue}" if self.issue else "no issue stated"
+        return (
+            f"SensorSRF({self.name}, {len(self.bands)} bands {named(self.bands)}, {where}{issue})"
+        )
 
     def curve(self, band: str) -> Curve:
         """Wavelengths in nm (n,) and responses (n,) of a band, read-only.

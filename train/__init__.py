@@ -1,4 +1,15 @@
-"""One training engine for every network here, its data sets and configurations."""
+"""One training engine for every network here, its data sets and configurations.
+
+This is a room; the function that trains is :func:`train_fusion`, also ``trifuse.train_fusion``::
+
+    import trifuse as tf
+    from trifuse.train import TrainConfig, load_config
+
+    config = load_config(TrainConfig, overrides=["optim.steps=2000"])
+    weights = tf.train_fusion(config, "store", "run").weights
+
+Samples for a training loop of your own: :class:`TripletDataset`.
+"""
 
 from trifuse.core.settings import from_mapping, to_mapping
 from trifuse.moved import callable_room, keep_moved_names

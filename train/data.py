@@ -68,6 +68,11 @@ class TripletDataset(Dataset[dict[str, Tensor]]):
         if augment is not None and len(self):
             augment.check(*self.triplet(0).hrhsi.shape[1:])
 
+    def __repr__(self) -> str:
+        how = "augmented" if self.augment is not None else "as stored"
+        what = f"{len(self)} of {self.split}, {how}"
+        return f"TripletDataset({str(self.store.path)!r}, {what}, ratio {self.store.ratio})"
+
     def __len__(self) -> int:
         return len(self._numbers)
 

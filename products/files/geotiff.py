@@ -119,7 +119,7 @@ def source_of(
     numbers = [n for n in range(1, h.count + 1) if n != h.alpha]
     if not numbers:
         raise BandError("holds an alpha band only", where=raster.name)
-    own = _own_bands(h, numbers, names, wavelengths, raster.name)
+    own = own_bands(h, numbers, names, wavelengths, raster.name)
     bands, named = standard_bands(own, gsd_of(raster), raster.name)
     how = calibration(raster, numbers, scale, offset, nodata)
     meta = {**_own_meta(h), "kind": "geotiff", "layout": h.layout or "GeoTIFF", **named}
@@ -159,7 +159,7 @@ def _open_stack(
     return StackSource(parts, bands, common or paths[0].parent.name, meta)
 
 
-def _own_bands(
+def own_bands(
     h: Header,
     numbers: Sequence[int],
     names: Sequence[str] | None,

@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandError, BandSet, ConfigError, Cube, CubeSource, Grid, GridError, Window
+from trifuse.core import (
+    BandError,
+    BandSet,
+    ConfigError,
+    Cube,
+    CubeSource,
+    Grid,
+    GridError,
+    Sampling,
+    Window,
+)
+from trifuse.core.shown import told
 from trifuse.products.files.raster import Raster
 
 _log = logging.getLogger(__name__)
@@ -148,6 +159,10 @@ class RasterSource(CubeSource):
         window = self.grid.whole if window is None else window
         return self._cube(window, None, bands, self.grid.window(window))
 
+    def place_sampling(self, sampling: Sampling) -> None:
+        """Say how the bands were sampled, where whoever opens the image knows it."""
+        self._sampled = sampling
+
     def read_small(self, max_size: int, bands: Iterable[str] | None = None) -> Cube:
         """The whole image averaged to at most ``max_size`` pixels a side, by overviews."""
         step = max(1, math.ceil(max(self.grid.shape) / max_size))
@@ -156,6 +171,10 @@ class RasterSource(CubeSource):
         moved = (a * self.grid.width / width, 0.0, c, 0.0, e * self.grid.height / height, f)
         small = Grid(self.grid.crs, moved, height, width)
         return self._cube(self.grid.whole, small.shape, bands, small)
+
+    def __repr__(self) -> str:
+        where = str(getattr(self.raster, "path", self.name))
+        return f"RasterSource({where!r}, {told(self.bands, self.grid)})"
 
     def close(self) -> None:
         """See :meth:`CubeSource.close`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -83,9 +83,10 @@ def write_sentinel2_zarr(
                     "y": north - size_y * (np.arange(grid.height) + 0.5),
                 }
                 for axis, values in axes.items():
-                    place.create_array(axis, data=values)
+                    _name_axes(place.create_array(axis, data=values, fill_value=np.nan), axis)
             if path == SCL:
-                place.create_array(last, data=made.classes(20), chunks=(16, 16))
+                classes = place.create_array(last, data=made.classes(20), chunks=(16, 16))
+                _name_axes(classes, "y", "x")
                 continue
             band = next(b for b in NATIVE if array_path(b) == path)
             if dtype == "float32":
@@ -106,4 +107,10 @@ def write_sentinel2_zarr(
                     }
                 )
             array[:] = plane
+            _name_axes(array, "y", "x")
     return target
+
+
+def _name_axes(array: Any, *names: str) -> None:
+    """Name the dimensions, as xarray and GDAL look for them in format 2."""
+    array.attrs["_ARRAY_DIMENSIONS"] = list(names)

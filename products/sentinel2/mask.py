@@ -61,9 +61,19 @@ def class_mask(scl: Layer, terms: Sequence[str], classes: Mapping[str, int] = CL
         terms: as of :func:`mask_terms`.
         classes: number by term; terms that it does not tell take nothing out.
     """
-    table = np.zeros((1, 256), bool)
-    table[0, list(classes.values())] = True
+    return ClassMask(scl, (1,), usable_numbers(terms, classes)[None])
+
+
+def usable_numbers(terms: Sequence[str], classes: Mapping[str, int] = CLASSES) -> np.ndarray:
+    """Which stored numbers of a classification leave a pixel usable: (256,) bool.
+
+    Args:
+        terms: as of :func:`mask_terms`.
+        classes: as of :func:`class_mask`.
+    """
+    table = np.zeros(256, bool)
+    table[list(classes.values())] = True
     if classes is FMASK:
-        table[0, 1] = True
-    table[0, [classes[t] for t in terms if t in classes]] = False
-    return ClassMask(scl, (1,), table)
+        table[1] = True
+    table[[classes[t] for t in terms if t in classes]] = False
+    return table

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from trifuse.core import CubeSource, DataError, MissingExtraError, atomic_path
-from trifuse.products.write.quicklook import STRETCH, choose_rgb, read_small
+from trifuse.core.picture import STRETCH, choose_rgb
+from trifuse.products.write.quicklook import read_small
 
 
 def can_animate() -> bool:

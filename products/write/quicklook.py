@@ -13,7 +13,6 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from trifuse.core import (
     BandError,
-    BandSet,
     Cube,
     CubeSource,
     DataError,
@@ -23,18 +22,11 @@ from trifuse.core import (
     Window,
     atomic_path,
 )
+from trifuse.core.picture import choose_rgb, stretch
 from trifuse.products.files.layers import LayeredSource
 from trifuse.products.files.raster import gdal_reason
 from trifuse.products.files.source import RasterSource
 from trifuse.products.sentinel3.grid import SwathSource
-
-RGB_NM = (665.0, 560.0, 490.0)
-"""Red, green and blue of a true-colour picture."""
-
-STRETCH = (2.0, 98.0)
-"""Percentiles of the valid pixels that become black and full colour."""
-
-_NAMED = (("B4", "B3", "B2"), ("Oa08", "Oa06", "Oa04"))
 
 
 def write_quicklook(
@@ -85,24 +77,6 @@ def write_quicklook(
     return names
 
 
-def choose_rgb(bands: BandSet) -> tuple[str, ...]:
-    """Bands of a true-colour picture.
-
-    Those nearest to 665, 560 and 490 nm where these are within 40 nm; else those known by name
-    (Sentinel-2, Sentinel-3); else the first three, or the first alone.
-    """
-    try:
-        return tuple(bands[bands.nearest(nm, tolerance=40.0)].name for nm in RGB_NM)
-    except BandError:
-        pass
-    for names in _NAMED:
-        try:
-            return bands.select(names).names
-        except BandError:
-            continue
-    return bands.names[:3] if len(bands) >= 3 else bands.names[:1]
-
-
 def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
     """Stretched colours: (4, y, x) uint8, red, green, blue and opacity.
 
@@ -110,15 +84,8 @@ def render(cube: Cube, rgb: Sequence[str]) -> np.ndarray:
         cube: with the bands to show.
         rgb: their names for red, green and blue, which may repeat; or one for grey.
     """
-    data = cube.data[cube.bands.indices(rgb)]
-    seen = cube.valid & np.isfinite(data).all(axis=0)
-    planes = []
-    for band in data:
-        low, high = np.percentile(band[seen], STRETCH) if seen.any() else (0.0, 1.0)
-        span = float(high - low)
-        # A band of one value is mid-grey, not noise blown up.
-        value = (band - low) / span if span > 1e-9 else np.full_like(band, 0.5)
-        planes.append(np.where(seen, np.clip(value, 0, 1) * 255, 0).round().astype(np.uint8))
+    made, seen = stretch(cube.data[cube.bands.indices(rgb)], cube.valid)
+    planes = [(value * 255).round().astype(np.uint8) for value in made]
     colours = planes * 3 if len(planes) == 1 else planes
     return np.stack([*colours, np.where(seen, 255, 0).astype(np.uint8)])
 
