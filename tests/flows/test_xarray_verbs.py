@@ -105,13 +105,16 @@ def test_what_verbs_give_shows_in_a_line(views):
     assert repr(tf.load_srf("S2A_MSI")).startswith("SensorSRF(S2A_MSI, 13 bands B1 … B12, 443–")
 
 
-def test_counts_follow_the_rule_of_files():
-    """As of a GeoTIFF without a scale: refused where results would be wrong."""
+def test_counts_follow_the_rule_of_files(caplog):
+    """As of a GeoTIFF without a scale: taken for what they can only be, said, or refused."""
     grid = Grid.from_origin("EPSG:32633", 0, 600, 10, 60, 60)
     rng = np.random.default_rng(0)
     counts = rng.integers(300, 4000, (12, 60, 60)).astype(np.float32)
     names = [f"B{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12)]
     cube = Cube(counts, np.ones((60, 60), bool), BandSet.of(["B8A", *names]), grid)
     stack = cube.to_xarray().astype("int16")
-    with pytest.raises(DataError, match="cannot be reflectance"):
-        tf.sharpen(stack)
+    with pytest.raises(DataError, match="counts of 1e-4 were taken|do not tell whether"):
+        tf.sharpen(stack)  # noise is no image, but its counts are told
+    assert "counts of 1e-4" in caplog.text
+    with pytest.raises(DataError, match="never applied"):
+        tf.ndvi(stack + 1000)
