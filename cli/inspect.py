@@ -18,14 +18,18 @@ def inspect(
 ) -> Result:
     """Say what PRODUCT is: bands, grid, calibration used, share of valid pixels.
 
+    Of a stack of Sentinel-2's bands also how they came onto its pixels: from how coarse samples,
+    where these start, by which kernel, and what metadata tell otherwise.
+
     Several files are the tiles of one image.
 
     \b
     trifuse inspect ENMAP01-____L2A-….ZIP
     trifuse inspect tiles/*.tif --json
     """
-    from trifuse.products import describe, inspect_product
+    from trifuse.flows.inspect import inspect as inspect_image
+    from trifuse.products import describe
 
     given = product[0] if len(product) == 1 else list(product)
-    facts = inspect_product(given, bands=bands)
+    facts = inspect_image(given, bands=bands)
     return Result(describe(facts), plain(facts))

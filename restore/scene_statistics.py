@@ -243,7 +243,11 @@ class LevelSums:
         """Pixels of an axis to equally sharp cells: (n / ratio, n); None: as they are."""
         s = self._s
         if s.ratio[band] == self.ratio:
-            return None if self.ratio == 1 else samples(n, self.ratio, s.upsampling)
+            if self.ratio == 1:
+                return None
+            if s.laid != "lattice":
+                return _degradation(n, self.ratio, 0.0)
+            return samples(n, self.ratio, s.kernel(self.ratio))
         extra = float(np.sqrt(max(self._widest**2 - s.sigma(band) ** 2, 0)))
         return _degradation(n, self.ratio, extra)
 
@@ -258,7 +262,9 @@ class LevelSums:
         if key not in self._moments:
             to_cells = self._to_cells(n, band)
             pixels = np.eye(n) if to_cells is None else to_cells
-            native = pixels if ratio == 1 else pixels @ interpolation(n, ratio, self._s.upsampling)
+            native = pixels
+            if ratio > 1 and self._s.laid != "blurred":
+                native = pixels @ interpolation(n, ratio, self._s.kernel(ratio))
             smooth = _smoothing(len(pixels), self._smooth)
             self._moments[key] = np.array([_moments(c, smooth @ c) for c in (pixels, native)])
         return self._moments[key]

@@ -37,6 +37,10 @@ _NATIVE = {
 EXPLAINED = 0.05
 """Share of what is outside the range above which a band is sharp, whatever is told of it."""
 
+DETAIL = 0.1
+"""Standard deviation outside the range, in noise told, below which there is no detail to tell by:
+rounding leaves so much, and samples beyond the image's borders."""
+
 OUTSIDE = 3.0
 """Standard deviation outside the range, in noise told, that noise does not account for."""
 
@@ -128,6 +132,7 @@ class SharpnessCheck:
         outside: by blurred band, the standard deviation outside the range (reflectance).
         powers: by band, power at 0.03–0.07 over that at 0.15–0.22 cycles per pixel relative to
             the sharpest bands': about 1 if it is as sharp.
+        given: whether a user gave the sharpness.
     """
 
     sharp: tuple[str, ...]
@@ -135,19 +140,25 @@ class SharpnessCheck:
     explained: Mapping[str, float]
     outside: Mapping[str, float]
     powers: Mapping[str, float]
+    given: bool = False
 
     def warnings(self) -> list[str]:
         """What a user should know, in words."""
         found = []
-        if self.sharp:
+        if self.sharp and self.given:
+            found.append(
+                f"{', '.join(self.sharp)}: given to be blurred, but by the pixels sharp, or "
+                "sampled otherwise; restored as given"
+            )
+        elif self.sharp:
             found.append(
                 f"{', '.join(self.sharp)}: told to be blurred, but as sharp as the pixels; the "
                 "metadata contradict the image"
             )
         if self.otherwise:
             found.append(
-                f"{', '.join(self.otherwise)}: did not come onto these pixels as told; the "
-                "restoration takes the difference for noise"
+                f"{', '.join(self.otherwise)}: did not come onto these pixels as "
+                "taken; the restoration takes the difference for noise"
             )
         return found
 
@@ -176,7 +187,12 @@ def check_sharpness(
     share, outside = evidence.detail, evidence.outside
     # Without sharp bands nothing explains; then too much outside is all there is to go by.
     too_much = {i for i in blurred if outside[i] > OUTSIDE * max(sharpness.noise[i], 1e-3)}
-    sharp = {i for i in blurred if share[i] > EXPLAINED or (np.isnan(share[i]) and i in too_much)}
+    detailed = {
+        i
+        for i in blurred
+        if share[i] > EXPLAINED and outside[i] > DETAIL * max(sharpness.noise[i], 1e-3)
+    }
+    sharp = detailed | {i for i in blurred if np.isnan(share[i]) and i in too_much}
 
     def told(values: np.ndarray, numbers: Sequence[int]) -> dict[str, float]:
         return {names[i]: round(float(values[i]), 6) for i in numbers if np.isfinite(values[i])}
@@ -225,6 +241,7 @@ def learn(
     *,
     force: bool = False,
     checked: bool = False,
+    given: bool = False,
     find_mtf: bool = True,
     find_noise: bool = True,
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
@@ -234,7 +251,8 @@ def learn(
         source: the image.
         sharpness: as told.
         force: believe what is told against the pixels.
-        checked: the sampling follows from the pixels: no band is declared sharp, nor warned of.
+        checked: the sampling follows from the pixels, so no band is declared sharp.
+        given: a user gave the sampling, so no band is declared sharp, either.
         find_mtf: look for the modulation transfer in the pixels; what is told stays where they
             agree.
         find_noise: let noise that is found count in place of what is told. Else it only is taken
@@ -253,11 +271,14 @@ def learn(
     names = source.bands.names
     check = check_sharpness(names, sharpness, evidence)
     if checked:
-        check = replace(check, sharp=(), otherwise=())
+        check = replace(check, sharp=(), otherwise=tuple(sorted(check.sharp + check.otherwise)))
+    if given:
+        check = replace(check, given=True)
     for text in check.warnings():
         _log.warning("%s: %s", source.name, text)
     if not force:
-        sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
+        if not given:
+            sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
         factor = noise_factor(sharpness, evidence)
         if factor < 1 or (find_noise and factor > 1):
             _log.info("%s: has %.3g of the noise told", source.name, factor)
