@@ -40,6 +40,9 @@ DRIFT = 0.02
 """Share of what is outside that is detail, above which no one lattice holds all over the image: of
 images warped by a degree and noisy 0.05 or more; where noise hides a lattice 0.004 at most."""
 
+ROUNDED = 1e-4
+"""Standard deviation outside below which what is explained is of rounding and of borders."""
+
 CLOSE = 0.03
 """Samplings whose logarithms of variance outside differ by less leave the same."""
 
@@ -303,7 +306,9 @@ def _asked(
 ) -> FoundSampling:
     """What is found of some bands, whose blur is asked where no lattice shows that is expected."""
     expected = given.ratio
-    if expected is not None and one.ratio < expected and set(one.bands).isdisjoint(finest):
+    drifts = one.ratio == expected and one.explained > DRIFT and one.outside > ROUNDED
+    doubtful = expected is not None and (one.ratio < expected or drifts)
+    if expected is not None and doubtful and set(one.bands).isdisjoint(finest):
         # Bands smoother than their samples pass for samples of a finer lattice.
         blurred, blur = _blurred(blocks, one.bands, finest, expected)
         if blurred:
