@@ -22,7 +22,7 @@ def sharpness(default: str | None = None) -> Callable[[Callable[..., Any]], Call
             "--blur",
             metavar="FWHM",
             help="S2's 20 m and 60 m bands are blurred by so many of their own pixels (full width "
-            "at half maximum, e.g. 1.2), and were never sampled: restore that.",
+            "at half maximum, e.g. 1.2, or auto), and were never sampled: restore that.",
         )(function)
         return click.option(
             "--sharpness",

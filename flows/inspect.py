@@ -50,7 +50,8 @@ def _is_stack(source: CubeSource) -> bool:
 def sampling_facts(source: CubeSource) -> dict[str, Any]:
     """How the bands of an open stack were sampled, by its pixels and by its metadata."""
     # Here, because few products are stacks.
-    from trifuse.restore.scene_sampling import scene_sampling, told_otherwise
+    from trifuse.restore.agreed import told_otherwise
+    from trifuse.restore.scene_sampling import scene_sampling
 
     names = source.bands.names
     told = dict(zip(names, source.sampling.values("gsd"), strict=True))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from trifuse.core import CubeSource
 from trifuse.core.sampling import WORDS
-from trifuse.restore.scene_sampling import SceneSampling, scene_sampling, told_otherwise
+from trifuse.restore.scene_sampling import SceneSampling, scene_sampling
 from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness
-from trifuse.restore.sharpness_check import SharpnessCheck, learn
+from trifuse.restore.sharpness_check import SharpnessCheck, learn, sharpness_of
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,35 @@ def _learnt(
             force=force,
             checked=sampled.checked,
             given=sampled.given,
-            find_mtf=mtf is None and sharpness.laid != "blurred",
+            find_mtf=mtf is None and not sampled.blur_given,
             find_noise=noise is None,
         ),
     )
+
+
+def told_otherwise(source: CubeSource, found: SceneSampling) -> list[str]:
+    """Where metadata contradict what the pixels show beyond doubt, one line for each group."""
+    told = sharpness_of(source)
+    ratio = (1,) * len(source.bands) if told is None else told.ratio
+    lines = []
+    for one in found.found:
+        said = {ratio[b] for b in one.bands}
+        if said == {1} == {one.ratio} or not (one.sure or one.warped):
+            continue
+        listed = ", ".join(source.bands.names[b] for b in one.bands)
+        if said != {one.ratio}:
+            lines.append(
+                f"{listed}: metadata tell samples of {', '.join(map(str, sorted(said)))} pixels, "
+                f"the pixels show {one.ratio}"
+            )
+        elif one.warped:
+            lines.append(f"{listed}: metadata tell a lattice of whole pixels, the pixels show none")
+        elif told is not None:
+            row, col = (n % one.ratio for n in told.origin)
+            kernel = told.kernel(one.ratio)
+            if (row, col) != one.origin or kernel not in (one.kernel, *one.alike):
+                lines.append(
+                    f"{listed}: metadata tell samples from row {row}, column {col} by {kernel}, "
+                    f"the pixels show row {one.origin[0]}, column {one.origin[1]} by {one.kernel}"
+                )
+    return lines

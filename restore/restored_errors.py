@@ -113,6 +113,9 @@ def restored_errors(sharpness: Sharpness, statistics: Statistics) -> RestoredErr
         shown.append((high[:, None] * (there - left)).mean(axis=0))
         variance.append(left.mean(axis=0))
     usual = np.linalg.inv(precision + told).mean(axis=0)
+    if statistics.doubt is not None:
+        usual = usual + np.diag(statistics.doubt**2)
+        variance = [v + statistics.doubt**2 for v in variance]
     rising = np.maximum.accumulate(np.maximum(shown, _NOTHING), axis=0)
     return RestoredErrors(usual, rising, np.maximum(variance, _NOTHING))
 

@@ -20,7 +20,7 @@ from trifuse.core import PSF, ConfigError, CubeSource, Window
 from trifuse.core.kernels import KERNELS, kernel_of
 from trifuse.restore.sample_noise import KERNEL_BLUR
 from trifuse.restore.sampling_search import FoundSampling, Given, find_sampling
-from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.sharpness import MTF, Sharpness
 from trifuse.restore.sharpness_check import known_facts, native_class, sharpness_of
 
 BLOCK, BLOCKS = 240, 4
@@ -43,7 +43,7 @@ class GivenSampling:
             is looked for.
         kernel: that brought native pixels onto the image's; None is looked for.
         blur: of bands that were never sampled but blurred: full width at half maximum in native
-            pixels of each.
+            pixels of each; 0 is looked for.
 
     >>> parse_sampling("1:2:6@3,0:nearest")
     GivenSampling(ratios=(1, 2, 6), origin=(3, 0), kernel='nearest', blur=None)
@@ -60,7 +60,7 @@ def parse_sampling(text: str) -> GivenSampling | None:
 
     Raises:
         ConfigError: if it is nothing like ``1:2:6``, ``1:2:6@row,col``, ``1:2:6@row,col:kernel``
-            or ``blur:1.2``.
+            ``blur:1.2`` or ``blur:auto``.
     """
     if text in ("auto", "sharp"):
         return None
@@ -86,6 +86,8 @@ BLURS = 0.3, 2.2
 
 
 def _width(text: str) -> float:
+    if text == "auto":
+        return 0.0
     try:
         width = float(text)
     except ValueError:
@@ -93,7 +95,8 @@ def _width(text: str) -> float:
     if not BLURS[0] <= width <= BLURS[1]:
         raise ConfigError(
             f"a blur of {text!r}",
-            fix=f"give its full width at half maximum in native pixels, {BLURS[0]} to {BLURS[1]}",
+            fix="give auto, or its full width at half maximum in native pixels, "
+            f"{BLURS[0]} to {BLURS[1]}",
         )
     return width
 
@@ -126,6 +129,7 @@ class SceneSampling:
             contradict it.
         lines: what a user should know, in words.
         given: whether a user gave it, so that it is kept whatever the pixels say.
+        blur_given: whether the blur was given, too.
     """
 
     sharpness: Sharpness | None
@@ -133,6 +137,7 @@ class SceneSampling:
     checked: bool = False
     lines: tuple[str, ...] = ()
     given: bool = False
+    blur_given: bool = False
 
     @property
     def blurred(self) -> tuple[FoundSampling, ...]:
@@ -199,36 +204,8 @@ def scene_sampling(
     return _decided(source, found, given, mtf, noise)
 
 
-def told_otherwise(source: CubeSource, found: SceneSampling) -> list[str]:
-    """Where metadata contradict what the pixels show beyond doubt, one line for each group."""
-    told = sharpness_of(source)
-    ratio = (1,) * len(source.bands) if told is None else told.ratio
-    lines = []
-    for one in found.found:
-        said = {ratio[b] for b in one.bands}
-        if said == {1} == {one.ratio} or not (one.sure or one.warped):
-            continue
-        listed = _listed(source.bands.names, one)
-        if said != {one.ratio}:
-            lines.append(
-                f"{listed}: metadata tell samples of {', '.join(map(str, sorted(said)))} pixels, "
-                f"the pixels show {one.ratio}"
-            )
-        elif one.warped:
-            lines.append(f"{listed}: metadata tell a lattice of whole pixels, the pixels show none")
-        elif told is not None:
-            row, col = (n % one.ratio for n in told.origin)
-            kernel = told.kernel(one.ratio)
-            if (row, col) != one.origin or kernel not in _likely(one):
-                lines.append(
-                    f"{listed}: metadata tell samples from row {row}, column {col} by {kernel}, "
-                    f"the pixels show row {one.origin[0]}, column {one.origin[1]} by {one.kernel}"
-                )
-    return lines
-
-
 def _but_blurred(source: CubeSource, width: float, noise: float | None) -> SceneSampling:
-    """Bands that were never sampled coarser, blurred by so many of their native pixels."""
+    """Bands that were never sampled coarser, blurred by so many of their native pixels, or some."""
     ratios = _named_ratios(source)
     classes = _classes(source)
     ratio = tuple(ratios[c] for c in classes)
@@ -238,11 +215,12 @@ def _but_blurred(source: CubeSource, width: float, noise: float | None) -> Scene
             where=source.name,
             fix="give an image of sharp bands and of blurred ones, named as Sentinel-2's",
         )
-    mtf = (PSF.from_fwhm(width).mtf,) * len(ratio)
+    mtf = (PSF.from_fwhm(width).mtf if width else MTF,) * len(ratio)
     sharpness = Sharpness(ratio, mtf, known_facts(source, "noise", noise), laid="blurred")
     listed = ", ".join(n for n, r in zip(source.bands.names, ratio, strict=True) if r > 1)
-    line = f"{listed}: blurred by {width:g} native pixels and never sampled, as given"
-    return SceneSampling(sharpness, (), True, (line,), True)
+    how = f"blurred by {width:g} native pixels" if width else "blurred"
+    line = f"{listed}: {how} and never sampled, as given"
+    return SceneSampling(sharpness, (), True, (line,), True, bool(width))
 
 
 def _classes(source: CubeSource) -> list[int]:
@@ -432,7 +410,7 @@ def _warped_line(names: Sequence[str], found: FoundSampling) -> str:
     return (
         f"{_listed(names, found)}: blurred as samples of {found.ratio}×{found.ratio} pixels, which "
         "start at no whole pixels all over the image (it was warped to another grid, or they were "
-        "never sampled: then give --blur); treated by their blur alone"
+        "never sampled: then give --blur auto); treated by their blur alone"
     )
 
 

@@ -65,6 +65,8 @@ class Statistics:
         outside: (l,) standard deviation of what is outside the range of the interpolation; NaN
             for bands of ratio 1.
         cells: native pixels of the coarsest bands behind the covariance.
+        doubt: (l,) standard deviation of what the sampling that is taken says wrongly of each
+            band; None for nothing.
     """
 
     mean: np.ndarray
@@ -72,6 +74,7 @@ class Statistics:
     covariance: np.ndarray
     outside: np.ndarray
     cells: int
+    doubt: np.ndarray | None = None
 
     def density(self, frequency: np.ndarray) -> np.ndarray:
         """Spectral density at frequencies in cycles per pixel."""
@@ -82,9 +85,9 @@ class Statistics:
     def select(self, numbers: Sequence[int]) -> Statistics:
         """Those of some of the bands; the normalisation stays that of all."""
         n = list(numbers)
-        return Statistics(
-            self.mean[n], self.power, self.covariance[np.ix_(n, n)], self.outside[n], self.cells
-        )
+        doubt = None if self.doubt is None else self.doubt[n]
+        covariance = self.covariance[np.ix_(n, n)]
+        return Statistics(self.mean[n], self.power, covariance, self.outside[n], self.cells, doubt)
 
 
 def scene_statistics(

@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import CubeSource, GridError, MetadataError, canonical_name
+from trifuse.core import PSF, CubeSource, GridError, MetadataError, canonical_name
 from trifuse.core.kernels import KERNELS
 from trifuse.restore.mtf_search import estimate_mtf
 from trifuse.restore.pixel_evidence import Evidence, pixel_evidence, search_blocks
@@ -47,6 +47,9 @@ OUTSIDE = 3.0
 NOISE_DIFFERS = 1.25
 """Factor by which noise that is found must differ from the one told to count in its place: what
 the pixels say of it is not exact."""
+
+BLUR_DIFFERS = 0.15
+"""Share by which a blur that was given must differ from the one that shows to be spoken of."""
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +136,8 @@ class SharpnessCheck:
         powers: by band, power at 0.03–0.07 over that at 0.15–0.22 cycles per pixel relative to
             the sharpest bands': about 1 if it is as sharp.
         given: whether a user gave the sharpness.
+        blurs: by band that was given another blur than the pixels show: full width at half maximum
+            in native pixels that they show.
     """
 
     sharp: tuple[str, ...]
@@ -141,6 +146,7 @@ class SharpnessCheck:
     outside: Mapping[str, float]
     powers: Mapping[str, float]
     given: bool = False
+    blurs: Mapping[str, float] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         """What a user should know, in words."""
@@ -160,6 +166,9 @@ class SharpnessCheck:
                 f"{', '.join(self.otherwise)}: did not come onto these pixels as "
                 "taken; the restoration takes the difference for noise"
             )
+        if self.blurs:
+            shown = ", ".join(f"{n} by {v:.2f}" for n, v in self.blurs.items())
+            found.append(f"given another blur than the pixels show: {shown} native pixels")
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -170,6 +179,7 @@ class SharpnessCheck:
             "explained": dict(self.explained),
             "outside": dict(self.outside),
             "powers": dict(self.powers),
+            **({"blurs": dict(self.blurs)} if self.blurs else {}),
         }
 
 
@@ -274,8 +284,6 @@ def learn(
         check = replace(check, sharp=(), otherwise=tuple(sorted(check.sharp + check.otherwise)))
     if given:
         check = replace(check, given=True)
-    for text in check.warnings():
-        _log.warning("%s: %s", source.name, text)
     if not force:
         if not given:
             sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
@@ -287,5 +295,38 @@ def learn(
         if find_mtf and sharpness.blurred:
             mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
             sharpness = replace(sharpness, mtf=mtf)
+        elif sharpness.blurred and sharpness.laid == "blurred":
+            mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
+            check = replace(check, blurs=_other_blurs(names, sharpness, mtf))
+    for text in check.warnings():
+        _log.warning("%s: %s", source.name, text)
     outside = np.where(np.array(sharpness.ratio) > 1, evidence.outside, np.nan)
-    return sharpness, scene_statistics(source, sharpness, outside), check
+    statistics = scene_statistics(source, sharpness, outside)
+    return sharpness, replace(statistics, doubt=_doubt(names, sharpness, check)), check
+
+
+def _other_blurs(
+    names: Sequence[str], sharpness: Sharpness, found: Sequence[float]
+) -> dict[str, float]:
+    """Full widths at half maximum in native pixels, where they are not those given."""
+    out = {}
+    for name, ratio, given, shown in zip(names, sharpness.ratio, sharpness.mtf, found, strict=True):
+        told, seen = PSF.from_mtf(given).sigma, PSF.from_mtf(shown).sigma
+        if ratio > 1 and abs(seen - told) > BLUR_DIFFERS * told:
+            out[name] = round(seen * 2 * math.sqrt(2 * math.log(2)), 3)
+    return out
+
+
+def _doubt(names: Sequence[str], sharpness: Sharpness, check: SharpnessCheck) -> np.ndarray | None:
+    """What a sampling that does not hold says wrongly of bands, reflectance.
+
+    What it leaves outside its range is seen; within it, it is off by about as much. Where it does
+    not hold for one band, it does not for others of its ratio.
+    """
+    off = {*check.otherwise, *(check.sharp if check.given else ())}
+    ratios = {r for n, r in zip(names, sharpness.ratio, strict=True) if n in off and r > 1}
+    told = [
+        check.outside.get(n, 0.0) if r in ratios else 0.0
+        for n, r in zip(names, sharpness.ratio, strict=True)
+    ]
+    return np.array(told) if any(told) else None

@@ -131,7 +131,8 @@ class RestoredSource(BlockwiseSource[Restorer]):
 
         Places of little detail stay below it where they are restored by their own.
         """
-        return self._prepared().deviation
+        deviation, doubt = self._prepared().deviation, self.statistics.doubt
+        return deviation if doubt is None else np.hypot(deviation, doubt)
 
     @property
     def errors(self) -> RestoredErrors:

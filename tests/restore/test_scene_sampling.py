@@ -10,6 +10,7 @@ from trifuse.core.native import native_view
 from trifuse.flows.inspect import sampling_facts
 from trifuse.flows.sharpen import sharpen
 from trifuse.restore.agreed import agreed
+from trifuse.restore.sample_noise import kernel_response
 from trifuse.restore.scene_sampling import parse_sampling, scene_sampling
 from trifuse.simulate import procedural_scene, scene_views
 
@@ -93,12 +94,14 @@ def test_a_blur_without_samples_is_found_and_can_be_given(views):
     image = stack(views, blurred)
     raw = error(image.data, sharp)[COARSE]
     by_itself = sharpen(image)
-    assert "give --blur" in by_itself.text
+    assert "give --blur auto" in by_itself.text
     found = error(by_itself.cube.data, sharp)[COARSE]
     given = sharpen(image, sharpness="blur:1.18")
     known = error(given.cube.data, sharp)[COARSE]
     assert (found < 0.9 * raw).all()
     assert (known < 0.6 * raw).all()
+    looked_for = error(sharpen(image, sharpness="blur:auto").cube.data, sharp)[COARSE]
+    np.testing.assert_allclose(looked_for, known, rtol=0.1)
     assert np.log(known).mean() < np.log(found).mean()
     assert "never sampled, as given" in given.text
 
@@ -202,3 +205,38 @@ def test_average_onto_finer_pixels_is_the_nearest():
         )
     np.testing.assert_array_equal(made[Resampling.average], made[Resampling.nearest])
     assert kernel_of("average") is kernel_of("nearest")
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "lanczos"])
+def test_errors_where_what_is_given_is_wrong_are_expected(views, kernel):
+    image = stack(views, laid(views, kernel, cut=(2, 5)), noise=0.003)
+    truth = views.masked()[COARSE, 2:96, 5:]
+    ratios = {}
+    for how in ("auto", "1:2:6@0,0:bicubic"):
+        made = sharpen(image, sharpness=how)
+        expected = np.array([made.record["expected_error"][image.bands.names[i]] for i in COARSE])
+        ratios[how] = error(made.cube.data[COARSE], truth) / expected
+        assert bool(made.record["warnings"]) == (how != "auto")
+    # Without what the check sees the second is 2 to 4.
+    assert np.sqrt(np.mean(np.square(list(ratios.values())), axis=1)).max() < 1.5
+
+
+def test_a_blur_that_the_pixels_contradict_is_kept_and_said(views):
+    sharp = views.masked()[:, :96].astype(np.float64)
+    blurred = [
+        gaussian_filter(p, 0.5 * r) if r > 1 else p for p, r in zip(sharp, RATIOS, strict=True)
+    ]
+    source = of(views, np.stack(blurred))
+    for width, differs in ((1.18, False), (1.7, True)):
+        known = agreed(source, scene_sampling(source, f"blur:{width}"))
+        assert known.sharpness.sigma(COARSE[0]) == pytest.approx(6 * width / 2.3548, rel=1e-3)
+        assert bool(known.check.warnings()) == differs
+    assert known.check.blurs["B11"] == pytest.approx(1.18, rel=0.1)
+
+
+def test_what_a_kernel_passes_is_its_transform():
+    np.testing.assert_allclose(
+        kernel_response("bilinear", np.array([0, 0.3, 0.5, 1.0])),
+        np.sinc([0, 0.3, 0.5, 1.0]) ** 2,
+        atol=1e-3,
+    )
