@@ -111,7 +111,7 @@ def told_otherwise(source: CubeSource, found: SceneSampling) -> list[str]:
         elif told is not None:
             row, col = (n % one.ratio for n in told.origin)
             kernel = told.kernel(one.ratio)
-            if (row, col) != one.origin or kernel not in (one.kernel, *one.alike):
+            if (row, col) != one.origin or not one.allows(kernel):
                 lines.append(
                     f"{listed}: metadata tell samples from row {row}, column {col} by {kernel}, "
                     f"the pixels show row {one.origin[0]}, column {one.origin[1]} by {one.kernel}"

@@ -54,8 +54,12 @@ ALONE = 0.5
 """So low must be the contrast of a band that alone of its group came from coarser samples: of sharp
 bands of little detail that others do not share it was 0.8 at least."""
 
-RULED_OUT = 5.0
+RULED_OUT = 25.0
 """A kernel is ruled out if the logarithm of its likelihood is so far below the best one's."""
+
+BEYOND_DOUBT = 100.0
+"""By so much a kernel must be less likely to contradict what metadata or other bands say: where
+noise covers what two kernels differ in, chance favours one of them by up to 25."""
 
 SIGMAS = 5.0
 """Standard errors by which the best place of the lattice must be better than the others."""
@@ -116,6 +120,10 @@ class FoundSampling:
     def alike(self) -> tuple[str, ...]:
         """Other kernels that the pixels do not rule out."""
         return tuple(k for k, e in self.evidence if k != self.kernel and e > -RULED_OUT)
+
+    def allows(self, kernel: str) -> bool:
+        """Whether the pixels leave it possible that a kernel laid the samples."""
+        return kernel == self.kernel or dict(self.evidence).get(kernel, -math.inf) > -BEYOND_DOUBT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -359,7 +359,9 @@ def _unlike(names: Sequence[str], blurred: Sequence[FoundSampling]) -> str:
     for one, other in itertools.combinations([f for f in blurred if f.sure], 2):
         fine = min(one.ratio, other.ratio)
         offset = any((a - b) % fine for a, b in zip(one.origin, other.origin, strict=True))
-        kernels = one.ratio == other.ratio and not set(_likely(one)) & set(_likely(other))
+        kernels = one.ratio == other.ratio and not any(
+            one.allows(k) and other.allows(k) for k in KERNELS
+        )
         if offset or kernels:
             first, second = (
                 f"{_listed(names, f)} (from row {f.origin[0]}, column {f.origin[1]}, by {f.kernel})"
@@ -367,10 +369,6 @@ def _unlike(names: Sequence[str], blurred: Sequence[FoundSampling]) -> str:
             )
             return f"{first} and {second} were laid unlike: all treated by their blur alone"
     return ""
-
-
-def _likely(found: FoundSampling) -> tuple[str, ...]:
-    return (found.kernel, *found.alike)
 
 
 def _kernels(blurred: Sequence[FoundSampling]) -> dict[int, str]:
@@ -385,7 +383,7 @@ def _kernels(blurred: Sequence[FoundSampling]) -> dict[int, str]:
         return {f.ratio: common for f in blurred}
     # What leaves less than rounding says nothing more.
     common = max(shared, key=lambda k: sum(max(e[k], -1e6) for e in known))
-    if all(common in _likely(f) for f in blurred if f.sure):
+    if all(f.allows(common) for f in blurred if f.sure):
         return {f.ratio: common for f in blurred}
     # The largest group of each ratio counts.
     return {f.ratio: f.kernel for f in sorted(blurred, key=lambda f: len(f.bands))}
