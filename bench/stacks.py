@@ -20,7 +20,7 @@ odd ones.
 * ``sharp``: images no band of which was interpolated; what is lost against ``--sharpness sharp``.
 * ``product``: a real product of Sentinel-2 (29RKH, every tenth pixel), its 10 m bands averaged to
   20 m, its 20 m bands the truth of what is blurred, sampled and exported by each kernel; sharpened
-  place by place without the network, which has seen it. RMSE in 1e-4 stands for PSNR there.
+  place by place without the network, which has seen it. Minus the RMSE in 1e-4 stands for PSNR.
 
 Designed on Jasper Ridge, Berlin and procedural scenes of 900 to 919; Potsdam is scored alone.
 """
@@ -41,12 +41,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import trifuse
-from bench.fusion.scenes import Views, data_dir, load_views
+from bench._stacks_made import RATIO, SHARP, cells_of, counts, real_product, sharp_planes, warped
+from bench.fusion.scenes import Views, load_views
 from trifuse import metrics
 from trifuse.core import Cube, MemorySource, Window, degrade
 from trifuse.core.kernels import KERNELS
@@ -54,7 +54,6 @@ from trifuse.core.native import native_view
 from trifuse.simulate import PROTOCOLS, observe
 from trifuse.simulate.observation import native_ratios
 
-RATIO = 10
 CUTS = ((0, 0), (3, 0), (1, 4), (2, 5))
 WARPS = ("lanczos", "cubic")
 SCENES = ("jasper", "berlin", "procedural-900x60", "procedural-901x60")
@@ -163,7 +162,7 @@ def perform(job: Job) -> Row:
         return product(job)
     views = scene_views_of(job.scene)
     whole = views.s2.grid
-    window = Window(*job.cut, *(_cells(n - c) for n, c in zip(whole.shape, job.cut, strict=True)))
+    window = Window(*job.cut, *(cells_of(n - c) for n, c in zip(whole.shape, job.cut, strict=True)))
     seen = observe(views.s2.crop(window), views.s3.crop(window), RATIO, ERRORS, job.seed)
     rng = np.random.default_rng([job.seed, 77])
     at_samples = 0.003 if job.seed % 2 else 0.0
@@ -184,7 +183,7 @@ def perform(job: Job) -> Row:
     else:
         fine = [i for i, r in enumerate(native_ratios(views.s2.bands)) if r == 1]
         image[fine] += 0.003 * rng.standard_normal(image[fine].shape)
-    stack = replace(seen.hrmsi, data=_counts(image), meta={"quantity": "reflectance"})
+    stack = replace(seen.hrmsi, data=counts(image), meta={"quantity": "reflectance"})
     truth, cells = seen.truth, seen.lrhsi
     if job.part == "facts":
         from trifuse.restore.scene_sampling import scene_sampling
@@ -194,7 +193,7 @@ def perform(job: Job) -> Row:
     best = replace(stack, meta={**stack.meta, **all_told(stack, job)})
     moved: tuple[float, float] | None = None
     if job.part == "warped":
-        stack, truth, cells = warped(data, views.s3, seen, job)
+        stack, truth, cells = warped(data, views.s3, seen, job.kernel, job.seed)
         down, across = seen.drawn.shift
         moved = across * stack.grid.gsd[1], -down * stack.grid.gsd[0]
         # As large a part of the image as it was, so that as many cells tell of both.
@@ -272,94 +271,11 @@ def score(
     return round(float(np.mean(bands)), 3), round(float(sam), 3), dict(made.record)
 
 
-def warped(data: np.ndarray, s3: Cube, seen: Any, job: Job) -> tuple[Cube, Cube, Cube]:
-    """The stack, the truth and the cells on a grid turned by 1.2° about the scene's middle."""
-    from affine import Affine
-    from rasterio.warp import Resampling, reproject
-
-    from trifuse.core import Grid
-
-    height, width = s3.grid.shape
-    gsd = s3.grid.gsd[0]
-    north_up = Affine(gsd, 0, 0, 0, -gsd, 0)
-    turned = (
-        north_up
-        * Affine.translation(width / 2 + 0.37, height / 2 + 0.61)
-        * Affine.rotation(1.2)
-        * Affine.scale(1.0007)
-        * Affine.translation(-width / 2, -height / 2)
-    )
-
-    def onto(planes: np.ndarray) -> np.ndarray:
-        out = np.full(planes.shape, np.nan)
-        for plane, target in zip(planes, out, strict=True):
-            reproject(
-                plane.astype(np.float64),
-                target,
-                src_transform=north_up,
-                dst_transform=turned,
-                src_crs="EPSG:32633",
-                dst_crs="EPSG:32633",
-                resampling=Resampling[job.kernel],
-                src_nodata=np.nan,
-                dst_nodata=np.nan,
-            )
-        margin = 5
-        rows, cols = (_cells(n - 2 * margin) for n in planes.shape[1:])
-        return out[:, margin : margin + rows, margin : margin + cols]
-
-    image, truth = onto(data), onto(s3.masked())
-    rng = np.random.default_rng([job.seed, 78])
-    if job.seed % 2 == 0:
-        image = image + 0.003 * rng.standard_normal(image.shape)
-    grid = Grid.from_origin("EPSG:32633", 366000.0, 5810010.0, gsd, *image.shape[1:])
-
-    def cube(values: np.ndarray, like: Cube, where: Grid) -> Cube:
-        return Cube(
-            values.astype(np.float32),
-            np.isfinite(values).all(axis=0),
-            like.bands,
-            where,
-            {"quantity": "reflectance"},
-        )
-
-    cells = degrade(truth.astype(np.float32), RATIO, seen.psf, shift=seen.drawn.shift)
-    cells = cells + 0.001 * rng.standard_normal(cells.shape)
-    return (
-        cube(_counts(image), seen.hrmsi, grid),
-        cube(truth, s3, grid),
-        cube(cells, s3, grid.zoom_out(RATIO)),
-    )
-
-
-SHARP = ("as it is", "noise", "haze", "snow", "water", "8 bits", "jpeg 2000")
-"""Images with nothing to restore."""
-
-
 def sharp(job: Job) -> Row:
     """What is lost of an image no band of which was interpolated."""
     views = scene_views_of(job.scene)
-    clean = views.s2.masked()
-    rng = np.random.default_rng(5)
-    noise = rng.standard_normal(clean.shape)
-    smooth = gaussian_filter(clean, (0, 12, 12))
-    data = {
-        "as it is": clean,
-        "noise": clean + 0.003 * noise,
-        "haze": 0.2 + 0.3 * clean + 0.001 * noise,
-        "water": 0.02 + 0.1 * smooth + 0.001 * noise,
-        "snow": 0.7 + 0.2 * clean + 0.002 * noise,
-        "8 bits": np.round(clean * 255) / 255,
-        "jpeg 2000": through_jpeg2000(clean) if job.kernel == "jpeg 2000" else clean,
-    }[job.kernel]
-    s3 = views.s3
-    if job.kernel == "haze":
-        s3 = replace(s3, data=0.2 + 0.3 * s3.data)
-    if job.kernel == "snow":
-        s3 = replace(s3, data=0.7 + 0.2 * s3.data)
-    if job.kernel == "water":
-        s3 = replace(s3, data=0.02 + 0.1 * gaussian_filter(s3.masked(), (0, 12, 12)))
-    window = Window(0, 0, *(_cells(n) for n in views.s2.grid.shape))
+    data, s3 = sharp_planes(views.s2.masked(), views.s3, job.kernel)
+    window = Window(0, 0, *(cells_of(n) for n in views.s2.grid.shape))
     seen = observe(views.s2.crop(window), s3.crop(window), RATIO, PROTOCOLS["clean"], 0)
     rows, cols = window.slices
     stack = replace(
@@ -387,47 +303,13 @@ def sharp(job: Job) -> Row:
     )
 
 
-def through_jpeg2000(data: np.ndarray) -> np.ndarray:
-    """Bands in counts of 1e-4, packed at three tenths of their size and unpacked again."""
-    from affine import Affine
-    from rasterio.io import MemoryFile
-
-    out = np.empty_like(data)
-    for plane, target in zip(data, out, strict=True):
-        counts = np.round(plane * 1e4 + 1000).clip(0, 65535).astype(np.uint16)
-        height, width = counts.shape
-        shape = {"height": height, "width": width, "count": 1, "transform": Affine.scale(10, -10)}
-        with MemoryFile() as memory:
-            with memory.open(
-                driver="JP2OpenJPEG", dtype="uint16", QUALITY="30", REVERSIBLE="NO", **shape
-            ) as file:
-                file.write(counts, 1)
-            with memory.open() as file:
-                target[:] = (file.read(1).astype(np.float64) - 1000) / 1e4
-    return out
-
-
-SIDE = 240
-"""Pixels of the part of the real product that is looked at."""
-
-
 def product(job: Job) -> Row:
     """The real product one scale down, exported and sharpened."""
-    import rasterio
-
     from trifuse.core import BandSet, Grid
     from trifuse.core.runtime import Runtime
     from trifuse.fusion.refined import Refined
 
-    folder = data_dir() / "3_s3_s2" / "s2_l2a_cog_decimated_29RKH"
-    fine, coarse = ("B2", "B3", "B4", "B8"), ("B5", "B6", "B7", "B8A", "B11", "B12")
-    planes = []
-    for name in (*fine, *coarse):
-        with rasterio.open(folder / f"B{name[1:].zfill(2)}.tif") as file:
-            step = 2 if name in fine else 1
-            part = file.read(1, window=((0, SIDE * step), (0, SIDE * step))).astype(np.float64)
-        planes.append(part.reshape(SIDE, step, SIDE, step).mean(axis=(1, 3)) * 1e-4)
-    sharp = np.array(planes)
+    sharp, fine, coarse = real_product()
     ratios = [1] * len(fine) + [2] * len(coarse)
     data = native_view(sharp, ratios, 0.3, job.kernel)
     window = Window(*job.cut, *(n - c for n, c in zip(data.shape[1:], job.cut, strict=True)))
@@ -435,7 +317,7 @@ def product(job: Job) -> Row:
     grid = Grid.from_origin("EPSG:32629", 300000.0, 3000000.0, 10.0, *window.shape)
     bands = BandSet.of([*fine, *coarse])
     valid = np.ones(window.shape, np.bool_)
-    stack = Cube(_counts(data[:, rows, cols]), valid, bands, grid, {"quantity": "reflectance"})
+    stack = Cube(counts(data[:, rows, cols]), valid, bands, grid, {"quantity": "reflectance"})
     best = replace(stack, meta={**stack.meta, **all_told(stack, job)})
     errors = []
     for image in (best, stack):
@@ -462,15 +344,6 @@ def product(job: Job) -> Row:
         1,
         lines,
     )
-
-
-def _cells(pixels: int) -> int:
-    return pixels // RATIO * RATIO
-
-
-def _counts(data: np.ndarray) -> np.ndarray:
-    """As files have it, in counts of 1e-4."""
-    return (np.round(data * 1e4) / 1e4).astype(np.float32)
 
 
 def described(row: Row) -> str:
