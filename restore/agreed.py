@@ -28,12 +28,14 @@ class Agreed:
         sharpness: the same, as far as the pixels bear it out.
         statistics: of the scene.
         check: of the sharpness.
+        contradictions: what metadata told otherwise, in words.
     """
 
     sampled: SceneSampling
     sharpness: Sharpness
     statistics: Statistics
     check: SharpnessCheck
+    contradictions: tuple[str, ...] = ()
 
 
 def agreed(
@@ -56,6 +58,15 @@ def agreed(
     Raises:
         DataError: see :func:`trifuse.restore.sharpness_check.learn`.
     """
+    known = _agreed(source, sampled, mtf, noise, force)
+    for text in (*known.contradictions, *known.check.warnings()):
+        _log.warning("%s: %s", source.name, text)
+    return known
+
+
+def _agreed(
+    source: CubeSource, sampled: SceneSampling, mtf: float | None, noise: float | None, force: bool
+) -> Agreed:
     first = _learnt(source, sampled, mtf, noise, force)
     # A reader that has laid the bands itself knows how; what a file's metadata tell may be wrong.
     told = not (sampled.given or sampled.checked or force) and bool(
@@ -67,9 +78,8 @@ def agreed(
     lines = told_otherwise(source, found)
     if not lines or found.sharpness is None or not all(f.sure or f.warped for f in found.blurred):
         return first
-    for line in lines:
-        _log.warning("%s: %s", source.name, line)
-    return _learnt(source, replace(found, lines=(*lines, *found.lines)), mtf, noise, force)
+    found = replace(found, lines=(*lines, *found.lines))
+    return replace(_learnt(source, found, mtf, noise, force), contradictions=tuple(lines))
 
 
 def _learnt(
@@ -85,6 +95,7 @@ def _learnt(
             force=force,
             checked=sampled.checked,
             given=sampled.given,
+            say=False,
             find_mtf=mtf is None and not sampled.blur_given,
             find_noise=noise is None,
         ),

@@ -335,7 +335,7 @@ def _decided(
         sharpness = Sharpness(
             tuple(ratio), mtfs, sigmas, kernel, coarsest.origin, "lattice", others
         )
-        lines += [_line(names, f, kernels[f.ratio]) for f in blurred]
+        lines += [_line(names, f, kernels[f.ratio], given) for f in blurred]
     return SceneSampling(sharpness, tuple(found), given is None, tuple(lines), given is not None)
 
 
@@ -393,11 +393,20 @@ def _listed(names: Sequence[str], found: FoundSampling) -> str:
     return ", ".join(names[b] for b in found.bands)
 
 
-def _line(names: Sequence[str], found: FoundSampling, kernel: str) -> str:
+def _line(
+    names: Sequence[str], found: FoundSampling, kernel: str, given: GivenSampling | None
+) -> str:
     row, col = found.origin
     text = f"{_listed(names, found)}: samples of {found.ratio}×{found.ratio} pixels"
+    if given is not None and given.origin is not None:
+        laid = "" if given.kernel is None else f", laid by {kernel}"
+        return f"{text} that start at row {row}, column {col}{laid}, as given"
     if found.sure:
-        return f"{text} that start at row {row}, column {col}, laid by {kernel}"
+        times = min(1 / max(found.contrast, 1e-6), 999)
+        return (
+            f"{text} that start at row {row}, column {col}, laid by {kernel} (other places leave "
+            f"{times:.3g} times as much unexplained)"
+        )
     return (
         f"{text}, blurred beyond doubt; where they start does not show under the noise, and they "
         f"are taken to start at row {row}, column {col}"
