@@ -381,8 +381,11 @@ def _kernels(blurred: Sequence[FoundSampling]) -> dict[int, str]:
     if not known or not shared:
         common = max(blurred, key=lambda f: len(f.bands)).kernel
         return {f.ratio: common for f in blurred}
-    # What leaves less than rounding says nothing more.
-    common = max(shared, key=lambda k: sum(max(e[k], -1e6) for e in known))
+    # What leaves less than rounding says nothing more. Kernels of the same range (at 2 pixels
+    # bilinear and cubic) say the same: cubic in place of bilinear costs 2 % of the error of
+    # restored bands, bilinear in place of cubic 8 %.
+    likely = {k: round(sum(max(e[k], -1e6) for e in known), 2) for k in shared}
+    common = max(shared, key=lambda k: (likely[k], k == "cubic"))
     if all(f.allows(common) for f in blurred if f.sure):
         return {f.ratio: common for f in blurred}
     # The largest group of each ratio counts.

@@ -150,6 +150,15 @@ def test_kernels_of_two_groups_may_differ(views):
     assert (found.kernel(2), found.kernel(6)) == ("lanczos", "nearest")
 
 
+def test_where_kernels_have_the_same_range_the_safer_is_taken(views):
+    few = [i for i, r in enumerate(RATIOS) if r < 6]
+    for kernel in ("bilinear", "cubic"):
+        image = stack(views, laid(views, kernel)).select([views.bands.names[i] for i in few])
+        found = scene_sampling(MemorySource(image))
+        assert {"bilinear", "cubic"} <= {found.blurred[0].kernel, *found.blurred[0].alike}
+        assert found.sharpness.upsampling == "cubic"
+
+
 def test_a_band_that_is_sharp_in_a_blurred_group_is_found_apart(views):
     ratios = tuple(1 if i == 10 else r for i, r in enumerate(RATIOS))
     found = scene_sampling(of(views, laid(views, "bilinear", ratios))).sharpness
