@@ -21,6 +21,7 @@ from trifuse.cli.options import (
     workers,
 )
 from trifuse.cli.reading import reading
+from trifuse.cli.sampling import sharpness, with_blur
 
 
 def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
@@ -68,11 +69,7 @@ def _coregister(_: click.Context, __: click.Parameter, value: str) -> Any:
     show_default=True,
     help="Modulation transfer of the coarse sensor at Nyquist.",
 )
-@click.option(
-    "--sharpness",
-    metavar="HOW",
-    help="Of S2's bands: auto, sharp, or such as 1:2:6 or 1:2:6@3,0:nearest.",
-)
+@sharpness()
 @click.option("--s2-noise", type=click.FloatRange(0, 1), help="S2's noise, for physics.")
 @click.option("--s3-noise", type=click.FloatRange(0, 1), help="S3's noise; default: found.")
 @click.option(
@@ -127,5 +124,5 @@ def fuse(s2: Any, s3: Any, output: Path, **options: Any) -> Result:
     """
     from trifuse.flows.fuse import fuse as fuse_images
 
-    done = fuse_images(s2, s3, geotiff(output), **options)
+    done = fuse_images(s2, s3, geotiff(output), **with_blur(options))
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

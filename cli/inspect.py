@@ -22,6 +22,9 @@ def inspect(
 ) -> Result:
     """Say what PRODUCT is: bands, grid, calibration used, share of valid pixels.
 
+    Of a stack of Sentinel-2's bands also how they came onto its pixels: from how coarse samples,
+    where these start, by which kernel, and what metadata tell otherwise.
+
     Several files are the tiles of one image.
 
     \b
@@ -30,9 +33,10 @@ def inspect(
     trifuse inspect ITEM.json --remote
     trifuse inspect COUNTS.tif --scale 1e-4 --offset -0.1
     """
-    from trifuse.products import describe, inspect_product
+    from trifuse.flows.inspect import inspect as inspect_image
+    from trifuse.products import describe
 
     said = product[0].options if isinstance(product[0], Reading) else {}
     paths: list[Path] = [p.image if isinstance(p, Reading) else p for p in product]
-    facts = inspect_product(paths[0] if len(paths) == 1 else paths, bands=bands, **said)
+    facts = inspect_image(paths[0] if len(paths) == 1 else paths, bands=bands, **said)
     return Result(describe(facts), plain(facts))

@@ -10,6 +10,7 @@ import click
 from trifuse.cli.methods import SharpenerOption
 from trifuse.cli.options import PATH, Result, box, command, geotiff, names, output, plain
 from trifuse.cli.reading import reading
+from trifuse.cli.sampling import sharpness, with_blur
 
 
 @click.command()
@@ -23,12 +24,7 @@ from trifuse.cli.reading import reading
     show_default=True,
     help="How.",
 )
-@click.option(
-    "--sharpness",
-    default="auto",
-    show_default=True,
-    help="How bands were sampled: auto, or such as 1:2:6 or 1:2:6@3,0:nearest.",
-)
+@sharpness("auto")
 @click.option("--bands", callback=names, help="Bands to write, e.g. B5,B11; default: all.")
 @click.option("--bbox", callback=box, help="Area to write: west,south,east,north in degrees.")
 @click.option(
@@ -72,5 +68,5 @@ def sharpen(image: Any, output: Path, **options: Any) -> Result:
     """
     from trifuse.flows.sharpen import sharpen as sharpen_image
 
-    done = sharpen_image(image, geotiff(output), **options)
+    done = sharpen_image(image, geotiff(output), **with_blur(options, "auto"))
     return Result(done.text, plain({**done.record, "files": [str(f) for f in done.files]}))

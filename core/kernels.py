@@ -78,12 +78,17 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
 """By name: ``cubic`` is Keys' kernel with -0.5, ``bicubic`` with -0.75, ``spline`` the B-spline."""
 
 
+SAME = MappingProxyType({"average": "nearest"})
+"""Other words for kernels: onto finer pixels an average is the nearest sample."""
+
+
 def kernel_of(name: str) -> Kernel:
-    """A kernel by its name.
+    """A kernel by its name, or by another word for it.
 
     Raises:
         ConfigError: if there is none of that name.
     """
+    name = SAME.get(name, name)
     if name not in KERNELS:
         raise ConfigError(f"kernel {name!r}", fix=f"give one of {', '.join(KERNELS)}")
     return KERNELS[name]

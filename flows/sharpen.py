@@ -27,7 +27,8 @@ from trifuse.flows.inputs import Image, gives_xarray, provenance, result_array
 from trifuse.flows.reflectance import open_reflectance
 from trifuse.products import cube_writer, require_plausible
 from trifuse.products.write.companions import write_companions
-from trifuse.restore import RestoredView, Sharpness, get_sharpener, learn
+from trifuse.restore import RestoredView, Sharpness, get_sharpener
+from trifuse.restore.agreed import agreed
 from trifuse.restore.scene_sampling import SceneSampling, by_names, scene_sampling
 from trifuse.restore.sharpness_check import native_class
 
@@ -63,6 +64,7 @@ class Sharpened:
             f"{r['method']}: {r['height']}×{r['width']} pixels, {len(r['bands'])} bands; "
             f"sharpened {', '.join(done) or 'none'}"
         ]
+        lines += r["sampling"]["lines"]
         lines += [f"warning: {w}" for w in r["warnings"]]
         if expected := r.get("expected_error"):
             worst = max(expected, key=expected.__getitem__)
@@ -114,7 +116,8 @@ def sharpen(
             ``bicubic`` (interpolation alone), or another of
             :data:`trifuse.restore.SHARPENERS`.
         sharpness: how its bands were sampled: ``auto`` goes by what its reader tells, and looks
-            for it in the pixels where nothing is told; ``1:2:6@3,0:nearest`` gives it, see
+            for it in the pixels where nothing is told; ``1:2:6@3,0:nearest`` gives it, and
+            ``blur:1.2`` that 20 m and 60 m bands were never sampled coarser but blurred, see
             :func:`trifuse.restore.scene_sampling.parse_sampling`.
         bands: to write (default: all); the others help all the same.
         bbox: area to write, (west, south, east, north) in degrees; what is learned is learned
@@ -176,14 +179,9 @@ def sharpen(
         }
         if dry_run:
             return Sharpened(path, None, record)
-        believed, statistics, check = learn(
-            source,
-            told,
-            force=force,
-            checked=sampled.checked,
-            find_mtf=mtf is None,
-            find_noise=noise is None,
-        )
+        known = agreed(source, sampled, mtf=mtf, noise=noise, force=force)
+        believed, statistics, check = known.sharpness, known.statistics, known.check
+        record["sampling"] = known.sampled.to_json(source.bands.names)
         _require_blurred(believed, source.name)
         view = sharpener(source, believed, statistics, device=device)
         record["check"], record["warnings"] = check.to_json(), check.warnings()

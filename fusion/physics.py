@@ -45,7 +45,8 @@ class Physics(Method):
             and looks for it in the pixels where nothing is told; ``sharp`` restores nothing;
             ``1:2:6`` are pixels per native pixel of Sentinel-2's 10 m, 20 m and 60 m bands,
             ``1:2:6@3,0:nearest`` also where native pixels start (row, column) and the kernel
-            that laid them.
+            that laid them; ``blur:1.2`` that 20 m and 60 m bands are blurred by so many of
+            their native pixels (full width at half maximum), and were never sampled.
         s2_mtf: modulation transfer of blurred bands at their native Nyquist frequency; default:
             what is found in the pixels, or where nothing is found the metadata's, or 0.3.
         s2_noise: standard deviation of Sentinel-2's noise, reflectance, believed as far as the

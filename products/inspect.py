@@ -97,6 +97,7 @@ def describe(facts: Mapping[str, Any]) -> str:
     for band, values in facts.get("percentiles_2_50_98", {}).items():
         text = "no values" if values is None else " … ".join(f"{v:.4g}" for v in values)
         lines.append(f"  {band:<12} {text} (2nd, 50th, 98th percentile)")
+    lines += [f"  sampling     {text}" for text in facts.get("sampling", {}).get("lines", ())]
     if facts.get("scale"):
         lines.append(f"  scale        {facts['scale']}")
     named = facts.get("meta", {}).get("named") or {}

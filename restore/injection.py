@@ -68,7 +68,7 @@ class InjectedSource(BlockwiseSource[Solver]):
                     continue
                 width = s.sigma(i)
                 if (ratio, width) not in lost:
-                    seen = _seen(image[sharp], ratio, width, s.upsampling)
+                    seen = _seen(image[sharp], ratio, width, _kernel(s, ratio))
                     lost[ratio, width] = image[sharp] - seen
                 weights = self.coefficients[i].astype(np.float32)
                 out[i] += np.tensordot(weights, lost[ratio, width], axes=1)
@@ -126,7 +126,9 @@ def injection_coefficients(source: CubeSource, sharpness: Sharpness) -> np.ndarr
         filled = fill_nearest(data)
         for i in blurred:
             ratio = s.ratio[i]
-            known = _high(_seen(filled[sharp], ratio, s.sigma(i), s.upsampling), ratio)[:, keep]
+            known = _high(_seen(filled[sharp], ratio, s.sigma(i), _kernel(s, ratio)), ratio)[
+                :, keep
+            ]
             normal[i] += known @ known.T
             right[i] += known @ _high(filled[i : i + 1], ratio)[0, keep]
     if not pixels:
@@ -138,14 +140,21 @@ def injection_coefficients(source: CubeSource, sharpness: Sharpness) -> np.ndarr
     return found
 
 
-def _seen(image: np.ndarray, ratio: int, sigma: float, upsampling: str) -> np.ndarray:
+def _kernel(s: Sharpness, ratio: int) -> str | None:
+    """That brought samples of a ratio onto the pixels; None where bands are but blurred."""
+    return s.kernel(ratio) if s.laid == "lattice" else None
+
+
+def _seen(image: np.ndarray, ratio: int, sigma: float, upsampling: str | None) -> np.ndarray:
     """Sharp bands as a coarser sampling would leave them: (k, y, x) float32."""
     y, x = (_axis(n, ratio, sigma, upsampling) for n in image.shape[1:])
     return np.asarray(y @ image @ x.T)
 
 
 @lru_cache(maxsize=16)
-def _axis(n: int, ratio: int, sigma: float, upsampling: str) -> np.ndarray:
+def _axis(n: int, ratio: int, sigma: float, upsampling: str | None) -> np.ndarray:
+    if upsampling is None:
+        return np.asarray(blur_matrix(n, sigma).toarray(), np.float32)
     there = degrade_matrix(n, ratio, sigma).toarray()
     return np.asarray(interpolation(n, ratio, upsampling) @ there, np.float32)
 

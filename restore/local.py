@@ -47,9 +47,10 @@ from trifuse.restore.places import (
 from trifuse.restore.restoration import BlockRestorer
 from trifuse.restore.restoration import _fold as fold
 from trifuse.restore.restoration import _unfold as unfold
+from trifuse.restore.sample_noise import sample_noise
 from trifuse.restore.scene_statistics import Statistics
-from trifuse.restore.sharpness import Sharpness, pixel_noise
-from trifuse.restore.spectrum import analysis, cosines, frequencies, noise_gain, transfer
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.spectrum import analysis, cosines, frequencies, transfer
 
 CUTS = (1.8, 0.6)
 """Standard deviations in pixels of the Gaussians between which the bands of frequency lie."""
@@ -149,8 +150,8 @@ class LocalRestorer:
         self._device = torch.device(device)
         self._mean = self._tensor(statistics.mean)[:, None, None]
         # Cells of 2×2 pixels, if frequencies can be ordered so that those of the cells come first.
-        self._cell = 2 if all(r % 2 == 0 for r in sharpness.ratios if r > 1) else 1
-        self._chain = tuple(sorted({*sharpness.ratios, self._cell}))
+        self._cell = 2 if all(r % 2 == 0 for r in sharpness.steps if r > 1) else 1
+        self._chain = tuple(sorted({*sharpness.steps, self._cell}))
         self._to_y, self._to_x = (self._tensor(cosines(n, self._chain)) for n in shape)
         f_y, f_x = (frequencies(n, self._chain) / (2 * n) for n in shape)
         frequency = np.hypot(f_y[:, None], f_x[None, :])
@@ -273,18 +274,13 @@ class LocalRestorer:
     def _see(self, shape: tuple[int, int], s: Sharpness, statistics: Statistics) -> list[_Level]:
         """How the samples of each ratio see the frequencies, and how noisy they are."""
         chain = self._chain
-        on_pixels, on_samples = (v**2 for v in pixel_noise(s, statistics.outside))
         levels = []
-        for ratio in s.ratios:
-            own = [i for i, q in enumerate(s.ratio) if q == ratio]
+        for ratio in sorted(set(s.steps)):
+            own = [i for i, q in enumerate(s.steps) if q == ratio]
             axes = [[transfer(n, chain, ratio, s.sigma(i)) for i in own] for n in shape]
             seen = np.stack(axes[0])[:, :, None] * np.stack(axes[1])[:, None, :]
-            gain_y, gain_x = (noise_gain(n, chain, ratio, s.upsampling) for n in shape)
-            noise = (
-                on_samples[own, None, None]
-                + on_pixels[own, None, None] * gain_y[:, None] * gain_x[None, :]
-            )
-            into = [self._tensor(analysis(n, chain, ratio, s.upsampling)) for n in shape]
+            noise = sample_noise(s, statistics, shape, chain, ratio)
+            into = [self._tensor(analysis(n, chain, ratio, s.kernel(ratio))) for n in shape]
             levels.append(
                 _Level(ratio, own, self._tensor(seen), self._tensor(1 / noise), into[0], into[1])
             )

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from trifuse.core import Cube, CubeSource, Grid, MemorySource, Window
 from trifuse.core.native import native_field, native_view
@@ -115,8 +116,13 @@ def seen_again(view: RestoredSource, sharp: np.ndarray, rng: np.random.Generator
     """
     sharpness = view.sharpness
     on_pixels, on_samples = pixel_noise(sharpness, view.statistics.outside)
-    raw = native_view(sharp, sharpness.ratio, list(sharpness.mtf))
-    for i, ratio in enumerate(sharpness.ratio):
+    ratios = sharpness.ratio
+    if sharpness.laid == "blurred":
+        ratios = sharpness.steps
+        raw = np.stack([gaussian_filter(p, sharpness.sigma(i)) for i, p in enumerate(sharp)])
+    else:
+        raw = native_view(sharp, ratios, list(sharpness.mtf))
+    for i, ratio in enumerate(ratios):
         raw[i] += native_field((1, *raw.shape[1:]), [ratio], float(on_samples[i]), rng)[0]
         raw[i] += on_pixels[i] * rng.standard_normal(raw.shape[1:], np.float32)
     shape = raw.shape[1], raw.shape[2]

@@ -33,6 +33,9 @@ LOW, HIGH = (0.03, 0.07), (0.15, 0.22)
 NOISE_FROM = 0.45
 """Cycles per sample above which there is least detail to be taken for noise."""
 
+WHITE_FROM = 0.55
+"""Cycles per pixel above which bands of 20 m or more hold no detail."""
+
 NOISE_BANDS, NOISE_COEFFICIENTS = 3, 200
 """Bands of one ratio, and coefficients of a block, that a limit of their noise takes at least."""
 
@@ -132,13 +135,16 @@ class _EvidenceSums:
 
     def _add_outside(self, data: np.ndarray, hole: np.ndarray) -> None:
         s = self._s
+        if s.laid != "lattice":
+            self._add_white(data, hole)
+            return
         for ratio in (r for r in s.ratios if r > 1):
             numbers = [i for i, r in enumerate(s.ratio) if r == ratio]
             keep = _clear(hole, 4 * ratio)
             if not keep.any():
                 continue
-            up_y, up_x = (interpolation(n, ratio, s.upsampling) for n in hole.shape)
-            to_y, to_x = (samples(n, ratio, s.upsampling) for n in hole.shape)
+            up_y, up_x = (interpolation(n, ratio, s.kernel(ratio)) for n in hole.shape)
+            to_y, to_x = (samples(n, ratio, s.kernel(ratio)) for n in hole.shape)
             left = {
                 i: (data[i] - up_y @ (to_y @ data[i] @ to_x.T) @ up_x.T)[keep]
                 for i in (*self._known, *numbers)
@@ -149,11 +155,20 @@ class _EvidenceSums:
                 self._outside[i][np.ix_(at, at)] += rows @ rows.T
                 self._freedom[i] += keep.sum() * (1 - 1 / ratio**2)
 
+    def _add_white(self, data: np.ndarray, hole: np.ndarray) -> None:
+        """Bands that are but blurred hold noise alone at the highest frequencies."""
+        f_y, f_x = (np.arange(n) / (2 * n) for n in hole.shape)
+        high = np.hypot(f_y[:, None], f_x[None, :]) > WHITE_FROM
+        there = 1 - float(hole.mean())
+        for i in (i for i, r in enumerate(self._s.ratio) if r > 1):
+            self._outside[i, -1, -1] += float((dctn(data[i], norm="ortho")[high] ** 2).sum())
+            self._freedom[i] += there * int(high.sum())
+
     def _add_noise_limit(self, data: np.ndarray, hole: np.ndarray) -> None:
         s, there = self._s, 1 - float(hole.mean())
-        for ratio in s.ratios:
+        for ratio in s.ratios if s.laid == "lattice" else ():
             numbers = [i for i, r in enumerate(s.ratio) if r == ratio]
-            y, x = (samples(n, ratio, s.upsampling) for n in hole.shape)
+            y, x = (samples(n, ratio, s.kernel(ratio)) for n in hole.shape)
             f_y, f_x = (np.arange(n // ratio) * ratio / (2 * n) for n in hole.shape)
             high = np.hypot(f_y[:, None], f_x[None, :]) > NOISE_FROM
             count, bands = int(high.sum()), len(numbers)

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from trifuse.core import DataError
 from trifuse.restore.blockwise import lattice, solve_block
+from trifuse.restore.sample_noise import sample_noise
 from trifuse.restore.scene_statistics import Statistics
-from trifuse.restore.sharpness import Sharpness, pixel_noise
-from trifuse.restore.spectrum import analysis, cosines, frequencies, noise_gain, transfer
+from trifuse.restore.sharpness import Sharpness
+from trifuse.restore.spectrum import analysis, cosines, frequencies, transfer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +80,8 @@ class BlockRestorer:
         self.shape, self.sharpness = shape, sharpness
         self._device = torch.device(device)
         self._mean = self._tensor(statistics.mean)[:, None, None]
-        back = [cosines(n, sharpness.ratios).T for n in shape]
+        self._chain = tuple(sorted(set(sharpness.steps)))
+        back = [cosines(n, self._chain).T for n in shape]
         self._back_y, self._back_x = (self._tensor(b) for b in back)
         self._levels, variance = self._solve(statistics)
         self.deviation = np.sqrt(np.maximum(variance, 0))
@@ -100,12 +102,11 @@ class BlockRestorer:
 
     def _solve(self, statistics: Statistics) -> tuple[list[_Level], np.ndarray]:
         """Gains of all levels, and the posterior variance of each band."""
-        s, chain = self.sharpness, self.sharpness.ratios
+        s, chain = self.sharpness, self._chain
         f_y, f_x = (frequencies(n, chain) / (2 * n) for n in self.shape)
         power = torch.as_tensor(statistics.density(np.hypot(f_y[:, None], f_x[None, :])))
         prior = torch.as_tensor(statistics.covariance)
-        on_pixels, on_samples = (v**2 for v in pixel_noise(s, statistics.outside))
-        numbers = {r: [i for i, q in enumerate(s.ratio) if q == r] for r in chain}
+        numbers = {r: [i for i, q in enumerate(s.steps) if q == r] for r in chain}
 
         def seen(ratio: int) -> Tensor:
             axes = [
@@ -123,11 +124,7 @@ class BlockRestorer:
         levels = []
         for at, ratio in enumerate(chain):
             own, h, cov = numbers[ratio], transfers[ratio], with_samples[ratio]
-            gains = [noise_gain(n, chain, ratio, s.upsampling) for n in self.shape]
-            noise = torch.as_tensor(
-                on_samples[own, None, None]
-                + on_pixels[own, None, None] * gains[0][:, None] * gains[1][None, :]
-            )
+            noise = torch.as_tensor(sample_noise(s, statistics, self.shape, chain, ratio))
             total = _fold(h[:, None] * cov[own], ratio) + torch.diag_embed(
                 noise.movedim(0, -1)
             ).movedim((-2, -1), (0, 1))
@@ -137,7 +134,7 @@ class BlockRestorer:
                 shared = _fold(h[:, None] * with_samples[later][own], ratio)
                 with_samples[later] -= torch.einsum("lkyx,kjyx->ljyx", gain, _unfold(shared, ratio))
             variance = variance - (gain * cov).sum(dim=1).mean(dim=(1, 2))
-            into = [analysis(n, chain, ratio, s.upsampling) for n in self.shape]
+            into = [analysis(n, chain, ratio, s.kernel(ratio)) for n in self.shape]
             levels.append(
                 _Level(ratio, own, self._tensor(h), self._tensor(gain), *map(self._tensor, into))
             )

@@ -27,6 +27,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from trifuse.restore.places import LEAST_SHARE
+from trifuse.restore.sample_noise import folded
 from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness, pixel_noise
 from trifuse.restore.spectrum import frequencies, noise_gain, transfer
@@ -98,7 +99,7 @@ def restored_errors(sharpness: Sharpness, statistics: Statistics) -> RestoredErr
         statistics: of the scene, same bands.
     """
     n = GRID + -GRID % sharpness.period
-    axis = frequencies(n, sharpness.ratios) / (2 * n)
+    axis = frequencies(n, _chain(sharpness)) / (2 * n)
     frequency = np.hypot(axis[:, None], axis[None, :])
     high = (1 - np.exp(-2 * (np.pi * frequency * DETAIL) ** 2)).ravel() ** 2
     power = statistics.density(frequency).ravel()
@@ -112,6 +113,9 @@ def restored_errors(sharpness: Sharpness, statistics: Statistics) -> RestoredErr
         shown.append((high[:, None] * (there - left)).mean(axis=0))
         variance.append(left.mean(axis=0))
     usual = np.linalg.inv(precision + told).mean(axis=0)
+    if statistics.doubt is not None:
+        usual = usual + np.diag(statistics.doubt**2)
+        variance = [v + statistics.doubt**2 for v in variance]
     rising = np.maximum.accumulate(np.maximum(shown, _NOTHING), axis=0)
     return RestoredErrors(usual, rising, np.maximum(variance, _NOTHING))
 
@@ -161,9 +165,17 @@ def _information(s: Sharpness, statistics: Statistics, n: int) -> np.ndarray:
     """Reciprocal variance with which the samples tell each frequency: (n², l)."""
     on_pixels, on_samples = (v**2 for v in pixel_noise(s, statistics.outside))
     out = np.empty((n * n, len(s)))
-    for i, ratio in enumerate(s.ratio):
-        seen = transfer(n, s.ratios, ratio, s.sigma(i))
-        gain = noise_gain(n, s.ratios, ratio, s.upsampling)
+    chain = _chain(s)
+    for i, ratio in enumerate(s.steps):
+        seen = transfer(n, chain, ratio, s.sigma(i))
+        gain = noise_gain(n, chain, ratio, s.kernel(ratio))
         noise = on_samples[i] + on_pixels[i] * np.outer(gain, gain)
+        if s.laid == "warped" and s.ratio[i] > 1:
+            axis = frequencies(n, chain) / (2 * n)
+            noise = on_pixels[i] + folded(s, statistics, i, axis, axis)
         out[:, i] = (np.outer(seen, seen) ** 2 / np.tile(noise, (ratio, ratio))).ravel()
     return out
+
+
+def _chain(sharpness: Sharpness) -> tuple[int, ...]:
+    return tuple(sorted(set(sharpness.steps)))

@@ -23,19 +23,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter
 
-from trifuse.core import fill_nearest
 from trifuse.core.kernels import KERNELS, kernel_matrix
+from trifuse.restore.relative_blur import BLUR_GAIN, BLUR_SIGMA, FLOOR, relative_blur
 
 RATIOS = (2, 3, 6)
 """Pixels per sample that are looked for beside those that names or metadata tell."""
 
 EDGE = 120
 """Pixels of an axis that are looked at, at most; the other side of a block may be longer."""
-
-FLOOR = 3e-5
-"""Standard deviation of what rounding to counts of 1e-4 leaves: less says nothing more."""
 
 EXPLAINED = 0.05
 """Share of what is outside the range that other bands may explain; more, and it is detail."""
@@ -44,22 +40,29 @@ DRIFT = 0.02
 """Share of what is outside that is detail, above which no one lattice holds all over the image: of
 images warped by a degree and noisy 0.05 or more; where noise hides a lattice 0.004 at most."""
 
+ROUNDED = 1e-4
+"""Standard deviation outside below which what is explained is of rounding and of borders."""
+
 CLOSE = 0.03
 """Samplings whose logarithms of variance outside differ by less leave the same."""
 
-RULED_OUT = 5.0
+APART = 0.2
+"""By so much more the logarithm of a band's variance outside the range is what its group's sampling
+leaves, where it was not sampled as its group."""
+
+ALONE = 0.5
+"""So low must be the contrast of a band that alone of its group came from coarser samples: of sharp
+bands of little detail that others do not share it was 0.8 at least."""
+
+RULED_OUT = 25.0
 """A kernel is ruled out if the logarithm of its likelihood is so far below the best one's."""
+
+BEYOND_DOUBT = 100.0
+"""By so much a kernel must be less likely to contradict what metadata or other bands say: where
+noise covers what two kernels differ in, chance favours one of them by up to 25."""
 
 SIGMAS = 5.0
 """Standard errors by which the best place of the lattice must be better than the others."""
-
-BLUR_GAIN, BLUR_SIGMA = 0.3, 0.3
-"""What :func:`relative_blur` finds of bands that are blurred, at least: the gain (of sharp ones at
-most 0.22, and that over water and noise; of blurred ones 0.45 under noise of 0.01, 0.9 under less,
-warped to other grids or not), and the blur in samples."""
-
-DETAIL = 2.0
-"""Detail is what a Gaussian of so many samples takes away, for :func:`relative_blur`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,10 @@ class FoundSampling:
         explained: share of what is outside that other bands explain (0–1).
         outside: standard deviation outside the range (reflectance).
         sure: whether the lattice is better than others beyond doubt.
+        warped: whether the bands are blurred, but no lattice of whole pixels holds all over the
+            image, as of one that was warped to another grid.
+        blur: what :func:`relative_blur` found, if it was asked: (gain, pixels).
+        expected: pixels per sample that names or metadata tell; None if they do not.
         evidence: by kernel, the logarithm of its likelihood less that of the best, for the same
             samples.
     """
@@ -104,12 +111,19 @@ class FoundSampling:
     explained: float
     outside: float
     sure: bool
+    warped: bool = False
+    blur: tuple[float, float] | None = None
+    expected: int | None = None
     evidence: tuple[tuple[str, float], ...] = ()
 
     @property
     def alike(self) -> tuple[str, ...]:
         """Other kernels that the pixels do not rule out."""
         return tuple(k for k, e in self.evidence if k != self.kernel and e > -RULED_OUT)
+
+    def allows(self, kernel: str) -> bool:
+        """Whether the pixels leave it possible that a kernel laid the samples."""
+        return kernel == self.kernel or dict(self.evidence).get(kernel, -math.inf) > -BEYOND_DOUBT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,7 +281,7 @@ def find_sampling(
             finest sampling on.
 
     Returns:
-        One for each group, in their order.
+        One for each group, in their order; where bands of a group were not sampled alike, more.
     """
     told = {g.ratio for _, g in groups if g.ratio is not None and g.ratio > 1}
     fixed = any(g.fixed for _, g in groups)
@@ -275,84 +289,85 @@ def find_sampling(
     found: list[FoundSampling] = []
     finest = tuple(groups[0][0]) if groups else ()
     for bands, given in groups:
-        own, expected = tuple(bands), given.ratio
+        own = tuple(bands)
         if given.fixed:
-            found.append(_as_told(looks, own, given, found) or _sharp(own))
+            one = _as_told(looks, own, given, found) or _sharp(own)
+            if one.warped and not _blurred(blocks, own, finest, one.ratio)[0]:
+                one = replace(one, warped=False)
+            found.append(one)
             continue
-        one = _by_lattice(looks, own)
-        # Bands smoother than their samples pass for samples of a finer lattice.
-        if expected is not None and one.ratio < expected and own != finest:
-            gain, sigma = relative_blur([b for b, _ in blocks], own, finest, expected)
-            if gain > BLUR_GAIN and sigma >= BLUR_SIGMA * expected:
-                one = _as_told(looks, own, given, found) or one
-        found.append(one)
+        parts = [_asked(looks, one, blocks, given, found, finest) for one in _apart(looks, own)]
+        if len(parts) > 1 and any(one.warped for one in parts):
+            # Where no lattice holds for all the image it may seem to for one band.
+            parts = [_asked(looks, _by_lattice(looks, own), blocks, given, found, finest)]
+        found += parts
     return found
+
+
+def _asked(
+    looks: Mapping[_Key, _Looks],
+    one: FoundSampling,
+    blocks: Sequence[tuple[np.ndarray, tuple[int, int]]],
+    given: Given,
+    finer: Sequence[FoundSampling],
+    finest: tuple[int, ...],
+) -> FoundSampling:
+    """What is found of some bands, whose blur is asked where no lattice shows that is expected."""
+    expected = given.ratio
+    drifts = one.ratio == expected and one.explained > DRIFT and one.outside > ROUNDED
+    doubtful = expected is not None and (one.ratio < expected or drifts)
+    if expected is not None and doubtful and set(one.bands).isdisjoint(finest):
+        # Bands smoother than their samples pass for samples of a finer lattice.
+        blurred, blur = _blurred(blocks, one.bands, finest, expected)
+        if blurred:
+            one = _as_told(looks, one.bands, given, finer) or one
+        one = replace(one, blur=blur)
+    return replace(one, expected=expected)
+
+
+def _blurred(
+    blocks: Sequence[tuple[np.ndarray, tuple[int, int]]],
+    bands: tuple[int, ...],
+    sharp: tuple[int, ...],
+    ratio: int,
+) -> tuple[bool, tuple[float, float]]:
+    """Whether bands are blurred beside others beyond doubt, and what :func:`relative_blur` says."""
+    gain, sigma = relative_blur([b for b, _ in blocks], bands, sharp, ratio)
+    return gain > BLUR_GAIN and sigma >= BLUR_SIGMA * ratio, (gain, sigma)
+
+
+def _apart(looks: Mapping[_Key, _Looks], bands: tuple[int, ...]) -> list[FoundSampling]:
+    """Samplings of a group of bands: one, unless some band is beyond doubt sampled otherwise."""
+    whole = _by_lattice(looks, bands)
+    if len(bands) == 1:
+        return [whole]
+    alone = {band: _by_lattice(looks, (band,)) for band in bands}
+    if whole.ratio == 1:
+        odd = [b for b, one in alone.items() if one.ratio > 1 and one.sure and one.contrast < ALONE]
+    else:
+        odd = [b for b, one in alone.items() if one.sure and _contradicts(looks, whole, one)]
+    if not odd:
+        return [whole]
+    rest = tuple(b for b in bands if b not in odd)
+    kinds: dict[tuple[int, tuple[int, int]], list[int]] = {}
+    for band in odd:
+        kinds.setdefault((alone[band].ratio, alone[band].origin), []).append(band)
+    parts = [*([rest] if rest else []), *(tuple(part) for part in kinds.values())]
+    return [_by_lattice(looks, part) for part in parts]
+
+
+def _contradicts(looks: Mapping[_Key, _Looks], whole: FoundSampling, one: FoundSampling) -> bool:
+    """Whether what holds for a group leaves detail of a band that another sampling does not."""
+    band = one.bands[0]
+    own = looks[whole.ratio, whole.kernel, 0, whole.origin[0]]
+    other = looks[whole.ratio, whole.kernel, 1, whole.origin[1]]
+    left = float(np.mean([own.level[band], other.level[band]]))
+    explained = float(np.mean([own.explained(band), other.explained(band)]))
+    return explained > EXPLAINED and left > 2 * math.log(max(one.outside, FLOOR)) + APART
 
 
 def _sharp(bands: tuple[int, ...]) -> FoundSampling:
     return FoundSampling(bands, 1, (0, 0), "nearest", 1.0, 0.0, 0.0, False)
-
-
-def relative_blur(
-    blocks: Sequence[np.ndarray], bands: Sequence[int], sharp: Sequence[int], ratio: int
-) -> tuple[float, float]:
-    """How much better blurred bands are explained by sharp ones once these are blurred, too.
-
-    A blur takes noise off what explains, which alone explains better; but then the sharp bands
-    are as much better explained by the others blurred, and so much is taken off.
-
-    Args:
-        blocks: each (l, y, x), NaN where missing.
-        bands: that may be blurred.
-        sharp: those that are not.
-        ratio: pixels per sample of what is looked for; blurs up to 0.8 samples are tried.
-
-    Returns:
-        By how much the logarithm of the variance that is left falls, mean over the bands, and the
-        standard deviation in pixels of the blur that leaves least. Of bands as sharp as the
-        others about 0 and 0.
-    """
-    sigmas = np.arange(0, 0.81, 0.1) * ratio
-    first, width = len(sharp), len(sharp) + len(bands)
-    # Sums with the sharp bands blurred, and with the others.
-    products, count = np.zeros((2, len(sigmas), width, width)), 0
-    margin = 2 * ratio
-    for block in blocks:
-        planes = block[[*sharp, *bands]]
-        hole = ~np.isfinite(planes).all(axis=0)
-        keep = ~binary_dilation(hole, np.ones((3, 3)), iterations=margin) if hole.any() else ~hole
-        for view in (keep, keep.T):
-            view[:margin] = view[len(view) - margin :] = False
-        if not keep.any():
-            continue
-        planes = (fill_nearest(planes) if hole.any() else planes).astype(np.float64)
-        detail = planes - gaussian_filter(planes, (0, DETAIL * ratio, DETAIL * ratio))
-        plain = detail[:, keep]
-        for k, sigma in enumerate(sigmas):
-            seen = gaussian_filter(detail, (0, sigma, sigma))[:, keep] if sigma else plain
-            for total, rows in zip(
-                products[:, k],
-                (np.r_[seen[:first], plain[first:]], np.r_[plain[:first], seen[first:]]),
-                strict=True,
-            ):
-                total += rows @ rows.T
-        count += int(keep.sum())
-    if count < 10 * width:
-        return 0.0, 0.0
-    turned = np.r_[first:width, :first]
-    left = np.array([_left(p / count, first) for p in products[0]])
-    back = np.array([_left(p[np.ix_(turned, turned)] / count, width - first) for p in products[1]])
-    best = int(left.argmin())
-    return float(left[0] - left[best] - (back[0] - back.min())), float(sigmas[best])
-
-
-def _left(covariance: np.ndarray, known: int) -> float:
-    """Mean logarithm of what the first ``known`` leave of the others' variance."""
-    among, cross = covariance[:known, :known], covariance[:known, known:]
-    ridge = 1e-9 * max(float(np.trace(among)) / known, 1e-30) * np.eye(known)
-    explained = (cross * np.linalg.solve(among + ridge, cross)).sum(axis=0)
-    rest = np.maximum(covariance.diagonal()[known:] - explained, FLOOR**2)
-    return float(np.log(rest).mean())
 
 
 def _candidates(
@@ -403,12 +418,9 @@ def _as_told(
     if not fits:
         return None
     least = min(fits, key=lambda c: c.level)
-    if least.explained > DRIFT and given.kernel is None:
-        # No lattice holds all over the image, as of one warped to another grid. What passes all
-        # that the samples hold, wherever they lie, is nearest to that.
-        fits = [c for c in fits if c.kernel == "lanczos"]
-        least = fits[0]
-    return _found(bands, least, least.sure and not least.detail, fits)
+    shows = least.sure and not least.detail
+    drifts = least.explained > DRIFT and given.kernel is None and given.origin is None
+    return replace(_found(bands, least, shows and not drifts, fits), warped=drifts)
 
 
 def _found(
@@ -428,5 +440,5 @@ def _found(
         best.explained,
         math.exp(best.level / 2),
         sure,
-        tuple(sorted(evidence.items(), key=lambda item: -item[1])),
+        evidence=tuple(sorted(evidence.items(), key=lambda item: -item[1])),
     )

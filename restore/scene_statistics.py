@@ -65,6 +65,8 @@ class Statistics:
         outside: (l,) standard deviation of what is outside the range of the interpolation; NaN
             for bands of ratio 1.
         cells: native pixels of the coarsest bands behind the covariance.
+        doubt: (l,) standard deviation of what the sampling that is taken says wrongly of each
+            band; None for nothing.
     """
 
     mean: np.ndarray
@@ -72,6 +74,7 @@ class Statistics:
     covariance: np.ndarray
     outside: np.ndarray
     cells: int
+    doubt: np.ndarray | None = None
 
     def density(self, frequency: np.ndarray) -> np.ndarray:
         """Spectral density at frequencies in cycles per pixel."""
@@ -82,9 +85,9 @@ class Statistics:
     def select(self, numbers: Sequence[int]) -> Statistics:
         """Those of some of the bands; the normalisation stays that of all."""
         n = list(numbers)
-        return Statistics(
-            self.mean[n], self.power, self.covariance[np.ix_(n, n)], self.outside[n], self.cells
-        )
+        doubt = None if self.doubt is None else self.doubt[n]
+        covariance = self.covariance[np.ix_(n, n)]
+        return Statistics(self.mean[n], self.power, covariance, self.outside[n], self.cells, doubt)
 
 
 def scene_statistics(
@@ -243,7 +246,11 @@ class LevelSums:
         """Pixels of an axis to equally sharp cells: (n / ratio, n); None: as they are."""
         s = self._s
         if s.ratio[band] == self.ratio:
-            return None if self.ratio == 1 else samples(n, self.ratio, s.upsampling)
+            if self.ratio == 1:
+                return None
+            if s.laid != "lattice":
+                return _degradation(n, self.ratio, 0.0)
+            return samples(n, self.ratio, s.kernel(self.ratio))
         extra = float(np.sqrt(max(self._widest**2 - s.sigma(band) ** 2, 0)))
         return _degradation(n, self.ratio, extra)
 
@@ -258,7 +265,9 @@ class LevelSums:
         if key not in self._moments:
             to_cells = self._to_cells(n, band)
             pixels = np.eye(n) if to_cells is None else to_cells
-            native = pixels if ratio == 1 else pixels @ interpolation(n, ratio, self._s.upsampling)
+            native = pixels
+            if ratio > 1 and self._s.laid != "blurred":
+                native = pixels @ interpolation(n, ratio, self._s.kernel(ratio))
             smooth = _smoothing(len(pixels), self._smooth)
             self._moments[key] = np.array([_moments(c, smooth @ c) for c in (pixels, native)])
         return self._moments[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,11 @@ deviation of the noise (reflectance)."""
 
 LEAST_NOISE = 1e-4
 """No band is taken for cleaner: the step of counts, and what keeps the equations well posed."""
+
+
+Laid = Literal["lattice", "warped", "blurred"]
+"""Where samples of blurred bands lie: on whole pixels; on none, because the image was warped to
+another grid; or there never were any, and the bands are but blurred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class Sharpness:
         upsampling: kernel by which native pixels came onto the image's, one of
             :data:`trifuse.core.kernels.KERNELS`.
         origin: (row, column) in pixels where some native pixel of the coarsest bands starts.
+        laid: where the samples lie. Unless on whole pixels, bands are treated by their blur, which
+            is then that of sampling and kernel together, and ``ratio`` says at what sampling they
+            are compared with others.
+        others: (ratio, kernel) of ratios whose native pixels came by another kernel.
 
     >>> s = Sharpness((1, 2, 6), (0.3,) * 3, (0.003,) * 3)
     >>> s.ratios, s.period, round(s.sigma(1), 3)
@@ -44,6 +53,8 @@ class Sharpness:
     noise: tuple[float, ...]
     upsampling: str = "bicubic"
     origin: tuple[int, int] = (0, 0)
+    laid: Laid = "lattice"
+    others: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.ratio) == len(self.mtf) == len(self.noise) > 0:
@@ -64,7 +75,8 @@ class Sharpness:
             raise ConfigError(
                 f"native samplings of {steps} pixels do not nest", fix="leave out bands"
             )
-        kernel_of(self.upsampling)
+        for name in (self.upsampling, *(k for _, k in self.others)):
+            kernel_of(name)
 
     def __len__(self) -> int:
         return len(self.ratio)
@@ -83,6 +95,15 @@ class Sharpness:
     def blurred(self) -> bool:
         """Whether some band is less sharp than the image's pixels."""
         return self.period > 1
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Pixels from sample to sample as equations have it, one per band: 1 without a lattice."""
+        return self.ratio if self.laid == "lattice" else (1,) * len(self.ratio)
+
+    def kernel(self, ratio: int) -> str:
+        """That by which native pixels of a ratio came onto the image's."""
+        return dict(self.others).get(ratio, self.upsampling)
 
     def sigma(self, band: int) -> float:
         """Standard deviation of a band's blur in pixels of the image; 0 if it is sharp."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import CubeSource, GridError, MetadataError, canonical_name
+from trifuse.core import PSF, CubeSource, GridError, MetadataError, canonical_name
 from trifuse.core.kernels import KERNELS
 from trifuse.restore.mtf_search import estimate_mtf
 from trifuse.restore.pixel_evidence import Evidence, pixel_evidence, search_blocks
@@ -37,12 +37,19 @@ _NATIVE = {
 EXPLAINED = 0.05
 """Share of what is outside the range above which a band is sharp, whatever is told of it."""
 
+DETAIL = 0.1
+"""Standard deviation outside the range, in noise told, below which there is no detail to tell by:
+rounding leaves so much, and samples beyond the image's borders."""
+
 OUTSIDE = 3.0
 """Standard deviation outside the range, in noise told, that noise does not account for."""
 
 NOISE_DIFFERS = 1.25
 """Factor by which noise that is found must differ from the one told to count in its place: what
 the pixels say of it is not exact."""
+
+BLUR_DIFFERS = 0.15
+"""Share by which a blur that was given must differ from the one that shows to be spoken of."""
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +135,9 @@ class SharpnessCheck:
         outside: by blurred band, the standard deviation outside the range (reflectance).
         powers: by band, power at 0.03–0.07 over that at 0.15–0.22 cycles per pixel relative to
             the sharpest bands': about 1 if it is as sharp.
+        given: whether a user gave the sharpness.
+        blurs: by band that was given another blur than the pixels show: full width at half maximum
+            in native pixels that they show.
     """
 
     sharp: tuple[str, ...]
@@ -135,20 +145,30 @@ class SharpnessCheck:
     explained: Mapping[str, float]
     outside: Mapping[str, float]
     powers: Mapping[str, float]
+    given: bool = False
+    blurs: Mapping[str, float] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         """What a user should know, in words."""
         found = []
-        if self.sharp:
+        if self.sharp and self.given:
+            found.append(
+                f"{', '.join(self.sharp)}: given to be blurred, but by the pixels sharp, or "
+                "sampled otherwise; restored as given"
+            )
+        elif self.sharp:
             found.append(
                 f"{', '.join(self.sharp)}: told to be blurred, but as sharp as the pixels; the "
                 "metadata contradict the image"
             )
         if self.otherwise:
             found.append(
-                f"{', '.join(self.otherwise)}: did not come onto these pixels as told; the "
-                "restoration takes the difference for noise"
+                f"{', '.join(self.otherwise)}: did not come onto these pixels as "
+                "taken; the restoration takes the difference for noise"
             )
+        if self.blurs:
+            shown = ", ".join(f"{n} by {v:.2f}" for n, v in self.blurs.items())
+            found.append(f"given another blur than the pixels show: {shown} native pixels")
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -159,6 +179,7 @@ class SharpnessCheck:
             "explained": dict(self.explained),
             "outside": dict(self.outside),
             "powers": dict(self.powers),
+            **({"blurs": dict(self.blurs)} if self.blurs else {}),
         }
 
 
@@ -176,7 +197,12 @@ def check_sharpness(
     share, outside = evidence.detail, evidence.outside
     # Without sharp bands nothing explains; then too much outside is all there is to go by.
     too_much = {i for i in blurred if outside[i] > OUTSIDE * max(sharpness.noise[i], 1e-3)}
-    sharp = {i for i in blurred if share[i] > EXPLAINED or (np.isnan(share[i]) and i in too_much)}
+    detailed = {
+        i
+        for i in blurred
+        if share[i] > EXPLAINED and outside[i] > DETAIL * max(sharpness.noise[i], 1e-3)
+    }
+    sharp = detailed | {i for i in blurred if np.isnan(share[i]) and i in too_much}
 
     def told(values: np.ndarray, numbers: Sequence[int]) -> dict[str, float]:
         return {names[i]: round(float(values[i]), 6) for i in numbers if np.isfinite(values[i])}
@@ -225,6 +251,8 @@ def learn(
     *,
     force: bool = False,
     checked: bool = False,
+    given: bool = False,
+    say: bool = True,
     find_mtf: bool = True,
     find_noise: bool = True,
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
@@ -234,7 +262,9 @@ def learn(
         source: the image.
         sharpness: as told.
         force: believe what is told against the pixels.
-        checked: the sampling follows from the pixels: no band is declared sharp, nor warned of.
+        checked: the sampling follows from the pixels, so no band is declared sharp.
+        given: a user gave the sampling, so no band is declared sharp, either.
+        say: log what the check warns of.
         find_mtf: look for the modulation transfer in the pixels; what is told stays where they
             agree.
         find_noise: let noise that is found count in place of what is told. Else it only is taken
@@ -253,11 +283,12 @@ def learn(
     names = source.bands.names
     check = check_sharpness(names, sharpness, evidence)
     if checked:
-        check = replace(check, sharp=(), otherwise=())
-    for text in check.warnings():
-        _log.warning("%s: %s", source.name, text)
+        check = replace(check, sharp=(), otherwise=tuple(sorted(check.sharp + check.otherwise)))
+    if given:
+        check = replace(check, given=True)
     if not force:
-        sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
+        if not given:
+            sharpness = sharpness.sharp(names.index(n) for n in check.sharp)
         factor = noise_factor(sharpness, evidence)
         if factor < 1 or (find_noise and factor > 1):
             _log.info("%s: has %.3g of the noise told", source.name, factor)
@@ -266,5 +297,38 @@ def learn(
         if find_mtf and sharpness.blurred:
             mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
             sharpness = replace(sharpness, mtf=mtf)
+        elif sharpness.blurred and sharpness.laid == "blurred":
+            mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
+            check = replace(check, blurs=_other_blurs(names, sharpness, mtf))
+    for text in check.warnings() if say else ():
+        _log.warning("%s: %s", source.name, text)
     outside = np.where(np.array(sharpness.ratio) > 1, evidence.outside, np.nan)
-    return sharpness, scene_statistics(source, sharpness, outside), check
+    statistics = scene_statistics(source, sharpness, outside)
+    return sharpness, replace(statistics, doubt=_doubt(names, sharpness, check)), check
+
+
+def _other_blurs(
+    names: Sequence[str], sharpness: Sharpness, found: Sequence[float]
+) -> dict[str, float]:
+    """Full widths at half maximum in native pixels, where they are not those given."""
+    out = {}
+    for name, ratio, given, shown in zip(names, sharpness.ratio, sharpness.mtf, found, strict=True):
+        told, seen = PSF.from_mtf(given).sigma, PSF.from_mtf(shown).sigma
+        if ratio > 1 and abs(seen - told) > BLUR_DIFFERS * told:
+            out[name] = round(seen * 2 * math.sqrt(2 * math.log(2)), 3)
+    return out
+
+
+def _doubt(names: Sequence[str], sharpness: Sharpness, check: SharpnessCheck) -> np.ndarray | None:
+    """What a sampling that does not hold says wrongly of bands, reflectance.
+
+    What it leaves outside its range is seen; within it, it is off by about as much. Where it does
+    not hold for one band, it does not for others of its ratio.
+    """
+    off = {*check.otherwise, *(check.sharp if check.given else ())}
+    ratios = {r for n, r in zip(names, sharpness.ratio, strict=True) if n in off and r > 1}
+    told = [
+        check.outside.get(n, 0.0) if r in ratios else 0.0
+        for n, r in zip(names, sharpness.ratio, strict=True)
+    ]
+    return np.array(told) if any(told) else None

@@ -79,7 +79,7 @@ def transfer(n: int, ratios: tuple[int, ...], ratio: int, sigma: float) -> np.nd
     Returns:
         (n,) float64 in the folding order; 0 for frequencies that the samples do not see.
     """
-    if ratio == 1:
+    if ratio == 1 and sigma == 0:
         return np.ones(n)
     down = degrade_matrix(n, ratio, sigma)
     full = cosines(n, ratios, ratio) @ (down @ cosines(n, ratios).T)

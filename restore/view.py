@@ -15,6 +15,7 @@ import numpy as np
 
 from trifuse.core import CubeSource, DataError, Window
 from trifuse.core.runtime import Runtime
+from trifuse.restore.agreed import agreed
 from trifuse.restore.blockwise import BLOCK, BlockwiseSource, LatticeSource
 from trifuse.restore.local import HALO_PERIODS, LocalRestorer
 from trifuse.restore.places import Kinds, ground_kinds
@@ -130,7 +131,8 @@ class RestoredSource(BlockwiseSource[Restorer]):
 
         Places of little detail stay below it where they are restored by their own.
         """
-        return self._prepared().deviation
+        deviation, doubt = self._prepared().deviation, self.statistics.doubt
+        return deviation if doubt is None else np.hypot(deviation, doubt)
 
     @property
     def errors(self) -> RestoredErrors:
@@ -226,19 +228,19 @@ def restored_view(
     else:
         sampled = SceneSampling(told)
     names = s2.bands.names
-    found = {"sampling": sampled.to_json(names)} if sampled.found else {}
+    found = _sampling_record(sampled, names)
     if told is None:
         known = s2.sampling.values("noise") if noise is None else (noise,) * len(s2.bands)
         return _unrestored(s2, known, found)
     try:
-        sharpness, statistics, check = learn(
-            s2, told, checked=sampled.checked, find_mtf=mtf is None, find_noise=noise is None
-        )
+        known_by = agreed(s2, sampled, mtf=mtf, noise=noise)
     except DataError as e:
         _log.warning("%s: not restored: %s", s2.name, e.what)
         return _unrestored(s2, told.noise, {**found, "why": e.what})
+    sampled, check = known_by.sampled, known_by.check
+    sharpness, statistics = known_by.sharpness, known_by.statistics
     about: dict[str, Any] = {
-        **found,
+        **_sampling_record(sampled, names),
         "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},
         "check": check.to_json(),
         "warnings": check.warnings(),
@@ -247,6 +249,11 @@ def restored_view(
         return _unrestored(s2, sharpness.noise, about)
     view = by_restoration(s2, sharpness, statistics, device=device, kind=kind)
     return replace(view, record={**view.record, **about, "deviation": view.deviation})
+
+
+def _sampling_record(sampled: SceneSampling, names: Sequence[str]) -> dict[str, Any]:
+    """What was found, and said; nothing where metadata told all."""
+    return {"sampling": sampled.to_json(names)} if sampled.found or sampled.lines else {}
 
 
 def by_restoration(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from trifuse.core import MemorySource
 from trifuse.core.native import native_view
@@ -136,3 +139,36 @@ def test_ways_are_those_of_the_registry(trifuse, fails, safe, tmp_path, monkeypa
 def test_dry_run_writes_nothing(trifuse, safe, tmp_path):
     code, text, _ = trifuse("sharpen", safe, "-o", tmp_path / "a.tif", "--dry-run")
     assert code == 0 and "dry run" in text and not list(tmp_path.iterdir())
+
+
+def test_a_blur_is_restored_or_refused_in_a_line(trifuse, fails, as_json, truth, tmp_path):
+    ratios = native_ratios(truth.bands)
+    data = np.stack(
+        [
+            gaussian_filter(p, 0.5 * r) if r > 1 else p
+            for p, r in zip(truth.masked(), ratios, strict=True)
+        ]
+    )
+    path, out = tmp_path / "blurred.tif", tmp_path / "sharp.tif"
+    write_cube(path, replace(truth, data=data), dtype="float32")
+    code, text, err = trifuse("sharpen", path, "-o", out, "--blur", "1.18", "--json")
+    assert code == 0, err
+    assert "never sampled, as given" in as_json(text)["sampling"]["lines"][0]
+    with open_cube(out) as source:
+        made = source.read().data
+    at = ratios.index(2)
+    assert np.std(made[at] - truth.data[at]) < 0.6 * np.std(data[at] - truth.data[at])
+    other = tmp_path / "other.tif"
+    fails(
+        12,
+        "both --blur and --sharpness",
+        "sharpen",
+        path,
+        "-o",
+        other,
+        "--blur",
+        "1",
+        "--sharpness",
+        "1:2:6",
+    )
+    fails(12, "native pixels", "sharpen", path, "-o", other, "--blur", "wide")

@@ -113,7 +113,7 @@ def test_counts_follow_the_rule_of_files(caplog):
     names = [f"B{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12)]
     cube = Cube(counts, np.ones((60, 60), bool), BandSet.of(["B8A", *names]), grid)
     stack = cube.to_xarray().astype("int16")
-    with pytest.raises(DataError, match="counts of 1e-4 were taken|do not tell whether"):
+    with pytest.raises(DataError, match="do not tell whether"):
         tf.sharpen(stack)  # noise is no image, but its counts are told
     assert "counts of 1e-4" in caplog.text
     with pytest.raises(DataError, match="never applied"):
