@@ -136,8 +136,8 @@ def predict_block(
         mass=take_mass if mass else None,
         context=None if start is None else _with_margin(start.context, encoded),
     )
+    inner = encoded.inner.slices
     if start is not None:
-        inner = encoded.inner.slices
         # The network's own images are a correction in deviations: its mean is no correction.
         mean = np.concatenate([s.mean for s in model.config.sensors])[list(channels)]
         out -= mean.astype(np.float32)[:, None, None]
@@ -145,6 +145,9 @@ def predict_block(
         out += in_unit(model.config.sensors, start.images[:, :, *inner], channels)
     for i, channel in enumerate(channels):
         name, band = model.config.outputs[channel]
+        if start is not None and len(encoded.stacks[name].days):
+            # Where nobody saw the ground the network would add to the mean of its sensor.
+            out[:, i][~start.known[:, channel, *inner]] = np.nan
         if band in model.config.sensor(name).thermal:
             out[:, i] *= KELVIN
     out[:, :, ~encoded.seen] = np.nan

@@ -41,7 +41,7 @@ def forecast_by(net: Tamrf, *, blank: bool, run: Run | None = None) -> Forecast:
         days = torch.tensor([list(query)], dtype=torch.float32, device=device)
         with torch.no_grad():
             if net.config.skip == "prior":
-                start = prior_images(sensors, seen, query, context=True)
+                start = prior_images(sensors, seen, query, context=True)[:3]
                 prior, weight, shown = (torch.from_numpy(a).to(device) for a in start)
                 out = prior + weight * (run or net)(dates, days, shown[None])[0].float()
             else:

@@ -20,8 +20,9 @@ from trifuse.core import fill_nearest
 from trifuse.temporal.baselines import around, interpolate_linear
 from trifuse.temporal.config import PUBLISHED, Sensor
 from trifuse.temporal.contract import Forecast, StackMethod
+from trifuse.temporal.deviation import process_variance
 from trifuse.temporal.kernels import Kernel, kernel_of
-from trifuse.temporal.kriging import Observations, krige
+from trifuse.temporal.kriging import Observations, estimate
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
 from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
@@ -62,25 +63,29 @@ class Prior(StackMethod):
         self, seen: Mapping[str, Stack], query: Sequence[float], channels: Sequence[int]
     ) -> np.ndarray:
         """All days at once, put into the unit in double precision as networks with a skip do."""
-        standard = prior_images(self.sensors, seen, query).images
-        return in_unit(self.sensors, standard, channels)
+        start = prior_images(self.sensors, seen, query)
+        made = in_unit(self.sensors, start.images, channels)
+        return np.where(start.known[:, list(channels)], made, np.float32(np.nan))
 
 
 class PriorImages(NamedTuple):
     """What is known of some days; (Q, channels, H, W) float32 on the target grid, finite.
 
     Attributes:
-        images: standardised; 0, the mean, where nothing is known.
+        images: standardised; 0, the mean, where nothing is known: what a network may start from
+            and nobody else may be shown.
         weight: 0–1, how little of the variance of the estimate is noise as that of an image. A
             network's correction is weighted with it: there is little to correct where the sensor
             has just looked.
         context: (Q, ``TamrfConfig.context``, H, W), what a network is shown; empty unless asked
             for.
+        known: bool, where any image tells something.
     """
 
     images: np.ndarray
     weight: np.ndarray
     context: np.ndarray
+    known: np.ndarray
 
 
 def prior_images(
@@ -103,7 +108,7 @@ def prior_images(
     sharp = sharpen_soft(_filled(found[fine.name][0]), fine)
     at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
     guide = sharp[:, at] if np.isfinite(found[fine.name][0]).any() else None
-    parts, weights, shown = [], [], []
+    parts, weights, shown, known = [], [], [], []
     for s in sensors:
         images, spread = found[s.name]
         if s is fine:
@@ -114,7 +119,8 @@ def prior_images(
             spread = spread.repeat(s.ratio // fine.ratio, axis=3)
             images = images.repeat(s.ratio, axis=2).repeat(s.ratio, axis=3)
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
-        parts.append(np.where(np.isfinite(images), (fixed - mean) / std, 0).astype(np.float32))
+        known.append(np.isfinite(images))
+        parts.append(np.where(known[-1], (fixed - mean) / std, 0).astype(np.float32))
         weights.append(spread)
         if context:
             shown.append(_neighbours(s, seen[s.name], found[s.name][0], query))
@@ -125,7 +131,8 @@ def prior_images(
         wide = np.broadcast_to(season, (*season.shape[:2], *prior.shape[2:]))
         shown = [prior, *shown, wide.astype(np.float32)]
     gathered = np.concatenate(shown, axis=1) if context else prior[:, :0]
-    return PriorImages(prior, np.concatenate(weights, axis=1), gathered)
+    weight, there = (np.concatenate(a, axis=1) for a in (weights, known))
+    return PriorImages(prior, weight, gathered, there)
 
 
 def _neighbours(
@@ -203,6 +210,41 @@ def seen_by(
         (Q, band, y, x) float32, NaN where nothing is known; and how little is known, as of
         :func:`prior_images`.
     """
+    found = known_of(sensor, sensors, seen, query)
+    return found.images, found.weight
+
+
+class Known(NamedTuple):
+    """What a sensor would see on some days; (Q, band, y, x) float32 on its own grid.
+
+    Attributes:
+        images: in the network's unit; NaN where nothing is known.
+        weight: how little is known, as of :class:`PriorImages`.
+        variance: of the error of the images, squared unit; empty unless asked for.
+    """
+
+    images: np.ndarray
+    weight: np.ndarray
+    variance: np.ndarray
+
+
+def known_of(
+    sensor: Sensor,
+    sensors: Sequence[Sensor],
+    seen: Mapping[str, Stack],
+    query: Sequence[float],
+    *,
+    variance: bool = False,
+) -> Known:
+    """What :func:`seen_by` returns, and how far it may be from the truth.
+
+    Args:
+        sensor: whose.
+        sensors: all.
+        seen: the visible images of each.
+        query: (Q,) days.
+        variance: whether to tell that.
+    """
     own = seen[sensor.name]
     shape = own.valid.shape[1:]
     stacks = [own, *(brought(sensor, s, seen[s.name]) for s in others(sensor, sensors, seen))]
@@ -224,6 +266,7 @@ def seen_by(
     there = np.concatenate([t for _, t in valued])
     out = np.full((len(query), len(sensor.bands), *shape), np.nan, np.float32)
     weight = np.ones(out.shape, np.float32)
+    error = np.full(out.shape if variance else (0, *out.shape[1:]), np.nan, np.float32)
     for kernel, bands, sources in _groups(sensor, there, source):
         dates = np.isin(source, sources)
         clear = valid[dates] & there[dates][:, bands].all(axis=1)
@@ -234,11 +277,13 @@ def seen_by(
             clear.reshape(dates.sum(), -1),
             snow[dates].reshape(dates.sum(), -1),
         )
-        found, spread = krige(kernel, images, query, asked.reshape(len(query), -1))
-        out[:, bands] = found.reshape(len(query), len(bands), *shape)
-        less = spread / (spread + NOISE * kernel.noise)
+        made = estimate(kernel, images, query, asked.reshape(len(query), -1), energies=variance)
+        out[:, bands] = made.values.reshape(len(query), len(bands), *shape)
+        less = made.spread / (made.spread + NOISE * kernel.noise)
         weight[:, bands] = less.reshape(len(query), 1, *shape)
-    return out, weight
+        if variance:
+            error[:, bands] = process_variance(kernel, made).reshape(out[:, bands].shape)
+    return Known(out, weight, error)
 
 
 def _groups(

@@ -340,8 +340,9 @@ class TamrfTask:
                 for k in ("data", "valid", "days")
             )
             seen[s.name] = Stack(data, valid, days)
-        start = prior_images(self.sensors, seen, query, context=True)
-        return tuple(torch.from_numpy(a).to(batch["blank"].device) for a in start)
+        images, weight, shown, _ = prior_images(self.sensors, seen, query, context=True)
+        made = (torch.from_numpy(a) for a in (images, weight, shown))
+        return tuple(a.to(batch["blank"].device) for a in made)
 
     def _unpacked(
         self, frame: Tamrf, batch: Mapping[str, Tensor], b: int

@@ -161,7 +161,7 @@ def test_bands_that_are_missing_are_the_mean_and_others_do_not_suffer(images):
     a, b = (seen_by(SENTINEL2, (SENTINEL2,), seen, [100.0])[0] for seen in (alone, part))
     np.testing.assert_allclose(a[:, [2, 6]], b[:, [2, 6]], atol=1e-3)  # snow cannot be told
     assert np.isnan(b[:, [0, 1, 3, 4, 5, 7, 8, 9]]).all()
-    standard, weight, _ = prior_images((SENTINEL2,), part, [100.0])
+    standard, weight, *_ = prior_images((SENTINEL2,), part, [100.0])
     assert not standard[:, [0, 1, 3, 4, 5, 7, 8, 9]].any() and np.isfinite(standard).all()
     assert (weight[:, 0] == 1).all()
 
