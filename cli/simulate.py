@@ -66,7 +66,7 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
     callback=_split,
     default="0.8,0.1,0.1",
     show_default=True,
-    help="Shares of scenes for training, validation, test.",
+    help="Shares of scenes for training, validation, test; those of one ground stay together.",
 )
 @click.option(
     "--bands", callback=_bands, default="auto", show_default=True, help="auto, all, or names."
@@ -113,6 +113,7 @@ def simulate(
             f"{u.id}: {plan.splits[u.id]}, at most {plan.candidates[u.id]} triplets"
             for u in plan.units
         ]
+        lines += plan.remarks
         lines.append(f"HrMSI {' '.join(plan.hr_bands.names)}")
         lines.append(f"LrHSI {' '.join(plan.lr_bands.names)}")
         return Result("\n".join(lines), plain(plan.to_json()))

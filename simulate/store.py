@@ -29,6 +29,9 @@ from trifuse.simulate.shards import FORMAT, IMAGES, Shard, check_shard, damaged,
 from trifuse.simulate.triplets import SPLITS, SimulateConfig, Split, Triplet, assign_splits
 from trifuse.simulate.views import band_psfs
 
+GROUND = "ground"
+"""Key of the manifest: scenes of the same ground, where there are any, and their split."""
+
 OPEN_FILES = 32
 """Shards kept open at a time; the one that was read longest ago is closed."""
 
@@ -47,6 +50,7 @@ class TripletStore:
         lr_bands: bands of ``lrhsi`` and ``hrhsi``.
         ratio: fine pixels per coarse cell.
         psf: that led from ``hrhsi`` to ``lrhsi``: one for all bands, or one per band.
+        groups: units (scenes) of the same ground, which are in one split together.
         splits: unit (scene) → ``train``, ``val`` or ``test``.
         hash: of the content of all shards; independent of when and in how many runs it was made.
         meta: plain JSON values: all of the above and where they come from.
@@ -69,6 +73,7 @@ class TripletStore:
             self.hr_bands = BandSet.from_json(about["hr_bands"])
             self.lr_bands = BandSet.from_json(about["lr_bands"])
             psfs = tuple(band_psfs(self.config.psf, self.lr_bands))
+            self.groups = tuple(tuple(map(str, g["scenes"])) for g in about.get(GROUND, ()))
         except (KeyError, TypeError, TrifuseError) as e:
             raise StoreError(
                 f"manifest.json is damaged ({e})", where=self.path, fix="make the store again"
@@ -77,7 +82,7 @@ class TripletStore:
         self.psf: PSF | tuple[PSF, ...] = psfs[0] if len(set(psfs)) == 1 else psfs
         self._units = tuple(sorted(manifest.planned))
         self.splits: Mapping[str, Split] = assign_splits(
-            self._units, self.config.split, self.config.seed
+            self._units, self.config.split, self.config.seed, self.groups
         )
         self._files = {unit: manifest.path(unit) for unit in self._units}
         self._handles: OrderedDict[tuple[int, str], h5py.File] = OrderedDict()
