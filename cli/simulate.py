@@ -56,7 +56,7 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
 @click.option("--count", type=click.IntRange(1), help="Triplets per scene at most.")
 @click.option(
     "--min-valid",
-    type=click.FloatRange(0, 1),
+    type=click.FloatRange(0, 1, min_open=True),
     default=0.95,
     show_default=True,
     help="Valid share that a triplet must have.",

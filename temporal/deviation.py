@@ -29,6 +29,6 @@ def process_variance(kernel: Kernel, made: Estimate) -> np.ndarray:
         kernel: it was made with.
         made: the estimate, with its energies.
     """
-    count = made.count[:, None]
+    count = made.number[:, None]
     total = WORTH * USUAL[kernel] ** 2 + made.energy
     return np.asarray(made.spread[:, None] * total / (WORTH + np.maximum(count - 1, 0)))

@@ -64,13 +64,13 @@ class Estimate(NamedTuple):
         spread: (Q, P) float32, the variance of its error by the model, in units of the kernel.
         energy: (Q, band, P) float32, the sum of squares of the images that had a say, whitened by
             the model, in squared units of the values; empty unless asked for.
-        count: (Q, P) float32, how many images these were.
+        number: (Q, P) float32, how many images these were.
     """
 
     values: np.ndarray
     spread: np.ndarray
     energy: np.ndarray
-    count: np.ndarray
+    number: np.ndarray
 
 
 def krige(
@@ -147,7 +147,7 @@ def _lots(
                     Observations(
                         seen.days[dates],
                         seen.source[dates],
-                        seen.values[np.ix_(dates, range(seen.values.shape[1]), pixels)],
+                        seen.values[np.ix_(dates, np.arange(seen.values.shape[1]), pixels)],
                         clear[dates],
                         seen.snow[np.ix_(dates, pixels)],
                     ),

@@ -58,6 +58,12 @@ class RefinerTrainConfig(EngineConfig):
         EngineConfig.__post_init__(self)
         even = self.crop >= 16 and self.crop % 2 == 0
         require(even, "crop", f"is {self.crop}", "give an even number from 16")
+        require(
+            self.crop <= self.pool.size,
+            "crop",
+            f"is {self.crop}, and the scenes are of {self.pool.size} pixels",
+            "make it smaller, or pool.size larger",
+        )
         require_least(self, 0, "mapped")
         require_least(self, 1, "val_scenes")
 

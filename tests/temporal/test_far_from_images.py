@@ -140,7 +140,7 @@ def test_only_so_many_of_the_nearest_are_asked():
     values = np.linspace(0, 1, 200, dtype=np.float32)[:, None, None]
     seen = Observations(days, np.zeros(200, int), values, clear, np.zeros((200, 1)))
     made = estimate(VISIBLE, seen, [1500.0], np.zeros((1, 1)))
-    assert made.count[0, 0] == NEAREST
+    assert made.number[0, 0] == NEAREST
     rest = replace(seen, clear=clear & (np.arange(200) >= 40 - NEAREST)[:, None])
     again, _ = krige(VISIBLE, rest, [1500.0], np.zeros((1, 1)))
     np.testing.assert_allclose(made.values, again, rtol=1e-5)
