@@ -37,6 +37,7 @@ COMMANDS = {
     "sharpen": "Bring all bands of a Sentinel-2 product to 10 m.",
     "simulate": "Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes.",
     "srf": "Spectral response functions: list, show, check a table.",
+    "store": "Look at stores of triplets, check and merge them.",
     "train": "Train a network; a run that was stopped goes on where it was.",
 }
 """Our commands, each in the module of its name, with its line in ``trifuse -h``."""

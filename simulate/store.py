@@ -19,6 +19,7 @@ from trifuse.core import (
     BandSet,
     ConfigError,
     DataError,
+    Grid,
     Manifest,
     StoreError,
     TrifuseError,
@@ -123,6 +124,16 @@ class TripletStore:
                         fix="delete it and run the command that makes it again",
                     )
         return store
+
+    @property
+    def grids(self) -> dict[str, Grid]:
+        """Unit (scene) → its grid of fine pixels."""
+        return {unit: shard.grid for unit, shard in self._shards.items()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Unit (scene) → its samples."""
+        return {unit: shard.count for unit, shard in self._shards.items()}
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
