@@ -31,7 +31,7 @@ COMMANDS = {
     "inspect": "Say what a product is: bands, grid, calibration, valid share.",
     "interpolate": "Predict cloud-free images at 10 m of any date.",
     "ndvi": "Write the NDVI of an image, or of every date of a series.",
-    "report": "Write one page with the figures of a fused image.",
+    "report": "Write one page on a fused image, or on a training run.",
     "scene": "Make a procedural landscape, as an EnMAP-like delivery.",
     "series": "Dated images of an area, one folder a sensor, on nested grids.",
     "sharpen": "Bring all bands of a Sentinel-2 product to 10 m.",

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -31,7 +29,8 @@ from trifuse.core.settings import flatten, to_mapping
 from trifuse.train import checkpoint
 from trifuse.train.batches import BatchPlan, RankBatches
 from trifuse.train.config import save_config
-from trifuse.train.distributed import gather, make_fabric
+from trifuse.train.distributed import gather, make_fabric, seed_everything, start_method
+from trifuse.train.examples import EXAMPLES, save_examples
 from trifuse.train.record import METRICS, Record
 from trifuse.train.schedule import make_schedule
 from trifuse.train.settings import EngineConfig
@@ -117,7 +116,7 @@ def fit(
     fabric.barrier()
     if not resume:
         refuse_existing(*(run / n for n in (checkpoint.LAST, checkpoint.PREVIOUS)))
-    _seed(config.seed)
+    seed_everything(config.seed)
     loop = _Loop(task, config, run, fabric)
     loop.restore()
     if fabric.is_global_zero:
@@ -150,7 +149,7 @@ class _Loop:
         self.ema = ModelEmaV3(self.module, optim.ema, use_warmup=True) if optim.ema else None
         self.model, self.optimizer = fabric.setup(self.module, self.raw_optimizer)
         # From here on each process draws its own numbers (dropout), the weights being the same.
-        _seed(config.seed + fabric.global_rank)
+        seed_everything(config.seed + fabric.global_rank)
 
     @property
     def validated(self) -> nn.Module:
@@ -219,6 +218,9 @@ class _Loop:
                     state.stopped = "finished"
                 if state.stopped and self.fabric.is_global_zero:
                     self.task.write(self.run / FINAL, self.validated, metrics, state.step)
+                    if make := getattr(self.task, "examples", None):
+                        found = self._judged(make)
+                        save_examples(self.run / EXAMPLES, found)
                 if save:
                     self._save()
                 if state.stopped or stop:
@@ -246,7 +248,7 @@ class _Loop:
                 plan, self.progress.step, optim.steps, rank, world, optim.accumulate
             ),
             num_workers=workers,
-            multiprocessing_context=_start_method() if workers else None,
+            multiprocessing_context=start_method() if workers else None,
             worker_init_fn=outlive_signals if workers else None,
             pin_memory=self.fabric.device.type == "cuda",
             # Its own generator: the loader's draw would otherwise differ after a resume.
@@ -336,21 +338,11 @@ class _Loop:
         state = self.progress
         metrics: dict[str, float] = {}
         if self.fabric.is_global_zero:
-            model, precision = self.validated, self.fabric.strategy.precision
-            training = model.training
-            model.eval()
-
-            def predict(*args: Any) -> Any:
-                with precision.forward_context():
-                    return precision.convert_output(model(*args))
-
             try:
-                with torch.no_grad():
-                    metrics = dict(self.task.validate(predict, self.fabric.device))
+                metrics = dict(self._judged(self.task.validate))
             except DataError as e:
                 told = f"the weights after step {state.step} cannot be validated ({e.what})"
                 raise self._blown(told, rate) from None
-            model.train(training)
         metrics = self.fabric.broadcast(metrics)
         if metrics and record is not None:
             record.write("val", state.step, metrics)
@@ -361,6 +353,21 @@ class _Loop:
         if self.fabric.is_global_zero:
             self.task.write(self.run / BEST, self.validated, metrics, state.step)
         return metrics
+
+    def _judged(self, by: Callable[..., Any]) -> Any:
+        """What a function says of the weights that are validated."""
+        model, precision = self.validated, self.fabric.strategy.precision
+        training = model.training
+        model.eval()
+
+        def predict(*args: Any) -> Any:
+            with precision.forward_context():
+                return precision.convert_output(model(*args))
+
+        with torch.no_grad():
+            found = by(predict, self.fabric.device)
+        model.train(training)
+        return found
 
     def _improves(self, metrics: Mapping[str, float]) -> bool:
         """Whether these are the best weights yet; without validation the newest are."""
@@ -428,20 +435,8 @@ class _Loop:
         return bool(self.fabric.all_reduce(total, reduce_op="sum") > 0)
 
 
-def _start_method() -> str:
-    """How workers start: not by a plain fork, which HDF5 handles and threads do not survive."""
-    known = multiprocessing.get_all_start_methods()
-    return "forkserver" if "forkserver" in known else "spawn"
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that libraries may draw from
-    random.seed(seed)
-
-
 def _remove(run: Path) -> None:
-    for name in (checkpoint.LAST, checkpoint.PREVIOUS, CONFIG, METRICS):
+    for name in (checkpoint.LAST, checkpoint.PREVIOUS, CONFIG, METRICS, EXAMPLES):
         (run / name).unlink(missing_ok=True)
     for weights in (BEST, FINAL):
         for path in run.glob(f"{Path(weights).stem}.*"):  # and the card beside them

@@ -26,6 +26,7 @@ from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.stack import Stack
 from trifuse.temporal.strategies import Selection, task
 from trifuse.train.engine import FitResult, fit
+from trifuse.train.examples import Example
 from trifuse.train.task import Predict
 from trifuse.train.temporal_config import TamrfTrainConfig
 from trifuse.train.temporal_data import (
@@ -233,7 +234,7 @@ class TamrfTask:
         methods = BASELINES
         for scene in self.val:
             images = self.images(scene)
-            for name, chosen in self._hiding(images).items():
+            for name, chosen in self.hiding(images).items():
                 scores = score_hidden(
                     lambda seen, query: self.forecast(predict, device, seen, query),
                     self.sensors,
@@ -256,7 +257,7 @@ class TamrfTask:
         score = float(np.exp(np.mean(np.log(ratios)))) if ratios else math.nan
         return {"score": score, "gain": 100 * (1 - score), **means}
 
-    def _hiding(self, images: Mapping[str, Stack]) -> dict[str, Selection]:
+    def hiding(self, images: Mapping[str, Stack]) -> dict[str, Selection]:
         """What is hidden of a validation scene, by task."""
         days = {s.name: images[s.name].days.tolist() for s in self.sensors}
         coarse = max(self.sensors, key=lambda s: s.ratio).name
@@ -265,11 +266,7 @@ class TamrfTask:
         return {name: task(name, days, coarse, fine) for name in names}
 
     def _require_dates_to_score(self) -> None:
-        """Refuse validation scenes of which no date can be scored, and name those among others.
-
-        Raises:
-            DataError: if there are scenes and none has such a date; with what they lack.
-        """
+        """Refuse validation scenes of which no date can be scored, and name those among others."""
         lacking = {}
         for scene in self.val:
             images = self.images(scene)
@@ -282,11 +279,11 @@ class TamrfTask:
                     margin=10.0 * self._loss.border,
                     baselines=("linear",),
                 )
-                for chosen in self._hiding(images).values()
+                for chosen in self.hiding(images).values()
             ]
             errors = [v["linear/rmse"] for f in found for v in f.values() if "linear/rmse" in v]
             if not any((np.nan_to_num(e) > 0).any() for e in errors):
-                lacking[scene.name] = _what_lacks(images, self._hiding(images))
+                lacking[scene.name] = _what_lacks(images, self.hiding(images))
         told = "; ".join(f"{name}: {what}" for name, what in lacking.items())
         if lacking and len(lacking) == len(self.val):
             raise DataError(
@@ -322,6 +319,12 @@ class TamrfTask:
             run=lambda dates, days, shown: predict([dates], [days], [shown])[0].detach()[None],
         )
         return run(seen, query)
+
+    def examples(self, predict: Predict, device: torch.device) -> list[Example]:
+        """Pictures of a hidden date of each validation scene."""
+        from trifuse.train.example_images import series_examples
+
+        return series_examples(self, predict, device)
 
     def fingerprint(self) -> dict[str, Any]:
         """Names, dates and sizes of the scenes."""
