@@ -18,7 +18,7 @@ from trifuse.temporal.block_images import HALO, BlockImages, read_block
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.inference import MARGIN, FeatureBank, decode, encode_date, sensor_halo
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.prior import in_unit, prior_images
+from trifuse.temporal.prior import in_unit, kept_by_prior, prior_images
 from trifuse.temporal.stack import Days
 
 MAX_CHUNK = 8192
@@ -142,7 +142,8 @@ def predict_block(
         mean = np.concatenate([s.mean for s in model.config.sensors])[list(channels)]
         out -= mean.astype(np.float32)[:, None, None]
         out *= start.weight[:, list(channels), *inner]
-        out += in_unit(model.config.sensors, start.images[:, :, *inner], channels)
+        prior = in_unit(model.config.sensors, start.images[:, :, *inner], channels)
+        out = kept_by_prior(model.config.sensors, out + prior, prior, channels)
     for i, channel in enumerate(channels):
         name, band = model.config.outputs[channel]
         if start is not None and len(encoded.stacks[name].days):

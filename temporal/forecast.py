@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trifuse.temporal.contract import Forecast
 from trifuse.temporal.model import Dates, Tamrf
-from trifuse.temporal.prior import prior_images
+from trifuse.temporal.prior import kept_by_prior, prior_images
 from trifuse.temporal.stack import Stack
 
 Run = Callable[[Mapping[str, Dates], Tensor, Tensor | None], Tensor]
@@ -46,6 +46,13 @@ def forecast_by(net: Tamrf, *, blank: bool, run: Run | None = None) -> Forecast:
                 out = prior + weight * (run or net)(dates, days, shown[None])[0].float()
             else:
                 out = (run or net)(dates, days, None)[0].float()
-        return {k: v[0].cpu().numpy() for k, v in net.split(out[None]).items()}
+        found = {k: v[0].cpu().numpy() for k, v in net.split(out[None]).items()}
+        if net.config.skip != "prior":
+            return found
+        before = net.split(prior[None])
+        for s in sensors:
+            start = before[s.name][0].cpu().numpy()
+            found[s.name] = kept_by_prior([s], found[s.name], start, range(len(s.bands)))
+        return found
 
     return forecast

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trifuse.temporal.kernels import Kernel
+from trifuse.temporal.kernels import INFRARED, SHORTWAVE, THERMAL, VISIBLE, Kernel
 
 MEAN = 1e4
 """Variance of the mean of a pixel: next to nothing is known of it."""
@@ -32,6 +32,17 @@ NEAREST = 8
 SNOW_DAYS = 15.0
 """How long snow stays as it is."""
 
+USUAL = {VISIBLE: 0.02, INFRARED: 0.05, SHORTWAVE: 0.04, THERMAL: 0.01}
+"""Standard deviation of what varies slowly, as pixels usually have it; kelvin / 1000 of thermal
+bands."""
+
+WORTH = 4.0
+"""Images that the usual counts as."""
+
+SAME_DAY = 0.5
+"""Days within which an image of the sensor itself shows the very snow that is asked for."""
+
+_PATCHY = 0.05
 _CHUNK = 256
 _ENTRIES = 2e7
 _SPAN = 60.0
@@ -114,6 +125,22 @@ def estimate(
     return Estimate(out, spread, energy, count)
 
 
+def process_variance(kernel: Kernel, made: Estimate) -> np.ndarray:
+    """Variance of the error of an estimate: (Q, band, P) float32, squared unit of its values.
+
+    The kernel tells how uncertain a day is against how much a pixel varies; how much that is, its
+    own images tell, and a few images' worth of what pixels usually do, so that a pixel that was
+    seen once or twice is not taken for one that never changes.
+
+    Args:
+        kernel: it was made with.
+        made: the estimate, with its energies.
+    """
+    count = made.number[:, None]
+    total = WORTH * USUAL[kernel] ** 2 + made.energy
+    return np.asarray(made.spread[:, None] * total / (WORTH + np.maximum(count - 1, 0)))
+
+
 def _lots(
     seen: Observations, days: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Observations]]:
@@ -185,6 +212,7 @@ def _krige(
     white = kernel.snow * _lasting(apart)
     white_query = kernel.snow * _lasting(np.abs(days[:, None] - seen.days))
     own = float(kernel.covariance(np.zeros(1))[0]) + MEAN
+    today = (np.abs(days[:, None] - seen.days) < SAME_DAY) & (seen.source == 0)
     out = np.full((len(days), seen.values.shape[1], seen.clear.shape[1]), np.nan, np.float32)
     spread = np.full((len(days), seen.clear.shape[1]), MEAN, np.float32)
     energy = np.zeros(out.shape[1:] if energies else (0, 0), np.float32)
@@ -198,14 +226,18 @@ def _krige(
         cover, asked = seen.snow[:, heads].T.astype(float), snow[:, heads].T.astype(float)
         matrix = between + white * (cover[:, :, None] * cover[:, None])
         matrix *= there[:, :, None] & there[:, None]
-        # Thin and patchy snow is the least certain.
-        unsure = noise + 0.05 * kernel.snow * cover * (1.5 - cover)
-        matrix += eye * np.where(there, unsure, 1.0)[:, None]
-        right = (to_query + white_query * (asked[:, :, None] * cover[:, None])) * there[:, None]
+        # Thin and patchy snow is the least certain: of another day, not of the image's own.
+        patchy, patchy_asked = (_PATCHY * kernel.snow * c * (1.5 - c) for c in (cover, asked))
+        matrix += eye * np.where(there, noise + patchy, 1.0)[:, None]
+        right = to_query + white_query * (asked[:, :, None] * cover[:, None])
+        right += today * np.sqrt(patchy_asked[:, :, None] * patchy[:, None])
+        right *= there[:, None]
         factor = torch.linalg.cholesky(torch.from_numpy(matrix))
         sides = torch.from_numpy(right)
         weights = torch.cholesky_solve(sides.transpose(1, 2), factor).transpose(1, 2)  # (p, Q, N)
-        variance = own + kernel.snow * asked**2 - (weights * sides).sum(dim=2).numpy()
+        variance = (
+            own + kernel.snow * asked**2 + patchy_asked - (weights * sides).sum(dim=2).numpy()
+        )
         which = np.repeat(np.arange(len(heads)), np.diff(edges))
         pixels = order[edges[0] : edges[-1]]
         values = np.where(seen.clear[:, None, pixels], seen.values[:, :, pixels], 0)

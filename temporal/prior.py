@@ -5,12 +5,13 @@
 2. The finest sensor's soft bands take their details from its sharp ones, and coarser sensors
    theirs from the finest one's prediction of the same day (:mod:`trifuse.temporal.sharpening`).
 
-Only clear pixels count, so clouds never reach the result unless a mask has missed them.
+Only clear pixels count, so clouds never reach the result unless a mask has missed them. Where all
+that was seen is positive, so is the result (:mod:`trifuse.temporal.positive`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,9 +21,9 @@ from trifuse.core import fill_nearest
 from trifuse.temporal.baselines import around, interpolate_linear
 from trifuse.temporal.config import PUBLISHED, Sensor
 from trifuse.temporal.contract import Forecast, StackMethod
-from trifuse.temporal.deviation import process_variance
 from trifuse.temporal.kernels import Kernel, kernel_of
-from trifuse.temporal.kriging import Observations, estimate
+from trifuse.temporal.kriging import SAME_DAY, Observations, estimate, process_variance
+from trifuse.temporal.positive import kept_positive
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
 from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
@@ -53,6 +54,11 @@ class Prior(StackMethod):
     def identity(self) -> str:
         """Empty, as folders of dates have it since there is a prior."""
         return ""
+
+    @property
+    def tells_deviation(self) -> bool:
+        """It does."""
+        return True
 
     def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
         """Each sensor's days for themselves."""
@@ -103,23 +109,13 @@ def prior_images(
         query: (Q,) days.
         context: whether to gather what a network is shown.
     """
-    fine = min(sensors, key=lambda s: s.ratio)
     found = {s.name: seen_by(s, sensors, seen, query) for s in sensors}
-    sharp = sharpen_soft(_filled(found[fine.name][0]), fine)
-    at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
-    guide = sharp[:, at] if np.isfinite(found[fine.name][0]).any() else None
+    images = {name: made for name, (made, _) in found.items()}
     parts, weights, shown, known = [], [], [], []
-    for s in sensors:
-        images, spread = found[s.name]
-        if s is fine:
-            fixed = sharp
-        else:
-            fixed = sharpen_coarse(_filled(images), s, guide)
-            spread = spread.repeat(s.ratio // fine.ratio, axis=2)
-            spread = spread.repeat(s.ratio // fine.ratio, axis=3)
-            images = images.repeat(s.ratio, axis=2).repeat(s.ratio, axis=3)
+    for s, fixed in zip(sensors, sharpened(sensors, images), strict=True):
+        own, spread = (a.repeat(s.ratio, axis=2).repeat(s.ratio, axis=3) for a in found[s.name])
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
-        known.append(np.isfinite(images))
+        known.append(np.isfinite(own))
         parts.append(np.where(known[-1], (fixed - mean) / std, 0).astype(np.float32))
         weights.append(spread)
         if context:
@@ -133,6 +129,24 @@ def prior_images(
     gathered = np.concatenate(shown, axis=1) if context else prior[:, :0]
     weight, there = (np.concatenate(a, axis=1) for a in (weights, known))
     return PriorImages(prior, weight, gathered, there)
+
+
+def sharpened(sensors: Sequence[Sensor], images: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    """Each sensor's images on the target grid, sharper than it sees; holes are bridged.
+
+    Args:
+        sensors: whose; one lies on the target grid.
+        images: sensor → (Q, band, y, x) on its own grid, NaN where nothing is known.
+
+    Yields:
+        (Q, band, H, W) float32, in the order of the sensors.
+    """
+    fine = min(sensors, key=lambda s: s.ratio)
+    sharp = sharpen_soft(_filled(images[fine.name]), fine)
+    at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
+    guide = sharp[:, at] if np.isfinite(images[fine.name]).any() else None
+    for s in sensors:
+        yield sharp if s is fine else sharpen_coarse(_filled(images[s.name]), s, guide)
 
 
 def _neighbours(
@@ -179,6 +193,21 @@ def in_unit(sensors: Sequence[Sensor], standard: np.ndarray, channels: Sequence[
     mean, std = (np.concatenate([getattr(s, k) for s in sensors]) for k in ("mean", "std"))
     planes = [standard[:, c].astype(np.float64) * std[c] + mean[c] for c in channels]
     return np.stack([plane.astype(np.float32) for plane in planes], axis=1)
+
+
+def kept_by_prior(
+    sensors: Sequence[Sensor], corrected: np.ndarray, prior: np.ndarray, channels: Sequence[int]
+) -> np.ndarray:
+    """Corrected images that are positive where the prior is; temperatures are left alone.
+
+    Args:
+        sensors: of the channels.
+        corrected: (Q, len(channels), y, x) in the network's unit.
+        prior: likewise.
+        channels: which.
+    """
+    hot = np.concatenate([[b in s.thermal for b in s.bands] for s in sensors])[list(channels)]
+    return np.where(hot[:, None, None], corrected, kept_positive(corrected, prior))
 
 
 def prior_forecast(sensors: Sequence[Sensor]) -> Forecast:
@@ -262,6 +291,9 @@ def known_of(
     valid = np.concatenate([s.valid for s in stacks])
     snow = _whitened(np.concatenate(covers), valid, source)
     asked = _snow_on(days, snow, valid, query)
+    for image, day in zip(asked, query, strict=True):  # what the sensor itself has just seen
+        for i in np.flatnonzero((source == 0) & (np.abs(days - day) < SAME_DAY)):
+            image[:] = np.where(valid[i], snow[i], image)
     values = np.concatenate([v for v, _ in valued])
     there = np.concatenate([t for _, t in valued])
     out = np.full((len(query), len(sensor.bands), *shape), np.nan, np.float32)
@@ -278,7 +310,10 @@ def known_of(
             snow[dates].reshape(dates.sum(), -1),
         )
         made = estimate(kernel, images, query, asked.reshape(len(query), -1), energies=variance)
-        out[:, bands] = made.values.reshape(len(query), len(bands), *shape)
+        there_now = images.clear[:, None] & np.isfinite(images.values)
+        lowest = np.where(there_now, images.values, np.inf).min(axis=0, initial=np.inf)
+        found = kept_positive(made.values, np.where(np.isfinite(lowest), lowest, 0))
+        out[:, bands] = found.reshape(len(query), len(bands), *shape)
         less = made.spread / (made.spread + NOISE * kernel.noise)
         weight[:, bands] = less.reshape(len(query), 1, *shape)
         if variance:

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trifuse.temporal.config import LANDSAT, SENTINEL2
-from trifuse.temporal.deviation import USUAL, process_variance
 from trifuse.temporal.kernels import INFRARED, SHORTWAVE, VISIBLE
-from trifuse.temporal.kriging import NEAREST, Observations, estimate, krige
+from trifuse.temporal.kriging import NEAREST, USUAL, Observations, estimate, krige, process_variance
 from trifuse.temporal.prior import Prior, known_of, prior_images
 from trifuse.temporal.stack import Stack
 

@@ -77,11 +77,15 @@ def test_kriging_is_gaussian_regression(kernel, snow):
         for q, day in enumerate(query):
             point = (day, 0, float(asked[q, p]))
             right = np.array([covariance(point, b) for b in known])
+            patchy = [0.05 * kernel.snow * c * (1.5 - c) for *_, c in (*known, point)]
+            for k, (seen_day, source, _) in enumerate(known):
+                if seen_day == day and source == 0:  # the same snow
+                    right[k] += np.sqrt(patchy[k] * patchy[-1])
             weight = np.linalg.solve(matrix, right)
             wanted = weight @ seen.values[there][:, :, p]
             np.testing.assert_allclose(found[q, :, p], wanted, atol=2e-4)
             assert spread[q, p] == pytest.approx(
-                covariance(point, point) - weight @ right, abs=2e-4
+                covariance(point, point) + patchy[-1] - weight @ right, abs=2e-4
             )
 
 
