@@ -37,7 +37,7 @@ def test_the_link(reference, values):
     if base <= 0:
         np.testing.assert_array_equal(found, x)
         return
-    assert (found >= 0).all() and (np.diff(found) >= 0).all(), "positive, and in order"
+    assert (found > 0).all() and (np.diff(found) >= 0).all(), "positive, and in order"
     same = x >= base / 2
     np.testing.assert_array_equal(found[same], x[same])
     assert (found[~same] <= base / 2 * (1 + 1e-6)).all() and (found >= x - 1e-7).all()
@@ -46,7 +46,7 @@ def test_the_link(reference, values):
 def test_the_link_is_smooth():
     x = np.linspace(-0.2, 0.2, 4001)
     slope = np.diff(kept_positive(x, np.float64(0.1))) / np.diff(x)
-    assert np.abs(np.diff(slope)).max() < 2e-3 and (slope >= 0).all()
+    assert np.abs(np.diff(slope)).max() < 3e-3 and (slope >= 0).all()
 
 
 @settings(max_examples=25, deadline=None)
@@ -54,12 +54,12 @@ def test_the_link_is_smooth():
 def test_sharpening_of_what_is_positive_is_positive(seed, contrast, level):
     rng = np.random.default_rng(seed)
     images = (level * (1 + contrast * rng.uniform(-0.99, 4, (1, 10, 15, 15)))).astype(np.float32)
-    assert sharpen_soft(images, SENTINEL2).min() >= 0
+    assert sharpen_soft(images, SENTINEL2).min() > 0
     coarse = (level * (1 + contrast * rng.uniform(-0.99, 4, (1, 8, 5, 5)))).astype(np.float32)
     coarse[:, -1] = 0.29
     guide = images[:, [0, 1, 2, 6, 8, 9]]
-    assert sharpen_coarse(coarse, LANDSAT, guide).min() >= 0
-    assert sharpen_coarse(coarse, LANDSAT, None).min() >= 0
+    assert sharpen_coarse(coarse, LANDSAT, guide).min() > 0
+    assert sharpen_coarse(coarse, LANDSAT, None).min() > 0
 
 
 @pytest.fixture(scope="module", params=[7, 1003])
@@ -85,7 +85,7 @@ def test_where_all_images_are_positive_every_day_is(images, method):
     images = {k: Stack(np.maximum(s.data, 1e-3), s.valid, s.days) for k, s in images.items()}
     query = [15.0, 74.0, 166.0, 319.0, 321.0, 349.0]
     for name, made in forecasts()[method](images, query).items():
-        assert np.isfinite(made).all() and made.min() >= 0, name
+        assert np.isfinite(made).all() and made.min() > 0, name
 
 
 @pytest.mark.parametrize("method", ["prior", "network"])
