@@ -35,8 +35,9 @@ QUALITY, STD = "quality", "std"
 """Kinds of files beside the image of a date, and the ends of their names."""
 
 UNCERTAINTY = (
-    "one standard deviation of each band at each pixel, in its unit; on made series 68 % and 95 % "
-    "of the errors lie within 1 and 1.96 of them, by days to the nearest clear image"
+    "one standard deviation of each band at each pixel, in its unit; on made series 65 to 89 % of "
+    "the errors were within it and 86 to 97 % within 1.96 of it, by days to the nearest clear "
+    "image; snow that no image has told of is beyond"
 )
 
 WORK = ".work"

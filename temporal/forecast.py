@@ -51,8 +51,8 @@ def forecast_by(net: Tamrf, *, blank: bool, run: Run | None = None) -> Forecast:
             return found
         before = net.split(prior[None])
         for s in sensors:
-            start = before[s.name][0].cpu().numpy()
-            found[s.name] = kept_by_prior([s], found[s.name], start, range(len(s.bands)))
+            known = before[s.name][0].cpu().numpy()
+            found[s.name] = kept_by_prior([s], found[s.name], known, range(len(s.bands)))
         return found
 
     return forecast

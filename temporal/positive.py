@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
 LEAST = 0.05
 """Share of half a reference that nothing falls below."""
 
