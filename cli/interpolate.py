@@ -47,6 +47,7 @@ from trifuse.cli.options import PATH, Result, command, network_on_series, output
     show_default=True,
     help="Days to the nearest clear images, and attention to them.",
 )
+@click.option("--uncertainty", is_flag=True, help="Also DATE_std.tif: the deviation of each band.")
 @click.option(
     "--animation/--no-animation",
     default=True,

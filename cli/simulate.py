@@ -67,7 +67,7 @@ def _one_scene(tiles: tuple[Any, ...]) -> Reading:
 @click.option("--count", type=click.IntRange(1), help="Triplets per scene at most.")
 @click.option(
     "--min-valid",
-    type=click.FloatRange(0, 1),
+    type=click.FloatRange(0, 1, min_open=True),
     default=0.95,
     show_default=True,
     help="Valid share that a triplet must have.",
@@ -77,7 +77,7 @@ def _one_scene(tiles: tuple[Any, ...]) -> Reading:
     callback=_split,
     default="0.8,0.1,0.1",
     show_default=True,
-    help="Shares of scenes for training, validation, test.",
+    help="Shares of scenes for training, validation, test; those of one ground stay together.",
 )
 @click.option(
     "--bands", callback=_bands, default="auto", show_default=True, help="auto, all, or names."
@@ -124,6 +124,7 @@ def simulate(
             f"{u.id}: {plan.splits[u.id]}, at most {plan.candidates[u.id]} triplets"
             for u in plan.units
         ]
+        lines += plan.remarks
         lines.append(f"HrMSI {' '.join(plan.hr_bands.names)}")
         lines.append(f"LrHSI {' '.join(plan.lr_bands.names)}")
         return Result("\n".join(lines), plain(plan.to_json()))

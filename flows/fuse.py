@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trifuse.core import Band, BandSet, Box, Cube, CubeSource, Grid
+import numpy as np
+
+from trifuse.core import Band, BandSet, Box, Cube, CubeSource, DataError, Grid, Window
 from trifuse.flows.adapt import Adaptation, adapt_view
 from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
@@ -19,7 +21,7 @@ from trifuse.flows.fuse_record import FusionRecord, Outcome, input_record
 from trifuse.flows.fuse_units import identity_of, tile_computer
 from trifuse.flows.inputs import Image, gives_xarray, result_array
 from trifuse.fusion import FuseResult, Method, SelfCheck
-from trifuse.fusion.inference import CubeBuffer, stream
+from trifuse.fusion.inference import CubeBuffer, Sink, stream
 from trifuse.fusion.ranks import on_ranks
 from trifuse.products import CubeWriter, cube_writer, open_cube
 from trifuse.products.write.companions import write_companions
@@ -334,10 +336,11 @@ def _streamed(
         image = opened.enter_context(
             _sink(options.path, plan.grid, plan.bands, options.dtype, meta, overwrite=overwrite)
         )
+        written = _AnyFinite(image.write)
         result = stream(
             ready.view,
             plan.s3,
-            image.write,
+            written,
             options.streaming,
             method=plan.method,
             psf=ready.place.psf,
@@ -346,6 +349,12 @@ def _streamed(
             compute=compute,
             area=plan.matched.area,
         )
+        if not written.found:  # before the files take their places
+            raise DataError(
+                "no pixel of the result has a value",
+                where=options.weights if isinstance(options.weights, str | Path) else plan.s2.name,
+                fix="give other weights, or images with valid pixels in common",
+            )
     return _kept(image), _kept(deviation), result
 
 
@@ -365,6 +374,17 @@ def _sink(
         return
     with cube_writer(path, grid, bands, dtype=dtype, meta=meta, overwrite=overwrite) as writer:
         yield writer
+
+
+class _AnyFinite:
+    """Hands windows on, and remembers whether any of them had a value."""
+
+    def __init__(self, write: Sink) -> None:
+        self._write, self.found = write, False
+
+    def __call__(self, window: Window, values: np.ndarray, valid: np.ndarray) -> None:
+        self.found = self.found or bool(np.isfinite(values).any())
+        self._write(window, values, valid)
 
 
 def _kept(sink: CubeWriter | CubeBuffer | None) -> Cube | None:

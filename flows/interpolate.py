@@ -24,7 +24,7 @@ from trifuse.core import (
 )
 from trifuse.core.runtime import Runtime
 from trifuse.core.units import MANIFEST
-from trifuse.flows.interpolate_units import WORK, Job, block_unit, date_unit
+from trifuse.flows.interpolate_units import QUALITY, STD, WORK, Job, block_unit, date_unit
 from trifuse.products.files.geotiff import open_geotiff
 from trifuse.products.plausible import require_plausible
 from trifuse.products.series.find import open_sensors
@@ -102,6 +102,7 @@ def interpolate(
     clouds: Clouds = "auto",
     dtype: Literal["int16", "float32"] = "int16",
     quality: bool = True,
+    uncertainty: bool = False,
     animation: bool = True,
     device: str = "auto",
     max_memory: float = 4.0,
@@ -140,6 +141,8 @@ def interpolate(
             trained.
         dtype: of the images: ``int16`` (counts of 1e-4; LST of 0.01 K) or ``float32``.
         quality: also write ``<date>_quality.tif``.
+        uncertainty: also write ``<date>_std.tif``, the standard deviation of each band at each
+            pixel; ``prior`` and networks that add to it know it.
         animation: also write ``series.gif``, if Pillow is installed.
         device: ``auto``, ``cpu`` or ``cuda``.
         max_memory: GB that the work may take; larger areas are done in blocks.
@@ -177,10 +180,16 @@ def interpolate(
         raise ConfigError("no dates were asked for", fix="give at least one")
     found = series if isinstance(series, Mapping) else open_sensors(series)
     chosen = choose_method(method, weights, found)
+    if uncertainty and not chosen.tells_deviation:
+        raise ConfigError(
+            f"{chosen.name} does not know its errors",
+            where="uncertainty",
+            fix="give the method prior, or weights of a network that adds to it",
+        )
     area = method_area(chosen, found, days_origin=days_origin, clouds=clouds)
     names = choose_bands(chosen.config, bands)
     runtime = Runtime(device)
-    job = Job.of(chosen, area, days, names, dtype, features, quality)
+    job = Job.of(chosen, area, days, names, dtype, features, quality, uncertainty)
     _tell_limits(area, days)
     side, on_disk = _plan(area, job, max_memory * 1e9)
     parts = blocks(area, side)
@@ -201,7 +210,8 @@ def interpolate(
     if missing:
         (out / INDEX).unlink(missing_ok=True)  # the series is incomplete until the end
         todo = job.only({u.payload[0] for u in missing})
-        todo = replace(todo, quality=any(u.payload[1] for u in missing))
+        kinds = {u.payload[1] for u in missing}
+        todo = replace(todo, quality=QUALITY in kinds, uncertainty=STD in kinds)
         todo, work = _open_work(out / WORK, todo, side, manifest.config)
         units = [Unit(f"{b.row} {b.col}", f"block_{b.row}_{b.col}.npy", b) for b in parts]
         by: Any = {"jobs": jobs, "scheduler": scheduler}
@@ -315,16 +325,20 @@ def _open_manifest(
             set(old.planned) if fingerprint(dict(old.config)) == fingerprint(config) else set()
         )
     ids = {day.isoformat() for day in job.dates}
-    ids |= {f"{day} quality" for day in ids} if job.quality else set()
+    wanted = [k for k, on in ((QUALITY, job.quality), (STD, job.uncertainty)) if on]
+    ids |= {f"{day} {kind}" for day in job.dates for kind in wanted}
     manifest = Manifest.open(out, config, sorted(ids | earlier), overwrite=overwrite)
     units = []
     for name in sorted(ids | earlier):
         day, _, kind = name.partition(" ")
+        deviates = f"{day} {STD}" in ids | earlier
+        if not kind and deviates and f"{day} {STD}" not in manifest.done:
+            manifest.done.pop(name, None)  # its record has to name the deviations
         units.append(
             Unit(
                 name,
-                f"{day}_quality.tif" if kind else f"{day}.tif",
-                (date.fromisoformat(day), bool(kind)),
+                f"{day}_{kind}.tif" if kind else f"{day}.tif",
+                (date.fromisoformat(day), kind, deviates),
             )
         )
     return manifest, units
@@ -340,17 +354,19 @@ def _open_work(
     """
     dates = [d.isoformat() for d in job.dates]
     ids = [f"{b.row} {b.col}" for b in blocks(job.area, side)]
-    common = {**config, "side": side, "quality": job.quality}
+    beside = {"quality": job.quality, "uncertainty": job.uncertainty}
     if (folder / MANIFEST).is_file():
         old = Manifest.load(folder).config
         there = list(old.get("dates", []))
-        known = {k: v for k, v in old.items() if k not in ("dates", "quality")}
-        wanted = {k: v for k, v in common.items() if k != "quality"}
-        if known == wanted and set(dates) <= set(there) and old["quality"] >= job.quality:
-            job = replace(job.only({date.fromisoformat(d) for d in there}), quality=old["quality"])
+        known = {k: v for k, v in old.items() if k not in ("dates", *beside)}
+        has = {k: bool(old.get(k, False)) for k in beside}
+        enough = all(has[k] or not wanted for k, wanted in beside.items())
+        if known == {**config, "side": side} and set(dates) <= set(there) and enough:
+            job = job.only({date.fromisoformat(d) for d in there})
+            job = replace(job, quality=has["quality"], uncertainty=has["uncertainty"])
             return job, Manifest.open(folder, old, ids)
         shutil.rmtree(folder)
-    return job, Manifest.open(folder, {**common, "dates": dates}, ids)
+    return job, Manifest.open(folder, {**config, "side": side, **beside, "dates": dates}, ids)
 
 
 def _record(area: Area, job: Job, parts: int) -> dict[str, Any]:
@@ -411,9 +427,9 @@ def _finish(
     days = tuple(sorted(date.fromisoformat(k) for k in manifest.planned if " " not in k))
     files = tuple(manifest.path(k) for k in manifest.planned)
     record["median_days_to_clear"] = {
-        d.isoformat(): manifest.done[f"{d} quality"]["median_days"]
+        d.isoformat(): manifest.done[f"{d} {QUALITY}"]["median_days"]
         for d in days
-        if f"{d} quality" in manifest.done
+        if f"{d} {QUALITY}" in manifest.done
     }
     record["dates"] = [d.isoformat() for d in days]
     write_index(out, job.method.name, job.band_set, days, overwrite=True)

@@ -25,10 +25,20 @@ from trifuse.temporal.block_images import Reading
 from trifuse.temporal.calendar import days_since
 from trifuse.temporal.config import TamrfConfig
 from trifuse.temporal.contract import SeriesMethod
+from trifuse.temporal.deviation import block_deviations
 from trifuse.temporal.outputs import NDVI, find_channel
 
 ATTENTION = "clear_attention"
 """Name of the band with the share of the attention paid to clear images."""
+
+QUALITY, STD = "quality", "std"
+"""Kinds of files beside the image of a date, and the ends of their names."""
+
+UNCERTAINTY = (
+    "one standard deviation of each band at each pixel, in its unit; on made series 65 to 89 % of "
+    "the errors were within it and 86 to 97 % within 1.96 of it, by days to the nearest clear "
+    "image; snow that no image has told of is beyond"
+)
 
 WORK = ".work"
 """Folder of the blocks of a run that is not finished."""
@@ -49,6 +59,7 @@ class Job:
         dtype: of the images.
         features: how features are kept, by methods that have any.
         quality: whether the quality is wanted.
+        uncertainty: whether standard deviations are.
     """
 
     method: SeriesMethod
@@ -61,6 +72,7 @@ class Job:
     dtype: Literal["int16", "float32"]
     features: Literal["float32", "float16"]
     quality: bool
+    uncertainty: bool = False
 
     @classmethod
     def of(
@@ -72,6 +84,7 @@ class Job:
         dtype: Literal["int16", "float32"],
         features: Literal["float32", "float16"],
         quality: bool,
+        uncertainty: bool = False,
     ) -> Job:
         """Find the channels that some bands need.
 
@@ -97,6 +110,7 @@ class Job:
             dtype,
             features,
             quality,
+            uncertainty,
         )
 
     @property
@@ -165,12 +179,12 @@ def block_unit(
         values, paid = run.predict(query, job.channels, mass=job.quality, label="rows")
         seen = run.images.seen
         gaps = [run.images.gaps(s.name, query) for s in job.area.sensors] if job.quality else []
-    planes = []
-    for name in job.bands:
-        if name == NDVI:
-            planes.append(_ndvi(job, values, block))
-        else:
-            planes.append(values[:, job.channels.index(find_channel(job.method.config, name))])
+        doubt = None
+        if job.uncertainty:
+            doubt = block_deviations(job.method, run.images, query, job.channels)
+    planes = _of_bands(job, values, block)
+    if doubt is not None:
+        planes += _doubt_of_bands(job, values, doubt, planes, block)
     planes += [np.where(seen, g, np.float32(np.nan)) for g in gaps]
     if paid is not None:
         planes.append(paid)
@@ -179,34 +193,63 @@ def block_unit(
     return {}
 
 
+def _of_bands(job: Job, values: np.ndarray, block: Window) -> list[np.ndarray]:
+    """The bands that are asked for of the channels that they need: each (dates, y, x)."""
+    return [
+        _ndvi(job, values, block)
+        if name == NDVI
+        else values[:, job.channels.index(find_channel(job.method.config, name))]
+        for name in job.bands
+    ]
+
+
+def _doubt_of_bands(
+    job: Job, values: np.ndarray, doubt: np.ndarray, planes: Sequence[np.ndarray], block: Window
+) -> list[np.ndarray]:
+    """Standard deviations of the bands that are asked for, missing where these are.
+
+    Those of NDVI are what the deviations of its bands, taken for independent, make of it.
+    """
+    squares = [np.square(d) for d in _of_bands(job, doubt, block)]
+    if NDVI in job.bands:
+        at = job.bands.index(NDVI)
+        squares[at] = np.zeros_like(planes[at])
+        for channel in range(values.shape[1]):
+            moved = values.copy()
+            moved[:, channel] += doubt[:, channel]
+            squares[at] += np.square(_ndvi(job, moved, block) - planes[at])
+    return [
+        np.where(np.isfinite(plane), np.sqrt(square), np.float32(np.nan))
+        for plane, square in zip(planes, squares, strict=True)
+    ]
+
+
 def date_unit(
     job: Job, parts: Sequence[Window], record: Mapping[str, Any], unit: Unit, where: Path
 ) -> dict[str, Any]:
-    """Write the image of a date, or its quality, from the blocks."""
-    day, is_quality = unit.payload
+    """Write the image of a date, its deviations or its quality, from the blocks."""
+    day, kind, deviates = unit.payload
+    is_quality = kind == QUALITY
     number, count = job.dates.index(day), len(job.bands)
+    first = {"": 0, STD: count}.get(kind, count * (1 + job.uncertainty))
     bands = BandSet.of(job.quality_bands) if is_quality else job.band_set
     meta = {
         "date": day.isoformat(),
         "start_time": f"{day}T00:00:00Z",
         "method": job.method.name,
-        "quantity": "quality" if is_quality else "reflectance",
+        "quantity": {QUALITY: "quality", STD: "standard deviation"}.get(kind, "reflectance"),
     }
     if is_quality:
         meta["band_units"] = {n: "1" if n == ATTENTION else "d" for n in bands.names}
     counts = [np.zeros(0, np.int64) for _ in job.area.sensors]  # pixels by days, whole ones
     path = where / unit.file
     with cube_writer(
-        path,
-        job.grid,
-        bands,
-        dtype="float32" if is_quality else job.dtype,
-        meta=meta,
-        overwrite=True,
+        path, job.grid, bands, dtype="float32" if kind else job.dtype, meta=meta, overwrite=True
     ) as writer:
         for block in parts:
             stored = np.load(where / WORK / f"block_{block.row}_{block.col}.npy", mmap_mode="r")
-            image = np.array(stored[number, count:] if is_quality else stored[number, :count])
+            last = None if is_quality else first + count
+            image = np.array(stored[number, first:last])
             writer.write(block, image)
             if is_quality:
                 for i, _ in enumerate(counts):
@@ -221,10 +264,13 @@ def date_unit(
             s.name: int(np.searchsorted(np.cumsum(c), c.sum() / 2)) if c.sum() else None
             for s, c in zip(job.area.sensors, counts, strict=True)
         }
-    else:
+    elif not kind:
         own = {**record, "date": day.isoformat(), "saturated": saturated}
+        beside = path.with_name(f"{day}_{STD}.tif") if deviates else None
+        if beside is not None:
+            own["uncertainty"] = {"file": beside.name, "what": UNCERTAINTY}
         with open_geotiff(path) as source:
-            write_stac_item(path, source, own)
+            write_stac_item(path, source, own, deviation=beside)
         write_sidecar(path, own)
     return about
 

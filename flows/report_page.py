@@ -62,20 +62,44 @@ def page_of(
     made_of: Mapping[str, Any],
 ) -> str:
     """The page; every text is escaped, since names of files and bands may hold anything."""
-    safe = html.escape
-    lines = "".join(f"<li>{safe(s)}</li>" for s in summary)
     table = ""
     if evaluation is not None:
-        table = f"<h2>Scores</h2><pre>{safe(evaluation.table(per_band=True))}</pre>"
+        table = f"<h2>Scores</h2><pre>{html.escape(evaluation.table(per_band=True))}</pre>"
+    details = {"All figures as JSON": facts, "The run's record": made_of}
+    return page(name, summary, table, figures, details)
+
+
+def page(
+    name: str,
+    summary: Sequence[str],
+    table: str,
+    figures: Sequence[Figure],
+    details: Mapping[str, Any],
+) -> str:
+    """A page that refers to no other file.
+
+    Args:
+        name: its title.
+        summary: lines at its top.
+        table: HTML that follows them.
+        figures: what follows that.
+        details: title → text, or values that are shown as JSON, folded away; empty: left out.
+    """
+    safe = html.escape
+    lines = "".join(f"<li>{safe(s)}</li>" for s in summary)
     shown = "".join(
         f"<figure><h2>{safe(f.title)}</h2><img alt='{safe(f.title)}' src='{f.data_url}'>"
         f"<figcaption>{safe(f.caption)}</figcaption></figure>"
         for f in figures
     )
-    details = "".join(
-        f"<details><summary>{safe(title)}</summary><pre>"
-        f"{safe(json.dumps(values, indent=1, ensure_ascii=False, default=str))}</pre></details>"
-        for title, values in (("All figures as JSON", facts), ("The run's record", made_of))
+
+    def text(values: Any) -> str:
+        plain = isinstance(values, str)
+        return values if plain else json.dumps(values, indent=1, ensure_ascii=False, default=str)
+
+    folded = "".join(
+        f"<details><summary>{safe(title)}</summary><pre>{safe(text(values))}</pre></details>"
+        for title, values in details.items()
         if values
     )
     return (
@@ -84,7 +108,7 @@ def page_of(
         "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; "
         "img-src data:; style-src 'unsafe-inline'\">"
         f"<title>{safe(name)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{safe(name)}</h1><ul>{lines}</ul>{table}{shown}{details}"
+        f"<h1>{safe(name)}</h1><ul>{lines}</ul>{table}{shown}{folded}"
         f"<footer>{safe(software())}</footer></body></html>\n"
     )
 

@@ -20,18 +20,23 @@ from trifuse.core import (
     Cube,
     CubeSource,
     DataError,
+    Grid,
     Manifest,
     Reading,
     Unit,
+    fingerprint,
     run_units,
 )
+from trifuse.core.units import MANIFEST
 from trifuse.core.xarray_read import is_xarray
+from trifuse.simulate.footprints import ground_groups
 from trifuse.simulate.shards import FORMAT, write_shard
-from trifuse.simulate.store import TripletStore
+from trifuse.simulate.store import GROUND, TripletStore
 from trifuse.simulate.triplets import (
     SimulateConfig,
     Split,
     assign_splits,
+    beyond_share,
     choose_patches,
     patch_shares,
 )
@@ -71,6 +76,27 @@ class StorePlan:
     lr_bands: BandSet
     splits: Mapping[str, Split]
     candidates: Mapping[str, int]
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """Scenes of the same ground, which are in one split together."""
+        return [group["scenes"] for group in self.config.get(GROUND, [])]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was decided about scenes of the same ground, a line each."""
+        shares = SimulateConfig.from_json(self.config["simulate"]).split
+        lines = [
+            f"{len(g)} scenes see the same ground and are in {self.splits[g[0]]} together: "
+            f"{_some(g)}"
+            for g in self.groups
+        ]
+        lines += [
+            f"{len(group)} scenes of the same ground are more than the {due} of "
+            f"{len(self.splits)} that {split} should have: {_some(group)}"
+            for group, split, due in beyond_share(self.splits, self.groups, shares)
+        ]
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for ``--dry-run --json``."""
@@ -128,6 +154,10 @@ def simulate_store(
     config = SimulateConfig() if config is None else config
     plan = plan_store(scenes, config)
     ids = [unit.id for unit in plan.units]
+    for line in plan.remarks:
+        _log.warning("%s", line)
+    if not overwrite:
+        _tell_ground(Path(out), plan.config)
     manifest = Manifest.open(out, plan.config, ids, overwrite=overwrite)
     run_units(plan.units, _make_shard, manifest, jobs=jobs, scheduler=scheduler, label="scenes")
     for unit in ids:
@@ -158,6 +188,7 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
         raise DataError("no scenes given", fix="give at least one")
     units: list[Unit] = []
     candidates: dict[str, int] = {}
+    grids: dict[str, Grid] = {}
     made: list[tuple[BandSet, BandSet]] = []
     for source in (source for scene in scenes for source in _open(cast("Scene", scene), config)):
         unit = _unit(source, config)
@@ -178,6 +209,7 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
         except DataError as e:
             raise DataError(e.what, where=source.name, fix=e.fix) from None
         units.append(_looked_at(unit))
+        grids[unit.id] = source.grid
         source.close()  # reading opens it again, in whatever process
     units.sort(key=lambda unit: unit.id)  # so that the order given leaves no trace
     hr_bands, lr_bands = made[0]
@@ -190,8 +222,31 @@ def plan_store(scenes: Scene | Sequence[Scene], config: SimulateConfig) -> Store
         "srf": {name: _issue(name) for name in (config.s2, config.s3)},
         "psf_sigma_cells": [psf.sigma for psf in band_psfs(config.psf, lr_bands)],
     }
-    splits = assign_splits(list(candidates), config.split, config.seed)
+    groups = ground_groups(grids)
+    splits = assign_splits(list(candidates), config.split, config.seed, groups)
+    if groups:
+        about[GROUND] = [{"scenes": list(g), "split": splits[g[0]]} for g in groups]
     return StorePlan(tuple(units), about, hr_bands, lr_bands, splits, candidates)
+
+
+def _tell_ground(out: Path, config: Mapping[str, Any]) -> None:
+    """Let a store that more scenes are added to know which of all see the same ground.
+
+    That decides what scenes serve for, and nothing in the files of scenes that are done.
+    """
+    if not (out / MANIFEST).is_file():
+        return
+    manifest = Manifest.load(out)
+    old, new = ({k: v for k, v in c.items() if k != GROUND} for c in (manifest.config, config))
+    same = manifest.config.get(GROUND) == config.get(GROUND)
+    if not same and fingerprint(old) == fingerprint(new):
+        manifest.config = dict(config)
+        manifest.save()
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + rest
 
 
 def _make_shard(unit: Unit, folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from trifuse.core import (
     BandSet,
     ConfigError,
     DataError,
+    Grid,
     Manifest,
     StoreError,
     TrifuseError,
@@ -28,6 +29,9 @@ from trifuse.core import (
 from trifuse.simulate.shards import FORMAT, IMAGES, Shard, check_shard, damaged, decode, open_shard
 from trifuse.simulate.triplets import SPLITS, SimulateConfig, Split, Triplet, assign_splits
 from trifuse.simulate.views import band_psfs
+
+GROUND = "ground"
+"""Key of the manifest: scenes of the same ground, where there are any, and their split."""
 
 OPEN_FILES = 32
 """Shards kept open at a time; the one that was read longest ago is closed."""
@@ -47,6 +51,7 @@ class TripletStore:
         lr_bands: bands of ``lrhsi`` and ``hrhsi``.
         ratio: fine pixels per coarse cell.
         psf: that led from ``hrhsi`` to ``lrhsi``: one for all bands, or one per band.
+        groups: units (scenes) of the same ground, which are in one split together.
         splits: unit (scene) → ``train``, ``val`` or ``test``.
         hash: of the content of all shards; independent of when and in how many runs it was made.
         meta: plain JSON values: all of the above and where they come from.
@@ -69,6 +74,7 @@ class TripletStore:
             self.hr_bands = BandSet.from_json(about["hr_bands"])
             self.lr_bands = BandSet.from_json(about["lr_bands"])
             psfs = tuple(band_psfs(self.config.psf, self.lr_bands))
+            self.groups = tuple(tuple(map(str, g["scenes"])) for g in about.get(GROUND, ()))
         except (KeyError, TypeError, TrifuseError) as e:
             raise StoreError(
                 f"manifest.json is damaged ({e})", where=self.path, fix="make the store again"
@@ -77,7 +83,7 @@ class TripletStore:
         self.psf: PSF | tuple[PSF, ...] = psfs[0] if len(set(psfs)) == 1 else psfs
         self._units = tuple(sorted(manifest.planned))
         self.splits: Mapping[str, Split] = assign_splits(
-            self._units, self.config.split, self.config.seed
+            self._units, self.config.split, self.config.seed, self.groups
         )
         self._files = {unit: manifest.path(unit) for unit in self._units}
         self._handles: OrderedDict[tuple[int, str], h5py.File] = OrderedDict()
@@ -123,6 +129,16 @@ class TripletStore:
         counts = ", ".join(f"{len(self.ids(split))} {split}" for split in SPLITS)
         bands = f"{len(self.hr_bands)} + {len(self.lr_bands)} bands, ratio {self.ratio}"
         return f"TripletStore({str(self.path)!r}, {len(self)} triplets ({counts}), {bands})"
+
+    @property
+    def grids(self) -> dict[str, Grid]:
+        """Unit (scene) → its grid of fine pixels."""
+        return {unit: shard.grid for unit, shard in self._shards.items()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Unit (scene) → its samples."""
+        return {unit: shard.count for unit, shard in self._shards.items()}
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

@@ -212,32 +212,68 @@ def patch_shares(valid: np.ndarray, config: SimulateConfig) -> np.ndarray:
 
 
 def assign_splits(
-    ids: Sequence[str], shares: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+    ids: Sequence[str],
+    shares: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    groups: Sequence[Sequence[str]] = (),
 ) -> dict[str, Split]:
     """Which scenes train, validate and test: whole scenes, so that no ground is on two sides.
 
     Scenes are put in the order of a hash of seed and id, and dealt out in runs: every split with
     a share gets one while scenes last (training first, then validation, then test), the rest go
-    to the split that is furthest below its share.
+    to the split that is furthest below its share. Groups of scenes of the same ground are dealt
+    out before them, the largest first, each to the split that is furthest below its share.
 
     >>> sorted(assign_splits(["a", "b", "c"]).values())
     ['test', 'train', 'val']
+    >>> len(set(assign_splits(["a", "b", "c"], groups=[("a", "b")]).values()))
+    2
 
     Args:
         ids: of the scenes; their order does not matter.
         shares: for training, validation and test; they sum to 1.
         seed: another seed deals otherwise.
+        groups: scenes of the same ground, each in one group at most.
     """
-    order = sorted(ids, key=lambda scene: _rank(seed, scene))
-    counts = [0] * len(SPLITS)
+    there = set(ids)
+    bound = [tuple(sorted(there & set(group))) for group in groups]
+    bound = sorted((g for g in bound if len(g) > 1), key=lambda g: (-len(g), _rank(seed, *g)))
+    together = {scene for group in bound for scene in group}
+    order = sorted(there - together, key=lambda scene: _rank(seed, scene))
     wanted = [i for i, share in enumerate(shares) if share > 0]
-    for i in wanted[: len(order)]:
+    total, counts = len(there), [0] * len(SPLITS)
+    splits: dict[str, Split] = {}
+
+    def furthest() -> int:
+        return max(wanted, key=lambda k: (shares[k] * total - counts[k], -k))
+
+    for number, group in enumerate(bound):
+        empty = [i for i in wanted if not counts[i]]
+        left = len(bound) - number + len(order)
+        i = empty[0] if empty and left <= len(empty) else furthest()
+        counts[i] += len(group)
+        splits |= dict.fromkeys(group, SPLITS[i])
+    placed = list(counts)
+    for i in [i for i in wanted if not counts[i]][: len(order)]:
         counts[i] = 1
-    while sum(counts) < len(order):
-        i = max(wanted, key=lambda k: (shares[k] * len(order) - counts[k], -k))
-        counts[i] += 1
-    names = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
-    return dict(zip(order, names, strict=True))
+    while sum(counts) < total:
+        counts[furthest()] += 1
+    single = [c - p for c, p in zip(counts, placed, strict=True)]
+    names = [name for name, count in zip(SPLITS, single, strict=True) for _ in range(count)]
+    return splits | dict(zip(order, names, strict=True))
+
+
+def beyond_share(
+    splits: Mapping[str, Split], groups: Sequence[Sequence[str]], shares: Sequence[float]
+) -> list[tuple[Sequence[str], Split, int]]:
+    """Groups that are larger than what their split should have: group, split and that number."""
+    found = []
+    for group in groups:
+        split = splits[group[0]]
+        due = max(1, math.ceil(shares[SPLITS.index(split)] * len(splits)))
+        if len(group) > due:
+            found.append((group, split, due))
+    return found
 
 
 def _rank(seed: int, *key: object) -> bytes:

@@ -18,7 +18,7 @@ from trifuse.temporal.block_images import HALO, BlockImages, read_block
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.inference import MARGIN, FeatureBank, decode, encode_date, sensor_halo
 from trifuse.temporal.model import Tamrf
-from trifuse.temporal.prior import in_unit, prior_images
+from trifuse.temporal.prior import in_unit, kept_by_prior, prior_images
 from trifuse.temporal.stack import Days
 
 MAX_CHUNK = 8192
@@ -136,15 +136,19 @@ def predict_block(
         mass=take_mass if mass else None,
         context=None if start is None else _with_margin(start.context, encoded),
     )
+    inner = encoded.inner.slices
     if start is not None:
-        inner = encoded.inner.slices
         # The network's own images are a correction in deviations: its mean is no correction.
         mean = np.concatenate([s.mean for s in model.config.sensors])[list(channels)]
         out -= mean.astype(np.float32)[:, None, None]
         out *= start.weight[:, list(channels), *inner]
-        out += in_unit(model.config.sensors, start.images[:, :, *inner], channels)
+        prior = in_unit(model.config.sensors, start.images[:, :, *inner], channels)
+        out = kept_by_prior(model.config.sensors, out + prior, prior, channels)
     for i, channel in enumerate(channels):
         name, band = model.config.outputs[channel]
+        if start is not None and len(encoded.stacks[name].days):
+            # Where nobody saw the ground the network would add to the mean of its sensor.
+            out[:, i][~start.known[:, channel, *inner]] = np.nan
         if band in model.config.sensor(name).thermal:
             out[:, i] *= KELVIN
     out[:, :, ~encoded.seen] = np.nan

@@ -110,6 +110,11 @@ class SeriesMethod(ABC):
         """The sensors whose bands it predicts, in the order of the outputs."""
 
     @property
+    def tells_deviation(self) -> bool:
+        """Whether :func:`trifuse.temporal.deviation.block_deviations` knows its errors."""
+        return False
+
+    @property
     def record(self) -> Mapping[str, Any]:
         """What is known of it; plain JSON values."""
         return {"name": self.name, "sha256": ""}

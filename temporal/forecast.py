@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trifuse.temporal.contract import Forecast
 from trifuse.temporal.model import Dates, Tamrf
-from trifuse.temporal.prior import prior_images
+from trifuse.temporal.prior import kept_by_prior, prior_images
 from trifuse.temporal.stack import Stack
 
 Run = Callable[[Mapping[str, Dates], Tensor, Tensor | None], Tensor]
@@ -41,11 +41,18 @@ def forecast_by(net: Tamrf, *, blank: bool, run: Run | None = None) -> Forecast:
         days = torch.tensor([list(query)], dtype=torch.float32, device=device)
         with torch.no_grad():
             if net.config.skip == "prior":
-                start = prior_images(sensors, seen, query, context=True)
+                start = prior_images(sensors, seen, query, context=True)[:3]
                 prior, weight, shown = (torch.from_numpy(a).to(device) for a in start)
                 out = prior + weight * (run or net)(dates, days, shown[None])[0].float()
             else:
                 out = (run or net)(dates, days, None)[0].float()
-        return {k: v[0].cpu().numpy() for k, v in net.split(out[None]).items()}
+        found = {k: v[0].cpu().numpy() for k, v in net.split(out[None]).items()}
+        if net.config.skip != "prior":
+            return found
+        before = net.split(prior[None])
+        for s in sensors:
+            known = before[s.name][0].cpu().numpy()
+            found[s.name] = kept_by_prior([s], found[s.name], known, range(len(s.bands)))
+        return found
 
     return forecast

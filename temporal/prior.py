@@ -5,12 +5,13 @@
 2. The finest sensor's soft bands take their details from its sharp ones, and coarser sensors
    theirs from the finest one's prediction of the same day (:mod:`trifuse.temporal.sharpening`).
 
-Only clear pixels count, so clouds never reach the result unless a mask has missed them.
+Only clear pixels count, so clouds never reach the result unless a mask has missed them. Where all
+that was seen is positive, so is the result (:mod:`trifuse.temporal.positive`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from trifuse.temporal.baselines import around, interpolate_linear
 from trifuse.temporal.config import PUBLISHED, Sensor
 from trifuse.temporal.contract import Forecast, StackMethod
 from trifuse.temporal.kernels import Kernel, kernel_of
-from trifuse.temporal.kriging import Observations, krige
+from trifuse.temporal.kriging import SAME_DAY, Observations, estimate, process_variance
+from trifuse.temporal.positive import kept_positive
 from trifuse.temporal.sharpening import sharpen_coarse, sharpen_soft
 from trifuse.temporal.stack import Days, Stack
 from trifuse.temporal.views import SNOW_STEPS, brought, mixture, others, snow_cover
@@ -53,6 +55,11 @@ class Prior(StackMethod):
         """Empty, as folders of dates have it since there is a prior."""
         return ""
 
+    @property
+    def tells_deviation(self) -> bool:
+        """It does."""
+        return True
+
     def predict(self, seen: Mapping[str, Stack], asked: Days) -> dict[str, np.ndarray]:
         """Each sensor's days for themselves."""
         forecast = prior_forecast(self.sensors)
@@ -62,25 +69,29 @@ class Prior(StackMethod):
         self, seen: Mapping[str, Stack], query: Sequence[float], channels: Sequence[int]
     ) -> np.ndarray:
         """All days at once, put into the unit in double precision as networks with a skip do."""
-        standard = prior_images(self.sensors, seen, query).images
-        return in_unit(self.sensors, standard, channels)
+        start = prior_images(self.sensors, seen, query)
+        made = in_unit(self.sensors, start.images, channels)
+        return np.where(start.known[:, list(channels)], made, np.float32(np.nan))
 
 
 class PriorImages(NamedTuple):
     """What is known of some days; (Q, channels, H, W) float32 on the target grid, finite.
 
     Attributes:
-        images: standardised; 0, the mean, where nothing is known.
+        images: standardised; 0, the mean, where nothing is known: what a network may start from
+            and nobody else may be shown.
         weight: 0–1, how little of the variance of the estimate is noise as that of an image. A
             network's correction is weighted with it: there is little to correct where the sensor
             has just looked.
         context: (Q, ``TamrfConfig.context``, H, W), what a network is shown; empty unless asked
             for.
+        known: bool, where any image tells something.
     """
 
     images: np.ndarray
     weight: np.ndarray
     context: np.ndarray
+    known: np.ndarray
 
 
 def prior_images(
@@ -98,23 +109,14 @@ def prior_images(
         query: (Q,) days.
         context: whether to gather what a network is shown.
     """
-    fine = min(sensors, key=lambda s: s.ratio)
     found = {s.name: seen_by(s, sensors, seen, query) for s in sensors}
-    sharp = sharpen_soft(_filled(found[fine.name][0]), fine)
-    at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
-    guide = sharp[:, at] if np.isfinite(found[fine.name][0]).any() else None
-    parts, weights, shown = [], [], []
-    for s in sensors:
-        images, spread = found[s.name]
-        if s is fine:
-            fixed = sharp
-        else:
-            fixed = sharpen_coarse(_filled(images), s, guide)
-            spread = spread.repeat(s.ratio // fine.ratio, axis=2)
-            spread = spread.repeat(s.ratio // fine.ratio, axis=3)
-            images = images.repeat(s.ratio, axis=2).repeat(s.ratio, axis=3)
+    images = {name: made for name, (made, _) in found.items()}
+    parts, weights, shown, known = [], [], [], []
+    for s, fixed in zip(sensors, sharpened(sensors, images), strict=True):
+        own, spread = (a.repeat(s.ratio, axis=2).repeat(s.ratio, axis=3) for a in found[s.name])
         mean, std = (np.array(v, np.float32)[:, None, None] for v in (s.mean, s.std))
-        parts.append(np.where(np.isfinite(images), (fixed - mean) / std, 0).astype(np.float32))
+        known.append(np.isfinite(own))
+        parts.append(np.where(known[-1], (fixed - mean) / std, 0).astype(np.float32))
         weights.append(spread)
         if context:
             shown.append(_neighbours(s, seen[s.name], found[s.name][0], query))
@@ -125,7 +127,26 @@ def prior_images(
         wide = np.broadcast_to(season, (*season.shape[:2], *prior.shape[2:]))
         shown = [prior, *shown, wide.astype(np.float32)]
     gathered = np.concatenate(shown, axis=1) if context else prior[:, :0]
-    return PriorImages(prior, np.concatenate(weights, axis=1), gathered)
+    weight, there = (np.concatenate(a, axis=1) for a in (weights, known))
+    return PriorImages(prior, weight, gathered, there)
+
+
+def sharpened(sensors: Sequence[Sensor], images: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    """Each sensor's images on the target grid, sharper than it sees; holes are bridged.
+
+    Args:
+        sensors: whose; one lies on the target grid.
+        images: sensor → (Q, band, y, x) on its own grid, NaN where nothing is known.
+
+    Yields:
+        (Q, band, H, W) float32, in the order of the sensors.
+    """
+    fine = min(sensors, key=lambda s: s.ratio)
+    sharp = sharpen_soft(_filled(images[fine.name]), fine)
+    at = [i for i, b in enumerate(fine.bands) if b in GUIDES] or list(range(len(fine.bands)))
+    guide = sharp[:, at] if np.isfinite(images[fine.name]).any() else None
+    for s in sensors:
+        yield sharp if s is fine else sharpen_coarse(_filled(images[s.name]), s, guide)
 
 
 def _neighbours(
@@ -174,6 +195,21 @@ def in_unit(sensors: Sequence[Sensor], standard: np.ndarray, channels: Sequence[
     return np.stack([plane.astype(np.float32) for plane in planes], axis=1)
 
 
+def kept_by_prior(
+    sensors: Sequence[Sensor], corrected: np.ndarray, prior: np.ndarray, channels: Sequence[int]
+) -> np.ndarray:
+    """Corrected images that are positive where the prior is; temperatures are left alone.
+
+    Args:
+        sensors: of the channels.
+        corrected: (Q, len(channels), y, x) in the network's unit.
+        prior: likewise.
+        channels: which.
+    """
+    hot = np.concatenate([[b in s.thermal for b in s.bands] for s in sensors])[list(channels)]
+    return np.where(hot[:, None, None], corrected, kept_positive(corrected, prior))
+
+
 def prior_forecast(sensors: Sequence[Sensor]) -> Forecast:
     """The prior as a function of visible images and days: sensor → (Q, band, H, W), its unit."""
 
@@ -203,6 +239,41 @@ def seen_by(
         (Q, band, y, x) float32, NaN where nothing is known; and how little is known, as of
         :func:`prior_images`.
     """
+    found = known_of(sensor, sensors, seen, query)
+    return found.images, found.weight
+
+
+class Known(NamedTuple):
+    """What a sensor would see on some days; (Q, band, y, x) float32 on its own grid.
+
+    Attributes:
+        images: in the network's unit; NaN where nothing is known.
+        weight: how little is known, as of :class:`PriorImages`.
+        variance: of the error of the images, squared unit; empty unless asked for.
+    """
+
+    images: np.ndarray
+    weight: np.ndarray
+    variance: np.ndarray
+
+
+def known_of(
+    sensor: Sensor,
+    sensors: Sequence[Sensor],
+    seen: Mapping[str, Stack],
+    query: Sequence[float],
+    *,
+    variance: bool = False,
+) -> Known:
+    """What :func:`seen_by` returns, and how far it may be from the truth.
+
+    Args:
+        sensor: whose.
+        sensors: all.
+        seen: the visible images of each.
+        query: (Q,) days.
+        variance: whether to tell that.
+    """
     own = seen[sensor.name]
     shape = own.valid.shape[1:]
     stacks = [own, *(brought(sensor, s, seen[s.name]) for s in others(sensor, sensors, seen))]
@@ -220,10 +291,14 @@ def seen_by(
     valid = np.concatenate([s.valid for s in stacks])
     snow = _whitened(np.concatenate(covers), valid, source)
     asked = _snow_on(days, snow, valid, query)
+    for image, day in zip(asked, query, strict=True):  # what the sensor itself has just seen
+        for i in np.flatnonzero((source == 0) & (np.abs(days - day) < SAME_DAY)):
+            image[:] = np.where(valid[i], snow[i], image)
     values = np.concatenate([v for v, _ in valued])
     there = np.concatenate([t for _, t in valued])
     out = np.full((len(query), len(sensor.bands), *shape), np.nan, np.float32)
     weight = np.ones(out.shape, np.float32)
+    error = np.full(out.shape if variance else (0, *out.shape[1:]), np.nan, np.float32)
     for kernel, bands, sources in _groups(sensor, there, source):
         dates = np.isin(source, sources)
         clear = valid[dates] & there[dates][:, bands].all(axis=1)
@@ -234,11 +309,16 @@ def seen_by(
             clear.reshape(dates.sum(), -1),
             snow[dates].reshape(dates.sum(), -1),
         )
-        found, spread = krige(kernel, images, query, asked.reshape(len(query), -1))
+        made = estimate(kernel, images, query, asked.reshape(len(query), -1), energies=variance)
+        there_now = images.clear[:, None] & np.isfinite(images.values)
+        lowest = np.where(there_now, images.values, np.inf).min(axis=0, initial=np.inf)
+        found = kept_positive(made.values, np.where(np.isfinite(lowest), lowest, 0))
         out[:, bands] = found.reshape(len(query), len(bands), *shape)
-        less = spread / (spread + NOISE * kernel.noise)
+        less = made.spread / (made.spread + NOISE * kernel.noise)
         weight[:, bands] = less.reshape(len(query), 1, *shape)
-    return out, weight
+        if variance:
+            error[:, bands] = process_variance(kernel, made).reshape(out[:, bands].shape)
+    return Known(out, weight, error)
 
 
 def _groups(

@@ -2,7 +2,8 @@
 
 What is finer than a band can see is taken from sharper bands of the same moment: how much of each,
 a regression tells that looks at the finest details that both can see, around each pixel. Then the
-image is corrected until the sensor would see of it what it should.
+image is corrected until the sensor would see of it what it should. What was seen positive stays so
+(:mod:`trifuse.temporal.positive`).
 
 Sources: Aiazzi et al. 2007, doi:10.1109/TGRS.2007.901007 (regression of details in windows); Irani
 and Peleg 1991, doi:10.1016/1049-9652(91)90045-L (back-projection).
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from trifuse.temporal.config import Sensor
 from trifuse.temporal.observation import blur, observe, upsample
+from trifuse.temporal.positive import kept_positive_tensor
 
 WINDOW = 6
 """Pixels of a sensor on each side of one, that tell how its details go with the guide's."""
@@ -56,8 +58,9 @@ def sharpen_soft(images: np.ndarray, sensor: Sensor) -> np.ndarray:
         blurred = blur(guide, same)
         gain = _gains(blurred, seen, _scale(own))
         estimate = seen + torch.einsum("qghw,qgshw->qshw", guide - blurred, gain)
+    estimate = kept_positive_tensor(estimate, seen)
     for _ in range(ROUNDS):
-        estimate = estimate + seen - blur(estimate, own)
+        estimate = kept_positive_tensor(estimate + seen - blur(estimate, own), seen)
     out[:, soft] = estimate.numpy()
     return out
 
@@ -74,7 +77,10 @@ def sharpen_coarse(images: np.ndarray, sensor: Sensor, guide: np.ndarray | None)
         (Q, band, H, W) float32.
     """
     seen = torch.from_numpy(np.ascontiguousarray(images, np.float32))
-    estimate = upsample(seen, sensor.ratio)
+    smooth = estimate = upsample(seen, sensor.ratio)
+    # Cubic convolution overshoots: what a cell has seen is positive in all of its pixels.
+    wide = seen.repeat_interleave(sensor.ratio, -1).repeat_interleave(sensor.ratio, -2)
+    smooth = torch.where(smooth > 0, smooth, wide)
     if guide is not None:
         fine = torch.from_numpy(np.ascontiguousarray(guide, np.float32))
         coarse = observe(fine, _like(sensor, fine.shape[1], sensor.ratio))
@@ -82,8 +88,10 @@ def sharpen_coarse(images: np.ndarray, sensor: Sensor, guide: np.ndarray | None)
         gain = gain.repeat_interleave(sensor.ratio, -1).repeat_interleave(sensor.ratio, -2)
         detail = fine - upsample(coarse, sensor.ratio)
         estimate = estimate + torch.einsum("qghw,qgshw->qshw", detail, gain)
+    estimate = kept_positive_tensor(estimate, smooth)
     for _ in range(ROUNDS):
-        estimate = estimate + upsample(seen - observe(estimate, sensor), sensor.ratio)
+        more = upsample(seen - observe(estimate, sensor), sensor.ratio)
+        estimate = kept_positive_tensor(estimate + more, smooth)
     return estimate.numpy()
 
 

@@ -60,6 +60,11 @@ class Trained(SeriesMethod):
         """The hash of its weights."""
         return str(self.card["sha256"])
 
+    @property
+    def tells_deviation(self) -> bool:
+        """Networks that add to the prior do; others know nothing of their errors."""
+        return self.model.config.skip == "prior"
+
     def move_to(self, device: Any) -> None:
         """Move the network."""
         self.model.to(device)

@@ -39,7 +39,7 @@ class BatchPlan:
 
     Attributes:
         size: samples in the set.
-        batch: samples per batch, over all processes together.
+        batch: samples per update, over all processes together.
         seed: of the permutations.
 
     >>> [draw.epoch for draw in BatchPlan(size=3, batch=2, seed=0)[1]]
@@ -69,7 +69,15 @@ class BatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class RankBatches:
-    """One process's share of the batches ``start … stop``: a ``batch_sampler`` for a DataLoader.
+    """One process's share of the updates ``start … stop``: a ``batch_sampler`` for a DataLoader.
+
+    Attributes:
+        plan: of the updates.
+        start: the first.
+        stop: the one after the last.
+        rank: number of the process.
+        world: how many there are.
+        parts: batches of equal size that each update comes in.
 
     Raises:
         ConfigError: if a batch cannot be shared out equally.
@@ -80,22 +88,26 @@ class RankBatches:
     stop: int
     rank: int = 0
     world: int = 1
+    parts: int = 1
 
     def __post_init__(self) -> None:
-        if self.plan.batch % self.world:
+        if self.plan.batch % (self.world * self.parts):
             raise ConfigError(
-                f"a batch of {self.plan.batch} for {self.world} processes",
+                f"a batch of {self.plan.batch // self.parts} for {self.world} processes",
                 where="optim.batch",
                 fix=f"give a multiple of {self.world}",
             )
 
     def __len__(self) -> int:
-        return max(0, self.stop - self.start)
+        return max(0, self.stop - self.start) * self.parts
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        share = self.plan.batch // self.world
+        share = self.plan.batch // (self.world * self.parts)
         for step in range(self.start, self.stop):
-            yield self.plan[step][self.rank * share : (self.rank + 1) * share]
+            draws = self.plan[step]
+            for part in range(self.parts):
+                first = (part * self.world + self.rank) * share
+                yield draws[first : first + share]
 
 
 @lru_cache(maxsize=4)

@@ -33,7 +33,9 @@ def load_config(
         path: a YAML mapping; missing keys keep their defaults.
         overrides: ``key=value`` with dots between levels, applied in order after the file; the
             value is read as YAML.
-        base: in place of the defaults; see :func:`trifuse.core.settings.from_mapping`.
+        base: in place of the defaults; see :func:`trifuse.core.settings.from_mapping`. A section
+            that is given in part has the rest of what the section is by default there, not of
+            what its class is by itself.
 
     Raises:
         ConfigError: if the file is no YAML mapping, a key is unknown or a value does not fit.
@@ -44,7 +46,15 @@ def load_config(
         if not equals or not all(part.strip() for part in key.split(".")):
             raise ConfigError(f"--set {text!r}", fix="write it as section.key=value")
         _put(values, [part.strip() for part in key.split(".")], _parse(value, where=key))
-    return from_mapping(kind, values, base=base, where=path)
+    return from_mapping(kind, values, base=_usual(kind) if base is None else base, where=path)
+
+
+def _usual(kind: type[C]) -> C | None:
+    """All defaults; None where a key has none."""
+    try:
+        return kind()
+    except TypeError:
+        return None
 
 
 def save_config(path: Path | str, config: Any) -> None:

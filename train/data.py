@@ -90,8 +90,11 @@ class TripletDataset(Dataset[dict[str, Tensor]]):
         return self.tensors(self.triplet(draw.index), draw)
 
     def draw(self, key: int | Draw) -> Draw:
-        """The draw that a key stands for."""
-        return key if isinstance(key, Draw) else Draw(int(key), self.epoch, self.epoch)
+        """The draw that a key stands for; numbers below zero count from the end."""
+        if isinstance(key, Draw):
+            return key
+        index = int(key)
+        return Draw(index + len(self) * (-len(self) <= index < 0), self.epoch, self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the augmentation anew; a loader's workers must be started after it."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import random
 from typing import Any
 
+import numpy as np
 import torch
 
 from trifuse.core import ConfigError
@@ -64,3 +67,16 @@ def gather(fabric: Any, value: Any) -> list[Any]:
     values: list[Any] = [None] * fabric.world_size
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def start_method() -> str:
+    """How workers start: not by a plain fork, which HDF5 handles and threads do not survive."""
+    known = multiprocessing.get_all_start_methods()
+    return "forkserver" if "forkserver" in known else "spawn"
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of torch, numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that libraries may draw from
+    random.seed(seed)

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import random
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,15 +29,21 @@ from trifuse.core.settings import flatten, to_mapping
 from trifuse.train import checkpoint
 from trifuse.train.batches import BatchPlan, RankBatches
 from trifuse.train.config import save_config
-from trifuse.train.distributed import gather, make_fabric
+from trifuse.train.distributed import gather, make_fabric, seed_everything, start_method
+from trifuse.train.examples import EXAMPLES, save_examples
 from trifuse.train.record import METRICS, Record
 from trifuse.train.schedule import make_schedule
 from trifuse.train.settings import EngineConfig
 from trifuse.train.signals import Received, deferred_signals, end_by, outlive_signals
+from trifuse.train.soundness import is_blown, newest_loss
 from trifuse.train.task import Task
 
 CONFIG, BEST, FINAL = "config.yaml", "best.safetensors", "final.safetensors"
 Stop = Literal["finished", "early"]
+
+ADDED = ("config.optim.accumulate",)
+"""Settings that saved states of earlier versions do not have."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +77,7 @@ class _Progress:
     stopped: str = ""
     sums: dict[str, Tensor] = field(default_factory=dict)
     count: int = 0
+    first: float = 0.0
 
 
 def fit(
@@ -110,7 +116,7 @@ def fit(
     fabric.barrier()
     if not resume:
         refuse_existing(*(run / n for n in (checkpoint.LAST, checkpoint.PREVIOUS)))
-    _seed(config.seed)
+    seed_everything(config.seed)
     loop = _Loop(task, config, run, fabric)
     loop.restore()
     if fabric.is_global_zero:
@@ -143,7 +149,7 @@ class _Loop:
         self.ema = ModelEmaV3(self.module, optim.ema, use_warmup=True) if optim.ema else None
         self.model, self.optimizer = fabric.setup(self.module, self.raw_optimizer)
         # From here on each process draws its own numbers (dropout), the weights being the same.
-        _seed(config.seed + fabric.global_rank)
+        seed_everything(config.seed + fabric.global_rank)
 
     @property
     def validated(self) -> nn.Module:
@@ -165,6 +171,8 @@ class _Loop:
             if self.ema is not None:
                 self.ema.load_state_dict(state["ema"])
             self.progress = _Progress(**state["progress"])
+            if "sums" in state:  # each process goes on with its own share of the log window
+                self.progress.sums = dict(state["sums"][self.fabric.global_rank])
             checkpoint.set_rng_state(state["rng"][self.fabric.global_rank])
         except (KeyError, TypeError, RuntimeError) as e:
             raise ConfigError(
@@ -188,18 +196,21 @@ class _Loop:
             closing.enter_context(bar)
             if record is not None:
                 closing.enter_context(contextlib.closing(record))
-            for batch in closing.enter_context(contextlib.closing(self._batches())):
-                self._update(batch)
+            for batches in closing.enter_context(contextlib.closing(self._batches())):
+                rate = self.raw_optimizer.param_groups[0]["lr"]
+                self._update(batches)
                 bar.update()
                 stop = self._any(received.number is not None)
                 last = state.step == optim.steps
                 validate = state.step % self.config.validation.every == 0 or last
                 save = validate or stop or state.step % every.save_every == 0
                 if state.step % every.log_every == 0 or last or save:
-                    self._check_finite()
+                    self._check_finite(rate)
+                if validate:
+                    self._check_weights(batches[-1], rate)
                 if state.step % every.log_every == 0 or last:
-                    bar.set_postfix(loss=f"{self._log_window(record):.4g}")
-                metrics = self._validate(record) if validate else {}
+                    bar.set_postfix(loss=f"{self._log_window(record, rate):.4g}")
+                metrics = self._validate(record, rate) if validate else {}
                 patience = self.config.validation.patience
                 if patience and state.stale >= patience:
                     state.stopped = "early"
@@ -207,6 +218,9 @@ class _Loop:
                     state.stopped = "finished"
                 if state.stopped and self.fabric.is_global_zero:
                     self.task.write(self.run / FINAL, self.validated, metrics, state.step)
+                    if make := getattr(self.task, "examples", None):
+                        found = self._judged(make)
+                        save_examples(self.run / EXAMPLES, found)
                 if save:
                     self._save()
                 if state.stopped or stop:
@@ -221,19 +235,20 @@ class _Loop:
 
         return tqdm(disable=True)
 
-    def _batches(self) -> Generator[Any]:
-        """Batches from the state's step to the last, on the device."""
+    def _batches(self) -> Generator[list[Any]]:
+        """The batches of each update from the state's step to the last, on the device."""
         samples: Any = self.task.dataset()
-        plan = BatchPlan(len(samples), self.config.optim.batch, self.config.seed)
+        optim = self.config.optim
+        plan = BatchPlan(len(samples), optim.batch * optim.accumulate, self.config.seed)
         rank, world = self.fabric.global_rank, self.fabric.world_size
         workers = self.config.run.workers
         loader = DataLoader(
             samples,
             batch_sampler=RankBatches(  # type: ignore[arg-type]  # keys are draws, not integers
-                plan, self.progress.step, self.config.optim.steps, rank, world
+                plan, self.progress.step, optim.steps, rank, world, optim.accumulate
             ),
             num_workers=workers,
-            multiprocessing_context=_start_method() if workers else None,
+            multiprocessing_context=start_method() if workers else None,
             worker_init_fn=outlive_signals if workers else None,
             pin_memory=self.fabric.device.type == "cuda",
             # Its own generator: the loader's draw would otherwise differ after a resume.
@@ -241,8 +256,8 @@ class _Loop:
         )
         batches = iter(loader)
         try:
-            for batch in batches:
-                yield self.fabric.to_device(batch)
+            while parts := list(islice(batches, optim.accumulate)):
+                yield [self.fabric.to_device(part) for part in parts]
         except TrifuseError as e:
             if "Original Traceback" not in e.what:
                 raise
@@ -253,10 +268,19 @@ class _Loop:
             if workers:
                 batches._shutdown_workers()  # type: ignore[attr-defined]
 
-    def _update(self, batch: Any) -> None:
-        state, optim = self.progress, self.config.optim
-        losses = self.task.loss(self.model, batch)
-        self.fabric.backward(losses["loss"])
+    def _update(self, batches: Sequence[Any]) -> None:
+        """One update by the mean gradient of some batches."""
+        state, optim, count = self.progress, self.config.optim, len(batches)
+        losses: dict[str, Tensor] = {}
+        for i, batch in enumerate(batches):
+            with self.fabric.no_backward_sync(self.model, enabled=i < count - 1):
+                found = self.task.loss(self.model, batch)
+                self.fabric.backward(found["loss"] / count)
+            for name, value in found.items():
+                part = value.detach() / count
+                losses[name] = losses[name] + part if name in losses else part
+        if not state.step:
+            state.first = float(losses["loss"])
         if optim.clip:
             # Infinite gradients are the scaler's business in half precision: it skips the update.
             norm = self.fabric.clip_gradients(
@@ -275,46 +299,50 @@ class _Loop:
             state.sums[name] = total.to(value.device) + value.detach()
         state.count += 1
 
-    def _check_finite(self) -> None:
+    def _check_finite(self, rate: float) -> None:
         """Stop before a spoiled state is saved."""
         value = float(self.progress.sums.get("loss", 0.0)) / max(1, self.progress.count)
         if self._any(not np.isfinite(value)):
-            raise DataError(
-                f"the loss is {value} at step {self.progress.step}",
-                where=self.run,
-                fix="lower optim.lr, or clip gradients (optim.clip), and start anew",
-            )
+            raise self._blown(f"the loss is {value} at step {self.progress.step}", rate)
 
-    def _log_window(self, record: Record | None) -> float:
+    def _check_weights(self, batch: Any, rate: float) -> None:
+        """Stop before weights are written that the newest update has spoiled."""
+        first = self.progress.first
+        worst = newest_loss(self.task, {self.module, self.validated}, batch)
+        if self._any(is_blown(worst, first)):
+            what = f"the weights after step {self.progress.step} have a loss of {worst:.3g}"
+            raise self._blown(f"{what}, the first ones of {first:.3g}", rate)
+
+    def _blown(self, what: str, rate: float) -> DataError:
+        return DataError(
+            f"{what}, at a learning rate of {rate:.3g}",
+            where=self.run,
+            fix="lower optim.lr, or clip gradients (optim.clip), and start anew",
+        )
+
+    def _log_window(self, record: Record | None, rate: float) -> float:
         """Record the means since the last line and return that of the loss."""
         state = self.progress
         means = torch.stack(list(state.sums.values())) / state.count
         if self.fabric.world_size > 1:
             means = self.fabric.all_reduce(means, reduce_op="mean")
         named = dict(zip(state.sums, means.tolist(), strict=True))
-        samples = state.step * self.config.optim.batch
+        samples = state.step * self.config.optim.batch * self.config.optim.accumulate
         if record is not None:
-            rate = self.raw_optimizer.param_groups[0]["lr"]
             record.write("train", state.step, {**named, "lr": rate, "samples": samples})
         state.sums, state.count = {}, 0
         return float(named["loss"])
 
-    def _validate(self, record: Record | None) -> dict[str, float]:
+    def _validate(self, record: Record | None, rate: float) -> dict[str, float]:
         """Score the weights, keep them if they are the best yet, count if they are not."""
         state = self.progress
         metrics: dict[str, float] = {}
         if self.fabric.is_global_zero:
-            model, precision = self.validated, self.fabric.strategy.precision
-            training = model.training
-            model.eval()
-
-            def predict(*args: Any) -> Any:
-                with precision.forward_context():
-                    return precision.convert_output(model(*args))
-
-            with torch.no_grad():
-                metrics = dict(self.task.validate(predict, self.fabric.device))
-            model.train(training)
+            try:
+                metrics = dict(self._judged(self.task.validate))
+            except DataError as e:
+                told = f"the weights after step {state.step} cannot be validated ({e.what})"
+                raise self._blown(told, rate) from None
         metrics = self.fabric.broadcast(metrics)
         if metrics and record is not None:
             record.write("val", state.step, metrics)
@@ -326,11 +354,28 @@ class _Loop:
             self.task.write(self.run / BEST, self.validated, metrics, state.step)
         return metrics
 
+    def _judged(self, by: Callable[..., Any]) -> Any:
+        """What a function says of the weights that are validated."""
+        model, precision = self.validated, self.fabric.strategy.precision
+        training = model.training
+        model.eval()
+
+        def predict(*args: Any) -> Any:
+            with precision.forward_context():
+                return precision.convert_output(model(*args))
+
+        with torch.no_grad():
+            found = by(predict, self.fabric.device)
+        model.train(training)
+        return found
+
     def _improves(self, metrics: Mapping[str, float]) -> bool:
         """Whether these are the best weights yet; without validation the newest are."""
         name, best = self.task.monitor, self.progress.best
         if not metrics or not best:
             return True
+        if not np.isfinite(metrics[name]):
+            return False
         gain = (
             metrics[name] - best[name] if self.task.higher_is_better else best[name] - metrics[name]
         )
@@ -338,6 +383,7 @@ class _Loop:
 
     def _save(self) -> None:
         rng = gather(self.fabric, checkpoint.rng_state())
+        sums = gather(self.fabric, {k: v.cpu() for k, v in self.progress.sums.items()})
         if self.fabric.is_global_zero:
             checkpoint.save_state(
                 self.run,
@@ -349,6 +395,7 @@ class _Loop:
                     "precision": self.fabric.strategy.precision.state_dict(),
                     "ema": None if self.ema is None else self.ema.state_dict(),
                     "rng": rng,
+                    "sums": sums,
                     **self._identity(),
                 },
             )
@@ -365,6 +412,9 @@ class _Loop:
 
     def _check_same(self, state: Mapping[str, Any]) -> None:
         now, then = flatten(self._identity()), flatten({k: state[k] for k in self._identity()})
+        # A run of a version before a setting had what is now its default.
+        usual = flatten({"config": {"optim": to_mapping(type(self.config.optim)())}})
+        then = {**{k: v for k, v in usual.items() if k in ADDED}, **then}
         differ = [k for k in sorted({*now, *then}) if now.get(k) != then.get(k)]
         if differ:
             what = ", ".join(
@@ -385,20 +435,8 @@ class _Loop:
         return bool(self.fabric.all_reduce(total, reduce_op="sum") > 0)
 
 
-def _start_method() -> str:
-    """How workers start: not by a plain fork, which HDF5 handles and threads do not survive."""
-    known = multiprocessing.get_all_start_methods()
-    return "forkserver" if "forkserver" in known else "spawn"
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that libraries may draw from
-    random.seed(seed)
-
-
 def _remove(run: Path) -> None:
-    for name in (checkpoint.LAST, checkpoint.PREVIOUS, CONFIG, METRICS):
+    for name in (checkpoint.LAST, checkpoint.PREVIOUS, CONFIG, METRICS, EXAMPLES):
         (run / name).unlink(missing_ok=True)
     for weights in (BEST, FINAL):
         for path in run.glob(f"{Path(weights).stem}.*"):  # and the card beside them

@@ -23,6 +23,7 @@ from trifuse.moved import keep_moved_names
 from trifuse.train.augment_config import AugmentConfig
 from trifuse.train.data import TripletDataset, common_psf
 from trifuse.train.engine import FitResult, fit
+from trifuse.train.examples import Example
 from trifuse.train.losses import per_sample_mean, spectral_angle
 from trifuse.train.prior import PriorDataset, bicubic_image, regression_image, shown
 from trifuse.train.settings import EngineConfig
@@ -153,7 +154,7 @@ class FusionTask:
             self.model = self._normalised()
         errors = config.augment.errors() if config.data.val_errors else None
         val = bool(self.store.ids("val"))
-        self._val = PriorDataset(self.store, "val", errors, config.seed) if val else None
+        self.validation = PriorDataset(self.store, "val", errors, config.seed) if val else None
         self._baselines: dict[str, float] = {}
 
     def build_model(self) -> FusionNetwork:
@@ -166,7 +167,7 @@ class FusionTask:
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Mean absolute error over the valid pixels, and what the configuration adds to it."""
-        estimate = model(*self._shown(batch))
+        estimate = model(*self.shown(batch))
         truth, valid = batch["hrhsi"], batch["valid"]
         absolute = (estimate - truth).abs().mean(dim=1, keepdim=True)
         losses = {"l1": per_sample_mean(absolute, valid).mean()}
@@ -183,17 +184,17 @@ class FusionTask:
         ``psnr``, ``sam`` and ``rmse`` are the network's, ``bicubic_…`` and ``regression_…`` the
         baselines', and ``gain`` is the network's PSNR above that of the regression.
         """
-        if self._val is None:
+        if self.validation is None:
             return {}
         methods: dict[str, Callable[[Mapping[str, Tensor]], Tensor]] = {
-            "network": lambda b: predict(*self._shown(b))
+            "network": lambda b: predict(*self.shown(b))
         }
         if not self._baselines:
             methods["bicubic"] = bicubic_image
             methods["regression"] = lambda b: regression_image(b, self._psf)
         scores: dict[str, list[float]] = {}
-        for index in evenly_spaced(len(self._val), self.config.data.val_samples):
-            sample = self._val[index]
+        for index in evenly_spaced(len(self.validation), self.config.data.val_samples):
+            sample = self.validation[index]
             batch = {k: v[None].to(device) for k, v in sample.items()}
             truth, valid = sample["hrhsi"].numpy(), sample["valid"][0].numpy() > 0
             for method, make in methods.items():
@@ -206,6 +207,12 @@ class FusionTask:
             self._baselines = {k: v for k, v in means.items() if k not in SCORES}
         gain = means["psnr"] - self._baselines["regression_psnr"]
         return {**means, **self._baselines, "gain": gain}
+
+    def examples(self, predict: Predict, device: torch.device) -> list[Example]:
+        """Pictures of a few validation triplets."""
+        from trifuse.train.example_images import fusion_examples
+
+        return fusion_examples(self, predict, device)
 
     def fingerprint(self) -> dict[str, Any]:
         """The store's content; and the network, unless it is the usual one."""
@@ -275,7 +282,7 @@ class FusionTask:
             )
         return found
 
-    def _shown(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
+    def shown(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
         """A batch as the network is called with it."""
         return shown(self.model.inputs, batch, self._psf)
 

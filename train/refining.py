@@ -16,7 +16,9 @@ from trifuse.core.weights import save_weights
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerCard, RefinerConfig
 from trifuse.products.plausible import require_plausible
 from trifuse.train.engine import FitResult, fit
+from trifuse.train.examples import Example
 from trifuse.train.refining_data import (
+    INPUTS,
     VALIDATION,
     PoolConfig,
     RefiningDataset,
@@ -29,9 +31,6 @@ from trifuse.train.task import Predict
 
 SCENES, HELD_BACK = "scenes", "validation"
 """Folders of a run that hold the pools."""
-
-INPUTS = ("restored", "raw", "deviation", "present")
-"""What the network is shown of a sample."""
 
 LEAST = 1e-10
 """Added to mean squares: errors of 1e-5 reflectance are as good as none."""
@@ -59,6 +58,12 @@ class RefinerTrainConfig(EngineConfig):
         EngineConfig.__post_init__(self)
         even = self.crop >= 16 and self.crop % 2 == 0
         require(even, "crop", f"is {self.crop}", "give an even number from 16")
+        require(
+            self.crop <= self.pool.size,
+            "crop",
+            f"is {self.crop}, and the scenes are of {self.pool.size} pixels",
+            "make it smaller, or pool.size larger",
+        )
         require_least(self, 0, "mapped")
         require_least(self, 1, "val_scenes")
 
@@ -151,6 +156,12 @@ class RefinerTask:
         by_band = {f"gain_{n}": mean[i] for i, n in enumerate(BANDS)}
         mapped = mean[len(BANDS) :]
         return {"gain": sum(mapped) / len(mapped), **by_band}
+
+    def examples(self, predict: Predict, device: torch.device) -> list[Example]:
+        """Pictures of a few scenes that were held back."""
+        from trifuse.train.example_images import refiner_examples
+
+        return refiner_examples(self, predict, device)
 
     def fingerprint(self) -> dict[str, Any]:
         """The scenes' content."""

@@ -51,6 +51,9 @@ MTF = 0.3
 
 PLANES = ("restored", "raw", "sharp")
 
+INPUTS = ("restored", "raw", "deviation", "present")
+"""What the network is shown of a sample."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:

@@ -26,7 +26,8 @@ def make_schedule(optimizer: Optimizer, optim: OptimConfig) -> Any:
 
     return CosineLRScheduler(
         optimizer,
-        t_initial=optim.cycle or max(1, optim.steps - optim.warmup),
+        # One update is no cosine, of which timm warns; its first value is the same in two.
+        t_initial=optim.cycle or max(2, optim.steps - optim.warmup),
         lr_min=optim.min_lr,
         cycle_mul=2.0 if optim.cycle else 1.0,
         cycle_limit=_ENDLESS if optim.cycle else 1,

@@ -14,7 +14,9 @@ class OptimConfig:
 
     Attributes:
         steps: updates of the weights in the whole run.
-        batch: samples per update, over all processes together.
+        batch: samples at once, over all processes together.
+        accumulate: batches whose gradients make one update; memory is that of one batch, the
+            update that of ``batch × accumulate`` samples, to rounding.
         optimizer: ``adamw`` (no decay on biases and norms) or ``adam``.
         lr: learning rate after the warm-up; attention mixers are unstable above 5e-4.
         min_lr: learning rate at the end of the cosine.
@@ -31,6 +33,7 @@ class OptimConfig:
 
     steps: int = 2000
     batch: int = 4
+    accumulate: int = 1
     optimizer: Literal["adamw", "adam"] = "adamw"
     lr: float = 5e-4
     min_lr: float = 1e-6
@@ -43,7 +46,7 @@ class OptimConfig:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        require_least(self, 1, "steps", "batch", section="optim")
+        require_least(self, 1, "steps", "batch", "accumulate", section="optim")
         require_least(self, 0, "weight_decay", "clip", "min_lr", "cycle", section="optim")
         require(self.lr > 0, "optim.lr", f"is {self.lr:g}", "give a positive number")
         require(

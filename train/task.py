@@ -17,6 +17,9 @@ Predict = Callable[..., Any]
 class Task(Protocol):
     """What is trained.
 
+    A task may also have ``examples(predict, device)``, as of :meth:`validate`: what
+    :func:`trifuse.train.examples.save_examples` keeps for the report of the run.
+
     Attributes:
         monitor: name of the validation metric that decides which weights are best.
         higher_is_better: whether that metric grows with quality.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trifuse.core import Window, fingerprint
+from trifuse.core import DataError, Window, fingerprint
 from trifuse.core.settings import require, to_mapping
 from trifuse.core.weights import save_weights
 from trifuse.temporal.card import LIMITS, TamrfCard
@@ -23,8 +24,9 @@ from trifuse.temporal.model import Dates, Tamrf, attend_nearby
 from trifuse.temporal.prior import prior_images
 from trifuse.temporal.scoring import BASELINES, score_hidden
 from trifuse.temporal.stack import Stack
-from trifuse.temporal.strategies import task
+from trifuse.temporal.strategies import Selection, task
 from trifuse.train.engine import FitResult, fit
+from trifuse.train.examples import Example
 from trifuse.train.task import Predict
 from trifuse.train.temporal_config import TamrfTrainConfig
 from trifuse.train.temporal_data import (
@@ -39,6 +41,7 @@ from trifuse.train.temporal_data import (
 TASKS = ("gap-filling", "fusion")
 PAIR = (LANDSAT, SENTINEL2)
 PARTS = ("reconstruction", "contrast", "structure")
+_log = logging.getLogger(__name__)
 
 
 def train_tamrf(
@@ -111,6 +114,7 @@ class TamrfTask:
     Raises:
         StoreError: if a scene lacks a sensor or its bands.
         GridError: if a scene is smaller than a crop.
+        DataError: if there are scenes to validate on, and none has a date that can be scored.
         ConfigError: if the border leaves nothing of a crop.
     """
 
@@ -154,7 +158,7 @@ class TamrfTask:
         self._frame = Tamrf(self.model).requires_grad_(False)  # sensors and statistics, no more
         self._loss = config.loss.build()
         self._perceptual = config.loss.yardstick()
-        self._baselines: dict[str, float] = {}
+        self._require_dates_to_score()
 
     def build_model(self) -> SeriesBatch:
         """A fresh network."""
@@ -230,15 +234,12 @@ class TamrfTask:
         methods = BASELINES
         for scene in self.val:
             images = self.images(scene)
-            days = {s.name: images[s.name].days.tolist() for s in self.sensors}
-            coarse = max(self.sensors, key=lambda s: s.ratio).name
-            fine = min(self.sensors, key=lambda s: s.ratio).name
-            for name in TASKS if len(self.sensors) > 1 else TASKS[:1]:
+            for name, chosen in self.hiding(images).items():
                 scores = score_hidden(
                     lambda seen, query: self.forecast(predict, device, seen, query),
                     self.sensors,
                     images,
-                    task(name, days, coarse, fine),
+                    chosen,
                     margin=10.0 * self._loss.border,
                     baselines=methods,
                 )
@@ -255,6 +256,42 @@ class TamrfTask:
         means = {k: float(np.mean(v)) for k, v in gathered.items()}
         score = float(np.exp(np.mean(np.log(ratios)))) if ratios else math.nan
         return {"score": score, "gain": 100 * (1 - score), **means}
+
+    def hiding(self, images: Mapping[str, Stack]) -> dict[str, Selection]:
+        """What is hidden of a validation scene, by task."""
+        days = {s.name: images[s.name].days.tolist() for s in self.sensors}
+        coarse = max(self.sensors, key=lambda s: s.ratio).name
+        fine = min(self.sensors, key=lambda s: s.ratio).name
+        names = TASKS if len(self.sensors) > 1 else TASKS[:1]
+        return {name: task(name, days, coarse, fine) for name in names}
+
+    def _require_dates_to_score(self) -> None:
+        """Refuse validation scenes of which no date can be scored, and name those among others."""
+        lacking = {}
+        for scene in self.val:
+            images = self.images(scene)
+            found = [
+                score_hidden(
+                    None,
+                    self.sensors,
+                    images,
+                    chosen,
+                    margin=10.0 * self._loss.border,
+                    baselines=("linear",),
+                )
+                for chosen in self.hiding(images).values()
+            ]
+            errors = [v["linear/rmse"] for f in found for v in f.values() if "linear/rmse" in v]
+            if not any((np.nan_to_num(e) > 0).any() for e in errors):
+                lacking[scene.name] = _what_lacks(images, self.hiding(images))
+        told = "; ".join(f"{name}: {what}" for name, what in lacking.items())
+        if lacking and len(lacking) == len(self.val):
+            raise DataError(
+                f"no date of the series to validate on can be scored ({told})",
+                fix="give series with a year of clear dates, or leave --val out",
+            )
+        if lacking:
+            _log.warning("series without a date to score: %s", told)
 
     def images(self, scene: Scene) -> dict[str, Stack]:
         """The middle of a validation scene, all dates."""
@@ -282,6 +319,12 @@ class TamrfTask:
             run=lambda dates, days, shown: predict([dates], [days], [shown])[0].detach()[None],
         )
         return run(seen, query)
+
+    def examples(self, predict: Predict, device: torch.device) -> list[Example]:
+        """Pictures of a hidden date of each validation scene."""
+        from trifuse.train.example_images import series_examples
+
+        return series_examples(self, predict, device)
 
     def fingerprint(self) -> dict[str, Any]:
         """Names, dates and sizes of the scenes."""
@@ -321,6 +364,8 @@ class TamrfTask:
             )
         if not metrics:
             found.append("Never validated: there were no validation scenes.")
+        elif not math.isfinite(metrics["gain"]):
+            found.append("Never validated: no date of the validation scenes could be scored.")
         elif not metrics["gain"] > 0:
             found.append(
                 f"Behind linear interpolation by {-metrics['gain']:.0f} % on the validation scenes."
@@ -340,8 +385,9 @@ class TamrfTask:
                 for k in ("data", "valid", "days")
             )
             seen[s.name] = Stack(data, valid, days)
-        start = prior_images(self.sensors, seen, query, context=True)
-        return tuple(torch.from_numpy(a).to(batch["blank"].device) for a in start)
+        images, weight, context, _ = prior_images(self.sensors, seen, query, context=True)
+        device = batch["blank"].device
+        return tuple(torch.from_numpy(a).to(device) for a in (images, weight, context))
 
     def _unpacked(
         self, frame: Tamrf, batch: Mapping[str, Tensor], b: int
@@ -361,6 +407,17 @@ class TamrfTask:
                     shown = torch.where(valid[:, None], standard, 0.0)
                 dates[s.name] = Dates(shown[seen][None], days[seen][None])
         return dates, targets
+
+
+def _what_lacks(images: Mapping[str, Stack], hiding: Mapping[str, Selection]) -> str:
+    """Why nothing of a scene can be scored: its dates, those with clear pixels, those hidden."""
+    parts = []
+    for name, stack in images.items():
+        clear = stack.days[stack.valid.any(axis=(1, 2))]
+        hidden = {d for chosen in hiding.values() for d in chosen.hidden(name)}
+        both = len(hidden & set(clear.tolist()))
+        parts.append(f"{len(stack.days)} dates of {name}, {len(clear)} clear, {both} to be hidden")
+    return " and ".join(parts)
 
 
 def _hidden(targets: Mapping[str, Target], seen: Mapping[str, Dates]) -> dict[str, Target]:

@@ -35,6 +35,7 @@ def write_stac_item(
     record: Mapping[str, Any],
     *,
     quicklook: Path | str | None = None,
+    deviation: Path | str | None = None,
 ) -> Path | None:
     """Write ``<path>.stac.json`` beside a product; an older one is replaced.
 
@@ -43,13 +44,14 @@ def write_stac_item(
         source: the product, opened.
         record: what its sidecar says; ``method``, ``inputs`` and ``pair`` are used.
         quicklook: its picture.
+        deviation: its standard deviations, band by band.
 
     Returns:
         Path of the item; None if the product does not know its time, without which there is no
         valid item.
     """
     path = Path(path)
-    item = stac_item(path, source, record, quicklook=quicklook)
+    item = stac_item(path, source, record, quicklook=quicklook, deviation=deviation)
     if item is None:
         _log.warning("%s: no STAC Item: the inputs do not tell their time", path)
         return None
@@ -64,6 +66,7 @@ def stac_item(
     record: Mapping[str, Any],
     *,
     quicklook: Path | str | None = None,
+    deviation: Path | str | None = None,
 ) -> dict[str, Any] | None:
     """The item as plain JSON values; see :func:`write_stac_item`."""
     times = _times(source, record)
@@ -104,6 +107,13 @@ def stac_item(
             "href": f"./{href}",
             "type": "image/png",
             "roles": ["thumbnail", "overview"],
+        }
+    if deviation is not None:
+        assets["standard_deviation"] = {
+            "href": f"./{os.path.relpath(deviation, path.parent)}",
+            "type": COG,
+            "roles": ["data", "uncertainty"],
+            "title": "standard deviation of each band",
         }
     assets["metadata"] = {
         "href": f"./{path.name}.json",

@@ -307,7 +307,8 @@ def _describe(
     d.update_tags(**own)
     d.scales, d.offsets = [s for s, _ in coding], [o for _, o in coding]
     d.descriptions = list(bands.names)
-    d.units = ["K" if b.name == THERMAL else "1" for b in bands]
+    told: Mapping[str, str] = meta.get("band_units", {})
+    d.units = [told.get(b.name, "K" if b.name == THERMAL else "1") for b in bands]
     for i, (band, (scale, offset)) in enumerate(zip(bands, coding, strict=True), start=1):
         text = {"name": band.name, "scale": repr(scale), "offset": repr(offset), **band_tags}
         imagery = {}

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from trifuse.core import PSF, ConfigError, refuse_existing
 from trifuse.simulate.ground.procedural import procedural_layers
 from trifuse.simulate.views import scene_views
 
 _FIRST = datetime(2021, 6, 21, 10, 20, tzinfo=UTC)
+_FIRST_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def write_scene(
     Args:
         out: the folder to write to.
         size: edge in pixels of 30 m, or (rows, columns); at least one cell.
-        seed: another seed is another landscape.
+        seed: another seed is another landscape, at another place: no ground is shared with it.
         ratio: fine pixels per Sentinel-3 cell.
         psf: see :func:`trifuse.simulate.scene_views`.
         clouds: whether clouds and their shadows lie over it.
@@ -80,7 +81,7 @@ def write_scene(
         )
     views = [out / name for name in ("S2_HrMSI.tif", "S3_LrHSI.tif", "truth_HrHSI.tif")]
     refuse_existing(*views, overwrite=overwrite)
-    layers = procedural_layers(size, seed, clouds=clouds)
+    layers = procedural_layers(size, seed, clouds=clouds, **_place(seed))
     enmap = write_enmap_l2a(
         out,
         layers.cube,
@@ -97,3 +98,12 @@ def write_scene(
     for path, cube in zip(views, cubes, strict=True):
         write_cube(path, cube, dtype=dtype, overwrite=overwrite)
     return SceneFiles(enmap, *views)
+
+
+def _place(seed: int) -> dict[str, Any]:
+    """Where a landscape lies: 120 km south of the one before; after 40 of them a zone east.
+
+    Counted from that of the walk-throughs, whose coordinates they name.
+    """
+    zones, steps = divmod(seed - _FIRST_SEED, 40)
+    return {"crs": f"EPSG:326{(32 + zones) % 60 + 1:02d}", "north": 5_810_010.0 - 120_000.0 * steps}

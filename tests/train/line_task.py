@@ -1,5 +1,6 @@
 """A tiny task, learning a line, and runs of it for processes that can be killed."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -81,7 +82,7 @@ class SuicidalTask(LineTask):
         self.left = at
 
     def loss(self, model, batch) -> dict:
-        self.left -= 1
+        self.left -= model.training
         if self.left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().loss(model, batch)
@@ -91,6 +92,16 @@ def train(run: str, environment: dict[str, str]) -> None:
     """Four steps without dropout, as one of the processes of a launcher's environment."""
     os.environ.update(environment)
     fit(LineTask(dropout=0.0, norm=False), small_config(4), run)
+
+
+def train_pair(run: str, environment: dict[str, str], at: int) -> None:
+    """The same over a longer log window, killed in one update."""
+    os.environ.update(environment)
+    task = SuicidalTask(at)
+    task.dropout, task.norm = 0.0, False
+    config = small_config(9)
+    run_config = dataclasses.replace(config.run, log_every=3)
+    fit(task, dataclasses.replace(config, run=run_config), run)
 
 
 def train_until_killed(run: str, at: int) -> None:
