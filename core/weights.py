@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trifuse.core.atomic import atomic_path, refuse_existing, sha256, write_json
+from trifuse.core.atomic import refuse_existing, sha256, write_bytes, write_json
 from trifuse.core.card import Card, K, M, NetworkKind, kind_of, one_line, parse_card
 from trifuse.core.errors import ConfigError, WeightsError
 
@@ -42,7 +42,7 @@ def save_weights(
             parameter is not finite.
         OutputExistsError: if a file is in the way.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     if card.config != getattr(model, "config", None):
@@ -50,8 +50,7 @@ def save_weights(
     _require_free(path, overwrite=overwrite)
     state = {k: _stored(v).cpu().contiguous() for k, v in model.state_dict().items()}
     _require_finite(state, path)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        save_file(state, temporary, metadata={KEY: card.dumps()})
+    write_bytes(path, save(state, metadata={KEY: card.dumps()}), overwrite=overwrite)
     write_json(path.with_suffix(".json"), card.to_json(), overwrite=overwrite)
 
 
@@ -132,12 +131,11 @@ def write_arrays(
     Raises:
         OutputExistsError: if a file is in the way.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     _require_free(path, overwrite=overwrite)
     made = {name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        save_file(made, temporary, metadata={KEY: one_line(card)})
+    write_bytes(path, save(made, metadata={KEY: one_line(card)}), overwrite=overwrite)
     write_json(path.with_suffix(".json"), card, overwrite=overwrite)
 
 
