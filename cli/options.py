@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from trifuse.core import OutputExistsError, ProductError, set_verbosity
+from trifuse.core import ProductError, set_verbosity
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,6 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     def wrapper(*, as_json: bool, verbose: int, quiet: bool, **options: Any) -> None:
         set_verbosity(-1 if quiet else verbose)
         click.get_current_context().find_root().obj = verbose
-        _spare_inputs(options)
         result = function(**options)
         if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("RANK", "0") != "0":
             return  # the first of a launcher's processes says it for all
@@ -69,22 +68,6 @@ class _LocalPath(click.Path):
 
 
 PATH = _LocalPath(path_type=Path)
-
-
-def _spare_inputs(options: dict[str, Any]) -> None:
-    """Stop if the output is one of the inputs, which ``--overwrite`` would destroy.
-
-    Raises:
-        OutputExistsError: naming it.
-    """
-    out = options.get("output")
-    if not isinstance(out, Path) or not out.exists():
-        return
-    for name, value in options.items():
-        for path in value if isinstance(value, tuple) else (value,):
-            if name != "output" and isinstance(path, Path) and path.exists():
-                if path.samefile(out):
-                    raise OutputExistsError("is an input too", where=out, fix="write elsewhere")
 
 
 def output(required: bool = True, text: str = "Where to write.") -> Callable[..., Any]:

@@ -22,6 +22,11 @@ from trifuse.core.work import ATTEMPTS, Outcome, Unit, Work, attempt, lost
 PATIENCE = "20s"
 """Time that a scheduler has to answer."""
 
+_LOUD = ("distributed", "tornado", "asyncio")
+
+CLOSING = 5.0
+"""Seconds that leaving a cluster may take; one that is gone does not answer."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +43,7 @@ def outcomes(
 ) -> Iterator[tuple[Unit, Outcome]]:
     """See :func:`trifuse.core.workers.on_cluster`."""
     client = connect(address)
+    quiet()
     try:
         if not client.scheduler_info().get("workers"):
             _log.warning("%s has no workers yet: waiting for them", address)
@@ -53,7 +59,14 @@ def outcomes(
             yield unit, _outcome(future, unit, address)
             future.release()  # so that the cluster forgets it
     finally:
-        client.close()
+        client.close(timeout=CLOSING)
+
+
+def quiet() -> None:
+    """Have the engine's own logs say nothing: what is lost is told in one line by us."""
+    for name in {*_LOUD, *logging.root.manager.loggerDict}:
+        if name.split(".")[0] in _LOUD:  # the engine gives many of its parts a level of their own
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def connect(address: str) -> Client:

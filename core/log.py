@@ -45,4 +45,6 @@ def progress_bar(label: str, total: int | None = None, **options: Any) -> Any:
 
 def shows_progress() -> bool:
     """Whether bars are drawn: stderr is a terminal and warnings are wanted."""
-    return sys.stderr.isatty() and logging.getLogger("trifuse").isEnabledFor(logging.WARNING)
+    return bool(sys.stderr and sys.stderr.isatty()) and logging.getLogger("trifuse").isEnabledFor(
+        logging.WARNING
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from trifuse.core import Band, BandSet, Cube, Grid
+from trifuse.core import Band, BandSet, Cube, Grid, writes
 from trifuse.flows.adapt import Adaptation, adapt_view
 from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
@@ -83,6 +83,7 @@ class Fused:
 
 
 @on_ranks
+@writes("s2", "s3", "like", "weights")
 def fuse(
     s2: Image,
     s3: Image,

@@ -23,6 +23,7 @@ from trifuse.core import (
     refuse_existing,
     run_units,
     write_bytes,
+    writes,
 )
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
@@ -58,6 +59,7 @@ class Mapped:
         return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
 
 
+@writes("image")
 def ndvi(
     image: Image,
     out: Path | str | None = None,
@@ -141,6 +143,7 @@ class MappedSeries:
         return "\n".join(lines)
 
 
+@writes("series", "geojson", folder=True)
 def ndvi_series(
     series: Series | Path | str,
     out: Path | str,

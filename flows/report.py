@@ -21,6 +21,7 @@ from trifuse.core import (
     refuse_existing,
     write_bytes,
     write_json,
+    writes,
 )
 from trifuse.flows.evaluate import Evaluation, evaluate
 from trifuse.flows.inputs import Image, as_source
@@ -79,6 +80,11 @@ class _Part:
     ratio: int
 
 
+def _files(page: Path, _: Mapping[str, Any]) -> list[Path]:
+    return [page, page.with_suffix(page.suffix + ".json")]
+
+
+@writes("fused", "s2", "s3", "truth", "landcover", files=_files)
 def report(
     fused: Path | str,
     out: Path | str | None = None,

@@ -20,6 +20,7 @@ from trifuse.core import (
     Window,
     progress,
     refuse_existing,
+    writes,
 )
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.flows.match import Box, window_of
@@ -69,6 +70,7 @@ class Sharpened:
         )
 
 
+@writes("image")
 def sharpen(
     image: Image,
     out: Path | str | None = None,

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandError, BandSet, CubeSource, DataError, Manifest, Unit, run_units
+from trifuse.core import (
+    BandError,
+    BandSet,
+    CubeSource,
+    DataError,
+    Manifest,
+    Unit,
+    run_units,
+    writes,
+)
 from trifuse.simulate.shards import FORMAT, write_shard
 from trifuse.simulate.store import TripletStore
 from trifuse.simulate.triplets import (
@@ -66,6 +75,7 @@ class StorePlan:
         }
 
 
+@writes("scenes", folder=True)
 def simulate_store(
     scenes: Scene | Sequence[Scene],
     out: Path | str,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trifuse.core import Window, fingerprint
+from trifuse.core import Window, fingerprint, writes
 from trifuse.core.settings import require, to_mapping
 from trifuse.core.weights import save_weights
 from trifuse.temporal.card import LIMITS, TamrfCard
@@ -41,6 +41,7 @@ PAIR = (LANDSAT, SENTINEL2)
 PARTS = ("reconstruction", "contrast", "structure")
 
 
+@writes("scenes", "val", out="run", folder=True)
 def train_tamrf(
     config: TamrfTrainConfig,
     scenes: Sequence[Scene],

@@ -31,6 +31,7 @@ from trifuse.core import (
     fingerprint,
     progress,
     run_units,
+    writes,
 )
 from trifuse.products.files.regrid import Box, box_in, overlap, read_on
 from trifuse.products.series.find import Dated, find_products, from_series
@@ -109,6 +110,7 @@ class BuiltSeries:
         }
 
 
+@writes("sentinel2", "landsat", "sentinel3", "ls2s2", folder=True)
 def build_series(
     out: Path | str,
     *,
