@@ -39,12 +39,15 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
     @click.option("--dry-run", is_flag=True, help="Check the inputs and say what would be done.")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+    @click.option("--verify", is_flag=True, help="Compare inputs with their records first.")
     @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv with tracebacks.")
     @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
     @functools.wraps(function)
-    def wrapper(*, as_json: bool, verbose: int, quiet: bool, **options: Any) -> None:
+    def wrapper(*, as_json: bool, verify: bool, verbose: int, quiet: bool, **options: Any) -> None:
         set_verbosity(-1 if quiet else verbose)
         click.get_current_context().find_root().obj = verbose
+        if verify:
+            _verify_inputs(options)
         result = function(**options)
         if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("RANK", "0") != "0":
             return  # the first of a launcher's processes says it for all
@@ -54,6 +57,19 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
             click.echo(result.text)
 
     return wrapper
+
+
+def _verify_inputs(options: dict[str, Any]) -> None:
+    """Compare every input that has a record with it.
+
+    Raises:
+        IntegrityError: naming the files that are not as they were written.
+    """
+    from trifuse.flows.verify import recorded, require_whole, verify
+
+    given = [v for name, v in options.items() if name != "output"]
+    paths = [p for v in given for p in (v if isinstance(v, tuple) else (v,)) if isinstance(p, Path)]
+    require_whole([verify(p) for p in recorded(paths)])
 
 
 class _LocalPath(click.Path):

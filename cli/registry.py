@@ -38,6 +38,7 @@ COMMANDS = {
     "simulate": "Make triplets (HrMSI, LrHSI, HrHSI) of EnMAP cubes.",
     "srf": "Spectral response functions: list, show, check a table.",
     "train": "Train a network; a run that was stopped goes on where it was.",
+    "verify": "Say whether a product, store, series or run is whole.",
 }
 """Our commands, each in the module of its name, with its line in ``trifuse -h``."""
 

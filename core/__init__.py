@@ -23,6 +23,7 @@ from trifuse.core.errors import (
     ConfigError,
     DataError,
     GridError,
+    IntegrityError,
     MetadataError,
     MissingExtraError,
     OutputExistsError,
@@ -107,4 +108,5 @@ __all__ = [
     "MissingExtraError",
     "BusyError",
     "ResourceError",
+    "IntegrityError",
 ]

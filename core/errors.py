@@ -130,6 +130,12 @@ class ResourceError(TrifuseError, MemoryError):
     exit_code = 16
 
 
+class IntegrityError(TrifuseError, ValueError):
+    """What is on disk is not what was written: files are missing, cut short or changed."""
+
+    exit_code = 17
+
+
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "unexpected error (a bug: run again with -vv and report it)",
@@ -151,6 +157,7 @@ EXIT_CODES: dict[int, str] = {
             MissingExtraError,
             BusyError,
             ResourceError,
+            IntegrityError,
         )
     },
     130: "interrupted by the user",

@@ -29,9 +29,8 @@ _LOOKED_AT = 2000
 
 def product_files(path: Path, _: Mapping[str, Any] | None = None) -> list[Path]:
     """A GeoTIFF and what may be written beside it."""
-    std = path.with_name(f"{path.stem}_std{path.suffix}")
-    beside = [path.with_name(path.name + end) for end in (".json", ".stac.json")]
-    return [path, std, path.with_suffix(".png"), *beside]
+    names = (path.name, f"{path.stem}_std{path.suffix}", f"{path.stem}.png")
+    return [path.parent / n for n in (*names, f"{path.name}.json", f"{path.name}.stac.json")]
 
 
 def one_file(path: Path, _: Mapping[str, Any] | None = None) -> list[Path]:
@@ -114,7 +113,7 @@ def _paths(value: Any) -> set[Path]:
     if isinstance(value, list | tuple):
         value = [Path(v) if isinstance(v, str) else v for v in value]
     _look(value, found, _DEPTH, set())
-    beside = {p.with_name(p.name + end) for p in found for end in (".json", ".stac.json")}
+    beside = {p.parent / (p.name + end) for p in found for end in (".json", ".stac.json")}
     cards = {p.with_suffix(".json") for p in found if p.suffix == ".safetensors"}
     return {p for p in found | beside | cards if _exists(p)}
 

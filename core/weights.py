@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trifuse.core.atomic import refuse_existing, sha256, write_bytes, write_json
+from trifuse.core.atomic import read_json, refuse_existing, sha256, write_bytes, write_json
 from trifuse.core.card import Card, K, M, NetworkKind, kind_of, one_line, parse_card
 from trifuse.core.errors import ConfigError, WeightsError
 
@@ -106,6 +106,20 @@ def load_weights(path: Path | str, kinds: Sequence[NetworkKind[Any, M, K]]) -> t
     model.load_state_dict({k: v.to(wanted[k].dtype) for k, v in state.items()}, assign=True)
     model.eval()
     return model, card
+
+
+def check_weights(path: Path) -> None:
+    """Read weights to their end, whatever their network.
+
+    Raises:
+        WeightsError: if they are missing, damaged or not finite, or have no card or another one
+            than the card beside them.
+    """
+    text, state = _read(path, tensors=True)
+    _require_finite(state, path)
+    beside = path.with_suffix(".json")
+    if beside.is_file() and read_json(beside) != json.loads(text):
+        raise WeightsError(f"has another card than {beside.name}", where=path)
 
 
 def described(path: Path | str, card: Card[Any]) -> dict[str, Any]:

@@ -239,7 +239,9 @@ def run(plan: FusionPlan) -> Fused:
     files: tuple[Path, ...] = ()
     if (path := options.path) is not None:
         written = [p for p in (path, options.std_path) if p is not None]
-        beside = write_companions(path, record.to_json(), quicklook=options.quicklook)
+        beside = write_companions(
+            path, record.to_json(), quicklook=options.quicklook, also=written[1:]
+        )
         files = (*written, *beside)
     return Fused(path, image, record, files, deviation)
 

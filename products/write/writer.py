@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from trifuse.core import (
     Window,
     atomic_path,
     not_as_meant,
+    sha256,
     write_json,
 )
 from trifuse.products.files.raster import CACHE, gdal_reason, parse_crs
@@ -207,19 +208,24 @@ def copy_source(path: Path | str, source: CubeSource, **options: Any) -> None:
             out.write(tile.write, part.data, part.valid)
 
 
-def write_sidecar(path: Path | str, record: Mapping[str, Any]) -> Path:
+def write_sidecar(path: Path | str, record: Mapping[str, Any], beside: Iterable[Path] = ()) -> Path:
     """Write the run record ``<path>.json`` beside a product: last, as the mark of completion.
 
     Args:
         path: the product.
-        record: plain JSON values; ``software`` is added.
+        record: plain JSON values; ``software`` is added, and as ``written`` the size and SHA-256
+            of each file, by which :func:`trifuse.verify` knows them.
+        beside: other files in the same folder that go with the product.
 
     Returns:
         Path of the sidecar; an older one is replaced.
     """
     path = Path(path)
     sidecar = path.with_name(path.name + ".json")
-    write_json(sidecar, {"software": software(), **record}, overwrite=True)
+    files = [p for p in (path, *beside) if p.is_file()]
+    written = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in files}
+    marks = {"software": software(), **({"written": written} if written else {})}
+    write_json(sidecar, {**marks, **record}, overwrite=True)
     return sidecar
 
 
