@@ -12,14 +12,17 @@ import errno
 import glob
 import hashlib
 import json
+import logging
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from trifuse.core.errors import OutputExistsError, ProductError
-from trifuse.core.locks import locked
+from trifuse.core.locks import begin, locked
+
+_log = logging.getLogger(__name__)
 
 FULL = "free some space on the disk, or write elsewhere"
 """What helps where a disk is full."""
@@ -35,12 +38,36 @@ WAIT = 10.0
 def refuse_existing(*paths: Path | str, overwrite: bool = False) -> None:
     """Stop before any work if an output is in the way.
 
+    What a killed process left half done is not in the way: it is made anew.
+
     Raises:
         OutputExistsError: if one of the paths exists and ``overwrite`` is False.
     """
     for path in map(Path, paths):
-        if path.exists() and not overwrite:
+        if path.exists() and not overwrite and not _resumed(path.absolute()):
             raise OutputExistsError("exists already", where=path, fix="give --overwrite")
+    for path in paths:
+        begin(path)
+
+
+_resumable: list[frozenset[Path]] = []
+
+
+@contextlib.contextmanager
+def resuming(files: Iterable[Path]) -> Iterator[None]:
+    """Around the work of an output that was left half done: its files may be replaced."""
+    listed = [f.absolute() for f in files]
+    its = frozenset(listed)
+    _log.warning("%s was left half done: it is made anew", listed[0])
+    _resumable.append(its)
+    try:
+        yield
+    finally:
+        _resumable.remove(its)
+
+
+def _resumed(path: Path) -> bool:
+    return any(path in files or not files.isdisjoint(path.parents) for files in _resumable)
 
 
 @contextlib.contextmanager

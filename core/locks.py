@@ -1,8 +1,10 @@
 """One writer at a time: locks that end with their process, however it ends.
 
 The lock of a file or folder is a hidden file beside it, locked through the kernel and removed when
-the work ends. What a killed process left there is locked by nobody, and is taken over. Where a file
-system knows no locks, work goes on without.
+the work ends. What a killed process left there is locked by nobody, and is taken over. Once it is
+known that the output may be written, that is noted in the lock: so an output that a killed process
+left half done is known from one that is somebody's. Where a file system knows no locks, work goes
+on without.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ _held: dict[tuple[int, str], int] = {}
 _handles: dict[tuple[int, str], int | None] = {}
 """(process, lock file) → its handle."""
 
+_unfinished: set[tuple[int, str]] = set()
+"""Of these those whose output an earlier process began and did not finish."""
+
 _guard = threading.Lock()
 
 
@@ -59,7 +64,9 @@ def locked(path: Path | str, *, wait: float = 0.0) -> Iterator[None]:
     key = os.getpid(), str(file)
     with _guard:
         if key not in _held:
-            _handles[key] = _acquire(file, path, wait)
+            _handles[key] = handle = _acquire(file, path, wait)
+            if handle is not None and os.fstat(handle).st_size:
+                _unfinished.add(key)
         _held[key] = _held.get(key, 0) + 1
     try:
         yield
@@ -68,7 +75,21 @@ def locked(path: Path | str, *, wait: float = 0.0) -> Iterator[None]:
             _held[key] -= 1
             if not _held[key]:
                 del _held[key]
+                _unfinished.discard(key)
                 _release(file, _handles.pop(key))
+
+
+def begin(path: Path | str) -> None:
+    """Note in the lock of an output, if this process holds it, that it may be written."""
+    handle = _handles.get((os.getpid(), str(lock_file(path))))
+    if handle is not None:
+        with contextlib.suppress(OSError):  # a full disk: then it is as if nothing had begun
+            os.pwrite(handle, b"begun", 0)
+
+
+def unfinished(path: Path | str) -> bool:
+    """Whether an earlier process began an output, whose lock this one holds, and was killed."""
+    return (os.getpid(), str(lock_file(path))) in _unfinished
 
 
 def _acquire(file: Path, path: Path | str, wait: float) -> int | None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from trifuse.core.atomic import resuming
 from trifuse.core.errors import OutputExistsError, ProductError
-from trifuse.core.locks import locked, sweep
+from trifuse.core.locks import locked, sweep, unfinished
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,12 +66,11 @@ def writes(
             if target is None:
                 return verb(*args, **options)
             path = Path(target)
-            spare(
-                listed(path, given.arguments), [given.arguments[n] for n in inputs], folder=folder
-            )
+            out_files = listed(path, given.arguments)
+            spare(out_files, [given.arguments[n] for n in inputs], folder=folder)
             if given.arguments.get("dry_run"):
                 return verb(*args, **options)
-            with sole_writer(path):
+            with sole_writer(path, out_files):
                 return verb(*args, **options)
 
         return guarded
@@ -156,11 +156,15 @@ def _slots(kind: type) -> Sequence[str]:
 
 
 @contextlib.contextmanager
-def sole_writer(path: Path | str) -> Iterator[None]:
+def sole_writer(path: Path | str, files: Iterable[Path] = ()) -> Iterator[None]:
     """Hold the lock of an output from before the work to its end.
 
     Folders above it that are not there yet are made, and go again if nothing came into them. Of the
     processes of a launcher (``torchrun``) the first one holds it for all.
+
+    Args:
+        path: the output.
+        files: all that is written; what a killed process left of it may be replaced.
 
     Raises:
         BusyError: if another process is writing it.
@@ -184,7 +188,9 @@ def sole_writer(path: Path | str) -> Iterator[None]:
         with locked(path):
             if path.is_dir():
                 sweep(path)
-            yield
+            left = unfinished(path) and any(_exists(f) for f in (path, *files))
+            with resuming((path, *files)) if left else contextlib.nullcontext():
+                yield
     finally:
         for left in made:
             with contextlib.suppress(OSError):  # it is not empty

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trifuse.core import BusyError, OutputExistsError, sole_writer, spare, writes
+from trifuse.core import BusyError, OutputExistsError, sole_writer, spare, write_bytes, writes
 from trifuse.core.outputs import product_files
 
 
@@ -121,3 +121,40 @@ def test_what_killed_writers_left_in_a_folder_goes(tmp_path):
     with sole_writer(tmp_path):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "keep.tif"]
+
+
+BEGUN = """
+import sys, time
+from pathlib import Path
+from trifuse.core import refuse_existing, sole_writer
+out = Path(sys.argv[1])
+with sole_writer(out):
+    if sys.argv[2] == "begun":
+        refuse_existing(out)
+        out.write_text("half")
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("how", ["begun", "not begun"])
+def test_what_a_killed_process_began_is_made_anew_and_nothing_else(tmp_path, how):
+    out = tmp_path / "out.tif"
+    if how == "not begun":
+        out.write_text("somebody's")
+    command = [sys.executable, "-c", BEGUN, str(out), how]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+
+    @writes()
+    def verb(out):
+        write_bytes(out, b"whole")
+
+    if how == "begun":
+        verb(out)
+        assert out.read_bytes() == b"whole"
+        assert list(tmp_path.iterdir()) == [out]
+    with pytest.raises(OutputExistsError, match="exists already"):
+        verb(out)
