@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -75,6 +76,13 @@ class Terminated(BaseException):
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error is one line on stderr."""
     ctx_obj: list[int] = []
+    with warnings.catch_warnings():
+        # Remarks of numpy and GDAL on single numbers: what they mean for the user we say.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _run(arguments, ctx_obj)
+
+
+def _run(arguments: Sequence[str] | None, ctx_obj: list[int]) -> int:
     try:
         with cli.make_context(
             "trifuse", list(sys.argv[1:] if arguments is None else arguments)

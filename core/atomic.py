@@ -46,8 +46,9 @@ def refuse_existing(*paths: Path | str, overwrite: bool = False) -> None:
     for path in map(Path, paths):
         if path.exists() and not overwrite and not _resumed(path.absolute()):
             raise OutputExistsError("exists already", where=path, fix="give --overwrite")
-    for path in paths:
-        begin(path)
+    for path in map(Path, paths):
+        for output in (path.absolute(), *path.absolute().parents):
+            begin(output)
 
 
 _resumable: list[frozenset[Path]] = []
@@ -125,6 +126,7 @@ class Sink:
     def __init__(self, file: Any) -> None:
         self._file, self._digest = file, hashlib.sha256()
         self.size = 0
+        self.failure: OSError | None = None
 
     def write(self, content: bytes | bytearray | memoryview) -> int:
         """Write all of some bytes."""
@@ -132,8 +134,12 @@ class Sink:
         self._digest.update(view)
         self.size += len(view)
         rest = view
-        while len(rest):  # an unbuffered file may take a part
-            rest = rest[self._file.write(rest) :]
+        try:
+            while len(rest):  # an unbuffered file may take a part
+                rest = rest[self._file.write(rest) :]
+        except OSError as e:
+            self.failure = e  # some libraries put words of their own in its place
+            raise
         return len(view)
 
     def flush(self) -> None:
@@ -155,7 +161,12 @@ def atomic_file(path: Path | str, *, overwrite: bool = False) -> Iterator[Sink]:
     with atomic_path(path, overwrite=overwrite) as temporary:
         with temporary.open("wb", buffering=0) as file:
             sink = Sink(file)
-            yield sink
+            try:
+                yield sink
+            except Exception:
+                if sink.failure is not None:
+                    raise sink.failure from None
+                raise
             os.fsync(file.fileno())
         if temporary.stat().st_size != sink.size or sha256(temporary) != sink.hexdigest():
             raise not_as_meant(path)

@@ -58,8 +58,16 @@ def outcomes(
             unit = futures.pop(future)
             yield unit, _outcome(future, unit, address)
             future.release()  # so that the cluster forgets it
+    except (OSError, CancelledError):  # what units raise comes back as their outcome
+        raise _gone(address) from None
     finally:
         client.close(timeout=CLOSING)
+
+
+def _gone(address: str) -> ConfigError:
+    return ConfigError(
+        "the scheduler went away", where=address, fix="run the command again: it resumes"
+    )
 
 
 def quiet() -> None:
@@ -95,9 +103,7 @@ def _outcome(future: Any, unit: Unit, address: str) -> Outcome:
     except KilledWorker as e:
         return lost(unit, e.allowed_failures + 1)
     except CancelledError:
-        raise ConfigError(
-            "the scheduler went away", where=address, fix="run the command again: it resumes"
-        ) from None
+        raise _gone(address) from None
     except ImportError as e:
         raise ConfigError(
             f"a worker cannot import what it needs ({e})",

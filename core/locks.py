@@ -81,7 +81,7 @@ def locked(path: Path | str, *, wait: float = 0.0) -> Iterator[None]:
 
 def begin(path: Path | str) -> None:
     """Note in the lock of an output, if this process holds it, that it may be written."""
-    handle = _handles.get((os.getpid(), str(lock_file(path))))
+    handle = _handles.get((os.getpid(), str(lock_file(path)))) if _handles else None
     if handle is not None:
         with contextlib.suppress(OSError):  # a full disk: then it is as if nothing had begun
             os.pwrite(handle, b"begun", 0)

@@ -188,8 +188,8 @@ def sole_writer(path: Path | str, files: Iterable[Path] = ()) -> Iterator[None]:
         with locked(path):
             if path.is_dir():
                 sweep(path)
-            left = unfinished(path) and any(_exists(f) for f in (path, *files))
-            with resuming((path, *files)) if left else contextlib.nullcontext():
+            half = unfinished(path) and any(_exists(f) for f in (path, *files))
+            with resuming((path, *files)) if half else contextlib.nullcontext():
                 yield
     finally:
         for left in made:

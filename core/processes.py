@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -103,6 +104,7 @@ def serve(payload: str, pipe: Connection, parent: int) -> None:
     """What a worker does until it is killed or its parent is gone."""
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends us
+    warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, on single numbers
     work, folder, units = pickle.loads(Path(payload).read_bytes())
     while True:
         try:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from trifuse.core import Band, BandSet, Cube, Grid, writes
+import numpy as np
+
+from trifuse.core import Band, BandSet, Cube, DataError, Grid, Window, writes
 from trifuse.flows.adapt import Adaptation, adapt_view
 from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
@@ -17,7 +19,7 @@ from trifuse.flows.fuse_options import DEFAULT, FuseOptions, choose_method
 from trifuse.flows.fuse_plan import FusionPlan, plan_fusion
 from trifuse.flows.fuse_record import FusionRecord, Outcome, input_record
 from trifuse.flows.fuse_units import identity_of, tile_computer
-from trifuse.flows.inputs import Image
+from trifuse.flows.inputs import Image, empty_bands
 from trifuse.flows.match import Box
 from trifuse.fusion import FuseResult, Method, SelfCheck
 from trifuse.fusion.inference import CubeBuffer, stream
@@ -304,10 +306,17 @@ def _streamed(
         image = opened.enter_context(
             _sink(options.path, plan.grid, plan.bands, options.dtype, meta, overwrite=overwrite)
         )
+        there = False
+
+        def write(window: Window, values: np.ndarray, valid: np.ndarray) -> None:
+            nonlocal there
+            there = there or bool((valid & np.isfinite(values).any(axis=0)).any())
+            image.write(window, values, valid)
+
         result = stream(
             ready.view,
             plan.s3,
-            image.write,
+            write,
             options.streaming,
             method=plan.method,
             psf=ready.place.psf,
@@ -315,7 +324,23 @@ def _streamed(
             uncertainty=None if deviation is None else deviation.write,
             compute=compute,
         )
+        if not there:  # before the file gets its name
+            raise _nothing(plan)
     return _kept(image), _kept(deviation), result
+
+
+def _nothing(plan: FusionPlan) -> DataError:
+    """Why no pixel of a result has a value: no band, or a band that has none anywhere."""
+    empty = empty_bands(plan.s2, plan.grid)
+    every = len(empty) == len(plan.s2.bands)
+    if not empty or every:
+        what = "no pixel over the shared ground has a value in every band"
+        return DataError(what, where=plan.s2.name, fix="give images that show the same ground")
+    return DataError(
+        f"{', '.join(empty)} has no value over the shared ground, and without it no pixel has all",
+        where=plan.s2.name,
+        fix="leave that band out of the image",
+    )
 
 
 @contextmanager

@@ -57,8 +57,11 @@ def kills(bench: Bench, tally: Tally, goal: int, seed: int, seconds: float) -> N
         effective = effective and ended.code != 0
         tally.note("kills", name, effective=effective)
         tally.ended("kills", name, ended, killed=effective)
-        tally.published("kills", name, folder)
-        tally.rerun("kills", name, folder)
+        if ended.code == 0:
+            tally.whole("kills", name, folder)
+        else:
+            tally.published("kills", name, folder)
+            tally.rerun("kills", name, folder)
 
 
 def disk(bench: Bench, tally: Tally, goal: int, seed: int, seconds: float) -> None:

@@ -43,8 +43,11 @@ def soak(bench: Bench, tally: Tally, units: int, seed: int, seconds: float) -> N
         ended = child.end()
         tally.note(f"soak {way}", name, effective=ended.code != 0)
         tally.ended("soak", name, ended, killed=way == "killed")
-        tally.published("soak", name, folder)
-        tally.rerun("soak", name, folder)
+        if ended.code == 0:
+            tally.whole("soak", name, folder)
+        else:
+            tally.published("soak", name, folder)
+            tally.rerun("soak", name, folder)
     after = _open_files(), len(_temporary())
     for what, a, b in zip(("open files", "temporary files"), before, after, strict=True):
         if b > a:

@@ -68,7 +68,7 @@ class Tally:
             self.problem("undocumented code", kind, command, f"{ended.code}: {ended.said[-250:]}")
         if "Traceback" in ended.said:
             self.problem("not one line", kind, command, ended.said[-250:])
-        elif ended.code not in (0, 2, 130, 143) and ended.said.count("Error: ") != 1:
+        elif ended.code not in (0, 2, 130, 143) and _complaints(ended) != 1:
             self.problem("not one line", kind, command, f"{ended.code}: {ended.said[-250:]}")
 
     def published(self, kind: str, command: str, folder: Path, *, all_of_it: bool = False) -> None:
@@ -124,6 +124,10 @@ class Tally:
             "codes": {k: {str(c): n for c, n in v.items()} for k, v in self.codes.items()},
             "wrong": {what: self.wrong[what] for what in WRONG},
         }
+
+
+def _complaints(ended: Ended) -> int:
+    return sum(line.startswith("Error: ") for line in ended.said.splitlines())
 
 
 def _state(folder: Path) -> dict[str, tuple[int, int]]:
