@@ -24,7 +24,8 @@ from trifuse.core.errors import (
 _MEMORY = re.compile(
     r"can(no|')t allocate|cannot allocate memory|unable to allocate|out of memory|bad_alloc"
     r"|not enough memory|failed to map segment|mmap failed|can't start new thread"
-    r"|could not create a (primitive|memory object)|resource temporarily unavailable|memory allocation (of|failed)",
+    r"|could not create a (primitive|memory object)|resource temporarily unavailable"
+    r"|memory allocation (of|failed)",
     re.IGNORECASE,
 )
 _CUT = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a full disk

@@ -46,7 +46,7 @@ def lock_file(path: Path | str) -> Path:
     path = Path(path).absolute()
     if path.is_dir() and not os.access(path.parent, os.W_OK):
         return path / ".lock"
-    return path.with_name(f".{path.name}.lock")
+    return path.parent / f".{path.name}.lock"
 
 
 @contextlib.contextmanager
