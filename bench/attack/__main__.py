@@ -37,6 +37,17 @@ GOALS = {
 }
 """Attacks of each class that a full run wants."""
 
+SHARES = {
+    "kills": 0.36,
+    "disk": 0.16,
+    "workers": 0.07,
+    "scheduler": 0.04,
+    "writers": 0.09,
+    "memory": 0.04,
+    "mutations": 0.24,
+}
+"""Of the time; what a class does not need goes to the next."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -62,10 +73,11 @@ def main() -> int:
         if options.soak:
             soak.soak(bench, tally, options.soak, options.seed, options.minutes * 60)
         else:
-            share = options.minutes * 60 / len(options.only)
+            whole = sum(SHARES[kind] for kind in options.only)
             spare = 0.0
             for n, kind in enumerate(options.only):
                 begun = time.monotonic()
+                share = options.minutes * 60 * SHARES[kind] / whole
                 goal = options.count or GOALS[kind]
                 getattr(attacks, kind)(bench, tally, goal, options.seed + n, share + spare)
                 spare += share - (time.monotonic() - begun)

@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bench._digests import digests_of
 from bench.attack.children import Ended, run
+from bench.attack.commands import INPUTS, LISTED, PLACES, Command
 
-TRAINING = (
-    *("optim.warmup=0", "run.log_every=1", "run.device=cpu", "model.width=12", "model.heads=3"),
-    *("model.encoder=1", "model.decoder=1", "optim.batch=2", "optim.steps=3"),
-    *("validation.every=2", "data.val_samples=2"),
-)
 PROGRESS = ("manifest.json", "index.json", "metrics.jsonl", "last.pt", "previous.pt", "config.yaml")
 """Files that grow as work goes on: in between they are to be whole, at the end to be equal."""
 
 GROWING = (*PROGRESS, "best.safetensors", "best.json")
 OUT = "out"
 """Folder that commands write to, in the folder of a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command that is attacked.
-
-    Attributes:
-        name: of it.
-        arguments: what follows ``trifuse``; inputs lie in ``in``, outputs go to ``out``.
-        inputs: files that are mutated, as patterns below ``in``.
-        resumes: whether it is run again as it is; else it may ask for ``--overwrite``.
-        jobs: whether it can be given processes.
-    """
-
-    name: str
-    arguments: str
-    inputs: tuple[str, ...] = ()
-    jobs: bool = False
-
-    @property
-    def words(self) -> list[str]:
-        """The arguments as a list."""
-        return self.arguments.split()
 
 
 @dataclass
@@ -89,72 +62,9 @@ def prepare(base: Path, names: Sequence[str] | None = None) -> Bench:
     """
     inputs = base / "in"
     inputs.mkdir(parents=True)
-    make = [
-        "scene -o scene --size 120 --seed 3",
-        "scene -o small --size 60 --seed 4",
-        "series make -o area --size 24 --seed 7",
-    ]
-    for line in make:
-        _must(line.split(), inputs)
-    enmap = next(inputs.glob("scene/ENMAP01-*")).relative_to(inputs).as_posix()
-    pair = "--s2 in/scene/S2_HrMSI.tif --s3 in/scene/S3_LrHSI.tif"
-    _must(f"simulate {enmap} -o store --patch 40 --split 0.5,0.5,0".split(), inputs)
-    local = pair.replace("in/", "")
-    _must(f"fuse {local} -o fused.tif --method regression".split(), inputs)
-    (inputs / "p.geojson").write_text(
-        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": '
-        '"a"}, "geometry": {"type": "Point", "coordinates": [13.0315, 52.4225]}}]}'
-    )
-    images = "in/scene/S2_HrMSI.tif", "in/scene/S3_LrHSI.tif"
-    dates = "--dates 2022-05-15:2022-06-15:1M"
-    built = "--s2 in/area/sentinel2 --landsat in/area/landsat --dates 2022-05-01:2022-06-15"
-    all_of_them = (
-        Command("ndvi", "ndvi in/scene/truth_HrHSI.tif -o out/n.tif", ("scene/truth_HrHSI.tif",)),
-        Command("fuse", f"fuse {pair} -o out/f.tif --method regression", ("scene/S*.tif",), True),
-        Command("refined", f"fuse {pair} -o out/r.tif --uncertainty", ("scene/S*.tif",)),
-        Command(
-            "sharpen",
-            "sharpen in/scene/S2_HrMSI.tif -o out/s.tif --sharpness 1:2:6 --force",
-            ("scene/S2_HrMSI.tif",),
-        ),
-        Command("simulate", f"simulate in/{enmap} -o out/store --patch 40", (f"{enmap}/*",)),
-        Command(
-            "train",
-            f"train fusformer in/store -o out/run {' '.join(f'--set {key}' for key in TRAINING)}",
-            ("store/*.h5", "store/manifest.json"),
-        ),
-        Command(
-            "report",
-            f"report in/fused.tif -o out/p.html --s2 {images[0]} --s3 {images[1]}",
-            ("fused.tif", "fused.tif.json"),
-        ),
-        Command("scene", "scene -o out/scene --size 60 --seed 5"),
-        Command("make", "series make -o out/area --size 24 --seed 8"),
-        Command(
-            "build",
-            f"series build {built} -o out/built",
-            ("area/sentinel2/2022-0[56]*.tif", "area/sentinel2/index.json"),
-        ),
-        Command(
-            "interpolate",
-            f"interpolate in/area {dates} -o out/dates --weights prior",
-            ("area/*/2022-0[56]*.tif", "area/*/index.json"),
-            True,
-        ),
-        Command(
-            "course",
-            "ndvi in/area/sentinel2 -o out/course --geojson in/p.geojson",
-            ("area/sentinel2/*", "p.geojson"),
-        ),
-        Command(
-            "evaluate",
-            f"evaluate in/fused.tif --truth in/scene/truth_HrHSI.tif --s3 {images[1]}",
-            ("fused.tif", "scene/truth_HrHSI.tif"),
-        ),
-        Command("verify", "verify in/store in/area in/fused.tif", ("store/*", "fused.tif*")),
-        Command("inspect", f"inspect in/{enmap}", (f"{enmap}/*",)),
-    )
-    bench = Bench(base, {c.name: c for c in all_of_them if not names or c.name in names})
+    wanted = [c for c in LISTED if not names or c.name in names]
+    make_inputs(inputs, {need for c in wanted for need in c.needs})
+    bench = Bench(base, {c.name: c for c in wanted})
     for name in bench.commands:
         for again in (False, True):
             folder = bench.place(f"expected-{name}")
@@ -170,10 +80,19 @@ def prepare(base: Path, names: Sequence[str] | None = None) -> Bench:
     return bench
 
 
-def _must(command: Sequence[str], folder: Path) -> None:
-    ended = run(command, folder, folder.parent / "said")
-    if ended.code:
-        raise SystemExit(f"{' '.join(command)} ended with {ended.code}: {ended.said[-500:]}")
+def make_inputs(folder: Path, wanted: Collection[str]) -> None:
+    """Make what commands read; one thing may need another.
+
+    Raises:
+        SystemExit: if that fails.
+    """
+    for name, (line, _) in INPUTS.items():
+        if not {name, *(n for n, (_, of) in INPUTS.items() if name in of)} & set(wanted):
+            continue
+        ended = run(line.split(), folder, folder.parent / "said")
+        if ended.code:
+            raise SystemExit(f"{line} ended with {ended.code}: {ended.said[-500:]}")
+    (folder / "p.geojson").write_text(PLACES, encoding="utf-8")
 
 
 def digests(folder: Path) -> dict[str, Mapping[str, str]]:

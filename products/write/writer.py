@@ -35,6 +35,7 @@ from trifuse.core import (
     atomic_path,
     not_as_meant,
     sha256,
+    spare,
     write_json,
 )
 from trifuse.products.files.raster import CACHE, gdal_reason, parse_crs
@@ -201,6 +202,7 @@ def write_cube(path: Path | str, cube: Cube, **options: Any) -> None:
 
 def copy_source(path: Path | str, source: CubeSource, **options: Any) -> None:
     """Write a source window by window; options as of :func:`cube_writer`."""
+    spare([Path(path)], [source])
     options.setdefault("meta", source.sampling.described(source.meta, source.bands.names))
     with cube_writer(path, source.grid, source.bands, **options) as out:
         for tile in TilePlan(*source.grid.shape, tile=512):
