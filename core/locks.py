@@ -62,12 +62,15 @@ def locked(path: Path | str, *, wait: float = 0.0) -> Iterator[None]:
     """
     file = lock_file(path)
     key = os.getpid(), str(file)
-    with _guard:
-        if key not in _held:
-            _handles[key] = handle = _acquire(file, path, wait)
-            if handle is not None and os.fstat(handle).st_size:
-                _unfinished.add(key)
-        _held[key] = _held.get(key, 0) + 1
+    stop = time.monotonic() + wait
+    while not _taken(file, key):
+        if time.monotonic() >= stop:
+            raise BusyError(
+                "is being written by another process",
+                where=path,
+                fix="wait for it, or write elsewhere",
+            )
+        time.sleep(_STEP)
     try:
         yield
     finally:
@@ -92,11 +95,28 @@ def unfinished(path: Path | str) -> bool:
     return (os.getpid(), str(lock_file(path))) in _unfinished
 
 
-def _acquire(file: Path, path: Path | str, wait: float) -> int | None:
-    """A locked handle; None where there are no locks."""
+def _taken(file: Path, key: tuple[int, str]) -> bool:
+    """Whether this process holds a lock now, once more or for the first time."""
+    with _guard:
+        if key not in _held:
+            try:
+                _handles[key] = handle = _acquire(file)
+            except BlockingIOError:
+                return False
+            if handle is not None and os.fstat(handle).st_size:
+                _unfinished.add(key)
+        _held[key] = _held.get(key, 0) + 1
+    return True
+
+
+def _acquire(file: Path) -> int | None:
+    """A locked handle; None where there are no locks.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+    """
     if fcntl is None:
         return None
-    stop = time.monotonic() + wait
     while True:
         try:
             handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -111,16 +131,9 @@ def _acquire(file: Path, path: Path | str, wait: float) -> int | None:
             if e.errno in _UNKNOWN:
                 file.unlink(missing_ok=True)
                 return None
-            if e.errno not in _TAKEN:
-                raise
-            if time.monotonic() >= stop:
-                raise BusyError(
-                    "is being written by another process",
-                    where=path,
-                    fix="wait for it, or write elsewhere",
-                ) from None
-            time.sleep(_STEP)
-            continue
+            if e.errno in _TAKEN:
+                raise BlockingIOError from None
+            raise
         # The one who held it before may have removed the file between our two steps.
         if _same(handle, file):
             return handle
