@@ -89,7 +89,10 @@ def spare(outputs: Iterable[Path], inputs: Iterable[Any], *, folder: bool = Fals
     Raises:
         OutputExistsError: naming both.
     """
+    inputs = list(inputs)
     read = {p.resolve() for value in inputs for p in _paths(value)}
+    # What a source only keeps in mind, such as the folder of its files, is not what was given.
+    given = {p.resolve() for value in inputs for p in _given(value)}
     for output in outputs:
         target = output.resolve()
         for path in sorted(read):
@@ -99,19 +102,21 @@ def spare(outputs: Iterable[Path], inputs: Iterable[Any], *, folder: bool = Fals
                 raise OutputExistsError(
                     f"holds the input {path.name}", where=output, fix="write elsewhere"
                 )
-            if path.is_dir() and path in target.parents:
+            if path in given and path.is_dir() and path in target.parents:
                 raise OutputExistsError(
                     f"lies in the input {path.name}", where=output, fix="write elsewhere"
                 )
 
 
+def _given(value: Any) -> set[Path]:
+    """Paths that a value is, or is a list of."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return {Path(v) for v in values if isinstance(v, str | Path)}
+
+
 def _paths(value: Any) -> set[Path]:
     """Files and folders that a value is, or reads from, with the records beside them."""
-    found: set[Path] = set()
-    if isinstance(value, str):
-        value = Path(value)
-    if isinstance(value, list | tuple):
-        value = [Path(v) if isinstance(v, str) else v for v in value]
+    found = _given(value)
     _look(value, found, _DEPTH, set())
     beside = {p.parent / (p.name + end) for p in found for end in (".json", ".stac.json")}
     cards = {p.with_suffix(".json") for p in found if p.suffix == ".safetensors"}

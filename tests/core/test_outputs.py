@@ -87,6 +87,14 @@ def test_a_folder_that_is_holds_or_lies_in_an_input_is_refused(given):
     assert sorted(p.name for p in given.iterdir()) == ["s2.tif", "s2.tif.json", "series"]
 
 
+def test_the_folder_that_a_source_lies_in_may_take_outputs(given):
+    source = Source(given / "s2.tif")
+    source.folder = given
+    assert product(source, given / "new.tif") == "done"
+    with pytest.raises(OutputExistsError, match="is an input too"):
+        product(source, given / "s2.tif")
+
+
 def test_the_files_of_a_product():
     names = [p.name for p in product_files(Path("a/b.tif"))]
     assert names == ["b.tif", "b_std.tif", "b.png", "b.tif.json", "b.tif.stac.json"]
