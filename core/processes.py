@@ -1,9 +1,9 @@
 """Processes of this machine that do units: how they start, are watched, and end.
 
-What they need is handed over in a file, and each is given the numbers of its units only: what goes
-through a pipe is small enough to fit there, so nobody waits for a process that is no more. A
-worker ends when its parent is gone: by the kernel's signal where there is one, and by a thread
-that waits for the parent everywhere.
+What they need is handed over in a file that has no name and so leaves nothing, and each is given
+the numbers of its units only: what goes through a pipe is small enough to fit there, so nobody
+waits for a process that is no more. A worker ends when its parent is gone: by the kernel's signal
+where there is one, and by a thread that waits for the parent everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from trifuse.core.errors import DataError, TrifuseError
 from trifuse.core.work import Outcome, Unit, Work, attempt
@@ -31,8 +32,8 @@ _PATIENCE = 5.0
 
 
 @contextlib.contextmanager
-def handed_over(work: Work, folder: Path, units: Sequence[Unit]) -> Iterator[Path]:
-    """The file with what workers need; it goes when the block ends.
+def handed_over(work: Work, folder: Path, units: Sequence[Unit]) -> Iterator[Payload]:
+    """The file with what workers need; it goes when the block, or the process, ends.
 
     Raises:
         DataError: if the work cannot be sent to another process.
@@ -44,21 +45,51 @@ def handed_over(work: Work, folder: Path, units: Sequence[Unit]) -> Iterator[Pat
         raise DataError(
             f"the work cannot be sent to other processes ({e})", fix="do it with one job"
         ) from None
-    with tempfile.TemporaryDirectory(prefix="trifuse-") as place:
-        file = Path(place) / "work"
-        file.write_bytes(content)
-        yield file
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield Payload(file.fileno())
+
+
+class Payload:
+    """An open file that a process inherits when it is started.
+
+    Args:
+        number: its descriptor here.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple:
+        """Called while a process is started, to which the descriptor then goes."""
+        from multiprocessing.reduction import DupFd  # not on every system
+
+        return _inherited, (DupFd(self.number),)
+
+    def read(self) -> bytes:
+        """All of it; where another process reads does not matter."""
+        size = os.fstat(self.number).st_size
+        parts, start = [], 0
+        while start < size:
+            parts.append(os.pread(self.number, size - start, start))
+            start += len(parts[-1])
+        return b"".join(parts)
+
+
+def _inherited(descriptor: Any) -> Payload:
+    return Payload(descriptor.detach())
 
 
 class Worker:
     """A process that does one unit after the other."""
 
-    def __init__(self, payload: Path) -> None:
+    def __init__(self, payload: Payload) -> None:
         # Not by a plain fork, which threads and GDAL do not survive.
         context = get_context("spawn")
         self._here, there = context.Pipe()
         self._process = context.Process(
-            target=serve, args=(str(payload), there, os.getpid()), daemon=True
+            target=serve, args=(payload, there, os.getpid()), daemon=True
         )
         self._process.start()
         there.close()  # so that its end is seen here
@@ -100,12 +131,12 @@ def ready(workers: Iterable[Worker]) -> list[Worker]:
     return list(dict.fromkeys(of[end] for end in wait(list(of))))  # type: ignore[index]
 
 
-def serve(payload: str, pipe: Connection, parent: int) -> None:
+def serve(payload: Payload, pipe: Connection, parent: int) -> None:
     """What a worker does until it is killed or its parent is gone."""
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends us
     warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, on single numbers
-    work, folder, units = pickle.loads(Path(payload).read_bytes())
+    work, folder, units = pickle.loads(payload.read())
     while True:
         try:
             number = pipe.recv()
