@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trifuse.flows.match import match
     from trifuse.flows.ndvi import ndvi, ndvi_series
     from trifuse.flows.sharpen import sharpen
+    from trifuse.flows.verify import verify
     from trifuse.flows.views import write_views
     from trifuse.products import build_series, open_cube, open_sensors, open_series, write_cube
     from trifuse.simulate import TripletStore, simulate_store
@@ -44,6 +45,7 @@ _HOME = {
     "write_views": "trifuse.flows.views:write_views",
     "check_fidelity": "trifuse.flows.fidelity:check_fidelity",
     "evaluate": "trifuse.flows.evaluate:evaluate",
+    "verify": "trifuse.flows.verify:verify",
     "load_srf": "trifuse.srf_data:load",
     "TripletStore": "trifuse.simulate:TripletStore",
     "TripletDataset": "trifuse.train:TripletDataset",
@@ -73,6 +75,7 @@ __all__ = [
     "ndvi_series",
     "evaluate",
     "check_fidelity",
+    "verify",
     "load_srf",
     "open_sensors",
     "build_series",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
+import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 
 import click
 
 from trifuse.cli.registry import CommandGroup, Commands
-from trifuse.core import EXIT_CODES, TrifuseError
+from trifuse.core import EXIT_CODES
+from trifuse.core.failures import understood
 
 
 def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -64,9 +69,20 @@ def cli() -> None:
     """
 
 
+class Terminated(BaseException):
+    """The system asked this process to end: what is open is closed on the way out."""
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error is one line on stderr."""
     ctx_obj: list[int] = []
+    with warnings.catch_warnings():
+        # Remarks of numpy and GDAL on single numbers: what they mean for the user we say.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _run(arguments, ctx_obj)
+
+
+def _run(arguments: Sequence[str] | None, ctx_obj: list[int]) -> int:
     try:
         with cli.make_context(
             "trifuse", list(sys.argv[1:] if arguments is None else arguments)
@@ -81,17 +97,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         e.show()
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted", err=True)
+        _say("Interrupted")
         return 130
+    except Terminated:
+        _say("Terminated")
+        return 143
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; that is its choice
-        return 0
-    except TrifuseError as e:
-        return _complain(str(e), e.exit_code, ctx_obj)
-    except OSError as e:  # a full disk, missing rights: the machine's, not ours
-        where = f"{e.filename}: " if e.filename else ""
-        return _complain(f"{where}{e.strerror or ' '.join(str(e).split())}", 3, ctx_obj)
+        return 0  # the reader of our output went away; that is its choice
     except Exception as e:
+        if (known := understood(e)) is not None:
+            return _complain(str(known), known.exit_code, ctx_obj)
         what = f"unexpected {type(e).__name__}: {' '.join(str(e).split())}"
         return _complain(f"{what}; run again with -vv and report it", 1, ctx_obj)
     return 0
@@ -99,11 +114,54 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(message: str, code: int, verbosity: list[int]) -> int:
     if verbosity and verbosity[0] >= 2:
-        traceback.print_exc()
-    click.echo(f"Error: {message}", err=True)
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exc()
+    _say(f"Error: {message}")
     return code
+
+
+def _say(message: str) -> None:
+    """A line on stderr, if that is still there."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(message, err=True)
 
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run())
+    _keep_streams()
+    signal.signal(signal.SIGTERM, _terminate)
+    code = run()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(_settled(code))
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up is under way
+    raise Terminated
+
+
+def _keep_streams() -> None:
+    """Open what the caller closed: else a file that is written gets its number, and messages."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _settled(code: int) -> int:
+    """Flush what was printed; Python itself would end with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError) as e:
+            with contextlib.suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
+            if stream is sys.stdout and code == 0 and not isinstance(e, BrokenPipeError):
+                _say(f"Error: the result could not be printed ({e})")
+                code = 3
+    return code

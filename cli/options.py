@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from trifuse.core import OutputExistsError, ProductError, set_verbosity
+from trifuse.core import ProductError, set_verbosity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
     @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
     @click.option("--dry-run", is_flag=True, help="Check the inputs and say what would be done.")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+    @click.option("--verify", is_flag=True, help="Compare inputs with their records first.")
     @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv with tracebacks.")
     @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
     @functools.wraps(function)
-    def wrapper(*, as_json: bool, verbose: int, quiet: bool, **options: Any) -> None:
+    def wrapper(*, as_json: bool, verify: bool, verbose: int, quiet: bool, **options: Any) -> None:
         set_verbosity(-1 if quiet else verbose)
         click.get_current_context().find_root().obj = verbose
-        _spare_inputs(options)
+        if verify:
+            _verify_inputs(options)
         result = function(**options)
         if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("RANK", "0") != "0":
             return  # the first of a launcher's processes says it for all
@@ -58,6 +60,19 @@ def command(function: Callable[..., Result]) -> Callable[..., None]:
             click.get_current_context().exit(result.exit_code)
 
     return wrapper
+
+
+def _verify_inputs(options: dict[str, Any]) -> None:
+    """Compare every input that has a record with it.
+
+    Raises:
+        IntegrityError: naming the files that are not as they were written.
+    """
+    from trifuse.flows.verify import recorded, require_whole, verify
+
+    given = [v for name, v in options.items() if name != "output"]
+    paths = [p for v in given for p in (v if isinstance(v, tuple) else (v,)) if isinstance(p, Path)]
+    require_whole([verify(p) for p in recorded(paths)])
 
 
 class _LocalPath(click.Path):
@@ -72,22 +87,6 @@ class _LocalPath(click.Path):
 
 
 PATH = _LocalPath(path_type=Path)
-
-
-def _spare_inputs(options: dict[str, Any]) -> None:
-    """Stop if the output is one of the inputs, which ``--overwrite`` would destroy.
-
-    Raises:
-        OutputExistsError: naming it.
-    """
-    out = options.get("output")
-    if not isinstance(out, Path) or not out.exists():
-        return
-    for name, value in options.items():
-        for path in value if isinstance(value, tuple) else (value,):
-            if name != "output" and isinstance(path, Path) and path.exists():
-                if path.samefile(out):
-                    raise OutputExistsError("is an input too", where=out, fix="write elsewhere")
 
 
 def output(required: bool = True, text: str = "Where to write.") -> Callable[..., Any]:

@@ -39,6 +39,7 @@ COMMANDS = {
     "srf": "Spectral response functions: list, show, check a table.",
     "store": "Look at stores of triplets, check and merge them.",
     "train": "Train a network; a run that was stopped goes on where it was.",
+    "verify": "Say whether a product, store, series or run is whole.",
     "views": "Make a Sentinel-2 and a Sentinel-3 image of a real EnMAP cube.",
 }
 """Our commands, each in the module of its name, with its line in ``trifuse -h``."""

@@ -2,8 +2,12 @@
 
 from trifuse.core.accumulate import DegradeAccumulator
 from trifuse.core.atomic import (
+    FULL,
+    atomic_file,
     atomic_path,
+    disk_errors,
     fingerprint,
+    not_as_meant,
     read_json,
     refuse_existing,
     sha256,
@@ -16,21 +20,26 @@ from trifuse.core.cube import Cube, CubeSource, MemorySource
 from trifuse.core.errors import (
     EXIT_CODES,
     BandError,
+    BusyError,
     ConfigError,
     DataError,
     GridError,
+    IntegrityError,
     MetadataError,
     MissingExtraError,
     OutputExistsError,
     OverlapError,
     PartialError,
     ProductError,
+    ResourceError,
     StoreError,
     TrifuseError,
     WeightsError,
 )
 from trifuse.core.grid import Grid, Window
+from trifuse.core.locks import locked
 from trifuse.core.log import progress, progress_bar, say, set_verbosity
+from trifuse.core.outputs import one_file, sole_writer, spare, writes
 from trifuse.core.reading import Reading
 from trifuse.core.resample import PSF, blur, cell_index, degrade, fill_nearest, upsample
 from trifuse.core.sampling import BandSampling, Sampling
@@ -69,7 +78,16 @@ __all__ = [
     "Unit",
     "Manifest",
     "run_units",
+    "FULL",
     "atomic_path",
+    "atomic_file",
+    "not_as_meant",
+    "disk_errors",
+    "locked",
+    "one_file",
+    "sole_writer",
+    "spare",
+    "writes",
     "refuse_existing",
     "write_bytes",
     "write_json",
@@ -94,4 +112,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "MissingExtraError",
+    "BusyError",
+    "ResourceError",
+    "IntegrityError",
 ]

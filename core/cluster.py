@@ -22,6 +22,11 @@ from trifuse.core.work import ATTEMPTS, Outcome, Unit, Work, attempt, lost
 PATIENCE = "20s"
 """Time that a scheduler has to answer."""
 
+_LOUD = ("distributed", "tornado", "asyncio")
+
+CLOSING = 5.0
+"""Seconds that leaving a cluster may take; one that is gone does not answer."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +43,7 @@ def outcomes(
 ) -> Iterator[tuple[Unit, Outcome]]:
     """See :func:`trifuse.core.workers.on_cluster`."""
     client = connect(address)
+    quiet()
     try:
         if not client.scheduler_info().get("workers"):
             _log.warning("%s has no workers yet: waiting for them", address)
@@ -52,8 +58,23 @@ def outcomes(
             unit = futures.pop(future)
             yield unit, _outcome(future, unit, address)
             future.release()  # so that the cluster forgets it
+    except (OSError, CancelledError):  # what units raise comes back as their outcome
+        raise _gone(address) from None
     finally:
-        client.close()
+        client.close(timeout=CLOSING)
+
+
+def _gone(address: str) -> ConfigError:
+    return ConfigError(
+        "the scheduler went away", where=address, fix="run the command again: it resumes"
+    )
+
+
+def quiet() -> None:
+    """Have the engine's own logs say nothing: what is lost is told in one line by us."""
+    for name in {*_LOUD, *logging.root.manager.loggerDict}:
+        if name.split(".")[0] in _LOUD:  # the engine gives many of its parts a level of their own
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def connect(address: str) -> Client:
@@ -82,9 +103,7 @@ def _outcome(future: Any, unit: Unit, address: str) -> Outcome:
     except KilledWorker as e:
         return lost(unit, e.allowed_failures + 1)
     except CancelledError:
-        raise ConfigError(
-            "the scheduler went away", where=address, fix="run the command again: it resumes"
-        ) from None
+        raise _gone(address) from None
     except ImportError as e:
         raise ConfigError(
             f"a worker cannot import what it needs ({e})",

@@ -114,6 +114,28 @@ class MissingExtraError(TrifuseError, ImportError):
     exit_code = 14
 
 
+class BusyError(TrifuseError, OSError):
+    """Another process is writing the same output."""
+
+    exit_code = 15
+
+    def __str__(self) -> str:
+        """One line, whatever OSError makes of its arguments."""
+        return str(self.args[0])
+
+
+class ResourceError(TrifuseError, MemoryError):
+    """The machine does not give what the work needs: memory, open files, processes."""
+
+    exit_code = 16
+
+
+class IntegrityError(TrifuseError, ValueError):
+    """What is on disk is not what was written: files are missing, cut short or changed."""
+
+    exit_code = 17
+
+
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "unexpected error (a bug: run again with -vv and report it)",
@@ -133,8 +155,12 @@ EXIT_CODES: dict[int, str] = {
             ConfigError,
             DataError,
             MissingExtraError,
+            BusyError,
+            ResourceError,
+            IntegrityError,
         )
     },
     130: "interrupted by the user",
+    143: "ended by the system (SIGTERM)",
 }
 """Meaning of each exit code, for the README and ``trifuse --help``."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trifuse.core.atomic import atomic_path, refuse_existing, sha256, write_json
+from trifuse.core.atomic import read_json, refuse_existing, sha256, write_bytes, write_json
 from trifuse.core.card import Card, K, M, NetworkKind, kind_of, one_line, parse_card
 from trifuse.core.errors import ConfigError, WeightsError
 
@@ -42,7 +42,7 @@ def save_weights(
             parameter is not finite.
         OutputExistsError: if a file is in the way.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     if card.config != getattr(model, "config", None):
@@ -50,8 +50,7 @@ def save_weights(
     _require_free(path, overwrite=overwrite)
     state = {k: _stored(v).cpu().contiguous() for k, v in model.state_dict().items()}
     _require_finite(state, path)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        save_file(state, temporary, metadata={KEY: card.dumps()})
+    write_bytes(path, save(state, metadata={KEY: card.dumps()}), overwrite=overwrite)
     write_json(path.with_suffix(".json"), card.to_json(), overwrite=overwrite)
 
 
@@ -109,6 +108,20 @@ def load_weights(path: Path | str, kinds: Sequence[NetworkKind[Any, M, K]]) -> t
     return model, card
 
 
+def check_weights(path: Path) -> None:
+    """Read weights to their end, whatever their network.
+
+    Raises:
+        WeightsError: if they are missing, damaged or not finite, or have no card or another one
+            than the card beside them.
+    """
+    text, state = _read(path, tensors=True)
+    _require_finite(state, path)
+    beside = path.with_suffix(".json")
+    if beside.is_file() and read_json(beside) != json.loads(text):
+        raise WeightsError(f"has another card than {beside.name}", where=path)
+
+
 def described(path: Path | str, card: Card[Any]) -> dict[str, Any]:
     """What a record says of weights: their card, and the digest of their file."""
     return {**card.to_json(), "sha256": sha256(path)}
@@ -132,12 +145,11 @@ def write_arrays(
     Raises:
         OutputExistsError: if a file is in the way.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     _require_free(path, overwrite=overwrite)
     made = {name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        save_file(made, temporary, metadata={KEY: one_line(card)})
+    write_bytes(path, save(made, metadata={KEY: one_line(card)}), overwrite=overwrite)
     write_json(path.with_suffix(".json"), card, overwrite=overwrite)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core.errors import DataError, TrifuseError
+from trifuse.core.failures import understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,17 @@ ATTEMPTS = 3
 
 
 def attempt(work: Work, unit: Unit, folder: Path) -> Outcome:
-    """Do a unit; an error on purpose is a result, which no second attempt would change."""
+    """Do a unit; an error of the data or the machine is a result, as no second attempt helps.
+
+    What is a bug is raised.
+    """
     try:
         return work(unit, folder)
-    except TrifuseError as e:
-        return e
+    except Exception as e:
+        known = understood(e)
+        if known is None:
+            raise
+        return known
 
 
 def lost(unit: Unit, tries: int) -> TrifuseError:

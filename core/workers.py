@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from trifuse.core.errors import ConfigError, MissingExtraError
+from trifuse.core.processes import Worker, handed_over, ready
 from trifuse.core.work import ATTEMPTS, Outcome, Unit, Work, attempt, lost
 
 
@@ -29,33 +27,35 @@ def in_processes(
 ) -> Iterator[tuple[Unit, Outcome]]:
     """Units in ``jobs`` processes of this machine, in the order in which they end.
 
-    Each process is a pool of its own: one that is killed takes along the unit in its hand only,
-    which is then given to a new process.
+    A process that is lost, while it starts, works or ends, takes along the unit in its hand only,
+    which is then given to a new one. All of them end with this process, however it ends.
     """
-    waiting = deque((unit, 1) for unit in units)
-    free = [_Process(work, folder) for _ in range(min(jobs, len(units)))]
-    busy: dict[Future[Outcome], tuple[Unit, int, _Process]] = {}
-    try:
-        while waiting or busy:
-            while waiting and free:
-                unit, tries = waiting.popleft()
-                process = free.pop()
-                busy[process.submit(unit)] = unit, tries, process
-            for future in wait(busy, return_when=FIRST_COMPLETED).done:
-                unit, tries, process = busy.pop(future)
-                free.append(process)
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool:
-                    process.restart()
-                    if tries < ATTEMPTS:
-                        waiting.appendleft((unit, tries + 1))
-                        continue
-                    outcome = lost(unit, tries)
-                yield unit, outcome
-    finally:
-        for process in [*free, *(p for _, _, p in busy.values())]:
-            process.stop()
+    waiting = deque((number, 1) for number in range(len(units)))
+    with handed_over(work, folder, units) as payload:
+        idle: list[Worker] = []
+        busy: dict[Worker, tuple[int, int]] = {}
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < jobs:
+                    worker = idle.pop() if idle else Worker(payload)
+                    number, tries = waiting.popleft()
+                    worker.give(number)
+                    busy[worker] = number, tries
+                for worker in ready(busy):
+                    number, tries = busy.pop(worker)
+                    outcome = worker.take()
+                    if outcome is None:
+                        worker.kill()
+                        if tries < ATTEMPTS:
+                            waiting.appendleft((number, tries + 1))
+                            continue
+                        outcome = lost(units[number], tries)
+                    else:
+                        idle.append(worker)
+                    yield units[number], outcome
+        finally:
+            for worker in (*idle, *busy):
+                worker.kill()
 
 
 def on_cluster(
@@ -100,30 +100,6 @@ def require_place(jobs: int, scheduler: str | None) -> None:
         _cluster().connect(scheduler).close()
 
 
-class _Process:
-    """A pool of one process, which can be replaced."""
-
-    def __init__(self, work: Work, folder: Path) -> None:
-        self._arguments = (work, folder)
-        self._start()
-
-    def submit(self, unit: Unit) -> Future[Outcome]:
-        return self._pool.submit(_attempt_held, unit)
-
-    def restart(self) -> None:
-        self.stop()
-        self._start()
-
-    def stop(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _start(self) -> None:
-        # Not by a plain fork, which threads and GDAL do not survive.
-        self._pool = ProcessPoolExecutor(
-            1, get_context("spawn"), initializer=_hold, initargs=self._arguments
-        )
-
-
 def _cluster() -> Any:
     try:
         from trifuse.core import cluster
@@ -132,15 +108,3 @@ def _cluster() -> Any:
             "distributed is not installed", fix="pip install 'trifuse[cluster]'"
         ) from None
     return cluster
-
-
-_held: list[tuple[Work, Path]] = []
-
-
-def _hold(work: Work, folder: Path) -> None:
-    _held[:] = [(work, folder)]
-
-
-def _attempt_held(unit: Unit) -> Outcome:
-    (work, folder) = _held[0]
-    return attempt(work, unit, folder)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import Cube, refuse_existing, say
+from trifuse.core import Cube, refuse_existing, say, writes
 from trifuse.flows.evaluate import Evaluation, evaluate
 from trifuse.flows.fuse import DEFAULT, fuse
 from trifuse.flows.ndvi import ndvi
@@ -59,6 +59,7 @@ class Demo:
         )
 
 
+@writes(folder=True)
 def run_demo(
     out: Path | str, *, size: int = 240, seed: int = 0, steps: int = 200, overwrite: bool = False
 ) -> Demo:

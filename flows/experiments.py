@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import ConfigError, Cube, MemorySource, TilePlan, refuse_existing
+from trifuse.core import (
+    ConfigError,
+    Cube,
+    MemorySource,
+    TilePlan,
+    refuse_existing,
+    write_bytes,
+    writes,
+)
 from trifuse.flows.evaluate import evaluate
 from trifuse.flows.fuse import fuse
 from trifuse.flows.fuse_record import selfcheck_text
@@ -46,6 +54,7 @@ class Experiment:
     files: tuple[Path, ...] = ()
 
 
+@writes("weights", folder=True)
 def wide_field(
     out: Path | str,
     *,
@@ -137,6 +146,7 @@ def wide_field(
     return Experiment(text, record, (*done.files, *page.files, beside))
 
 
+@writes("cave", "enmap", folder=True)
 def shells(
     out: Path | str,
     cave: Sequence[Path | str],
@@ -223,7 +233,7 @@ def shells(
     }
     places = {"middle": (size // 2, size // 2), "upper left": (size // 8, size // 8)}
     figure = spectra(places, {"fused": cubes["EO-trained"], "truth": truth, **cubes}, 10)
-    (out / "spectra.png").write_bytes(figure.png)
+    write_bytes(out / "spectra.png", figure.png, overwrite=True)
     record = {
         "kind": "shells",
         "steps": steps,

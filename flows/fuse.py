@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trifuse.core import Band, BandSet, Box, Cube, CubeSource, DataError, Grid, Window
+from trifuse.core import Band, BandSet, Box, Cube, CubeSource, DataError, Grid, Window, writes
 from trifuse.flows.adapt import Adaptation, adapt_view
 from trifuse.flows.coregister import Place
 from trifuse.flows.coregister import coregister as place_s3
@@ -19,7 +19,7 @@ from trifuse.flows.fuse_options import DEFAULT, FuseOptions, choose_method
 from trifuse.flows.fuse_plan import FusionPlan, plan_fusion
 from trifuse.flows.fuse_record import FusionRecord, Outcome, input_record
 from trifuse.flows.fuse_units import identity_of, tile_computer
-from trifuse.flows.inputs import Image, gives_xarray, result_array
+from trifuse.flows.inputs import Image, empty_bands, gives_xarray, result_array
 from trifuse.fusion import FuseResult, Method, SelfCheck
 from trifuse.fusion.inference import CubeBuffer, Sink, stream
 from trifuse.fusion.ranks import on_ranks
@@ -116,6 +116,7 @@ class Fused:
 
 @gives_xarray
 @on_ranks
+@writes("s2", "s3", "like", "weights")
 def fuse(
     s2: Image,
     s3: Image,
@@ -273,7 +274,9 @@ def run(plan: FusionPlan) -> Fused:
     files: tuple[Path, ...] = ()
     if (path := options.path) is not None:
         written = [p for p in (path, options.std_path) if p is not None]
-        beside = write_companions(path, record.to_json(), quicklook=options.quicklook)
+        beside = write_companions(
+            path, record.to_json(), quicklook=options.quicklook, also=written[1:]
+        )
         files = (*written, *beside)
     return Fused(path, image, record, files, deviation)
 
@@ -350,12 +353,29 @@ def _streamed(
             area=plan.matched.area,
         )
         if not written.found:  # before the files take their places
-            raise DataError(
-                "no pixel of the result has a value",
-                where=options.weights if isinstance(options.weights, str | Path) else plan.s2.name,
-                fix="give other weights, or images with valid pixels in common",
-            )
+            raise _nothing(plan)
     return _kept(image), _kept(deviation), result
+
+
+def _nothing(plan: FusionPlan) -> DataError:
+    """Why no pixel of a result has a value: no band, or a band that has none anywhere."""
+    weights = plan.options.weights
+    if isinstance(weights, str | Path) and str(weights) != "none":
+        return DataError(
+            "no pixel of the result has a value",
+            where=weights,
+            fix="give other weights, or images with valid pixels in common",
+        )
+    empty = empty_bands(plan.s2, plan.matched.pair.grid)
+    every = len(empty) == len(plan.s2.bands)
+    if not empty or every:
+        what = "no pixel over the shared ground has a value in every band"
+        return DataError(what, where=plan.s2.name, fix="give images that show the same ground")
+    return DataError(
+        f"{', '.join(empty)} has no value over the shared ground, and without it no pixel has all",
+        where=plan.s2.name,
+        fix="leave that band out of the image",
+    )
 
 
 @contextmanager

@@ -169,7 +169,12 @@ def plan_fusion(s2: Image, s3: Image, options: FuseOptions | None = None) -> Fus
         )
         tiles = options.streaming.plan(learnt, method)
         plan = FusionPlan(options, (s2, s3), matched, coarse, method, doubts, tiles, record)
-        for text in instrument:
+        strange = (
+            f"{source.name}: {doubt.text}"
+            for source, found in zip((matched.s2, matched.s3), doubts, strict=True)
+            for doubt in found
+        )
+        for text in (*instrument, *strange):
             _log.warning("%s", text)
         opened.pop_all()
     return plan

@@ -42,15 +42,21 @@ def tile_computer(options: FuseOptions, identity: dict[str, Any] | None) -> Iter
         raise ConfigError("jobs or a scheduler under a launcher", fix="give one of them")
     if jobs == 1 and scheduler is None and ranks is None:
         yield TileWork.tiles
+        if options.path is not None:  # a run that was killed may have had more processes
+            shutil.rmtree(_parts(options.path), ignore_errors=True)
         return
     with ExitStack() as temporary:
         if (out := options.path) is None:
             folder = Path(temporary.enter_context(tempfile.TemporaryDirectory())) / "parts"
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
-            folder = out.absolute().with_name(f".{out.name}.parts")
+            folder = _parts(out)
         yield in_parts(folder, identity=identity, jobs=jobs, scheduler=scheduler, ranks=ranks)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parts(out: Path) -> Path:
+    return out.absolute().with_name(f".{out.name}.parts")
 
 
 def identity_of(plan: FusionPlan, record: FusionRecord, place: Place) -> dict[str, Any] | None:

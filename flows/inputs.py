@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from trifuse.core import Cube, CubeSource, DataError, MemorySource, Reading, sha256
+import numpy as np
+
+from trifuse.core import Cube, CubeSource, DataError, Grid, MemorySource, Reading, TilePlan, sha256
 from trifuse.core.xarray_read import is_xarray
 
 if TYPE_CHECKING:
@@ -95,13 +98,39 @@ def as_source(image: Image, **options: Any) -> CubeSource:
         from trifuse.products.reading import open_reading
 
         return open_reading(image, **options)
+    if type(image) is MemorySource:  # what only looks like one reads when it is asked to
+        cube = image.read()
+        return MemorySource(_finite(cube), image.name) if _infinite(cube) else image
     if isinstance(image, CubeSource):
         return image
     if isinstance(image, Cube):
-        return MemorySource(image, str(image.meta.get("product_id", "memory")))
+        return MemorySource(_finite(image), str(image.meta.get("product_id", "memory")))
     from trifuse.products import open_cube
 
     return open_cube(image, **options)
+
+
+def _infinite(cube: Cube) -> bool:
+    return bool(np.isinf(cube.data).any())
+
+
+def _finite(cube: Cube) -> Cube:
+    """Infinity is no value, as in files: it becomes NaN."""
+    if not _infinite(cube):
+        return cube
+    return replace(cube, data=np.where(np.isinf(cube.data), np.float32(np.nan), cube.data))
+
+
+def empty_bands(source: CubeSource, ground: Grid) -> list[str]:
+    """Bands that have no value anywhere over some ground: all of it is read for a band that has."""
+    window = source.grid.locate(ground)
+    empty = []
+    for name in source.bands.names:
+        tiles = TilePlan(*ground.shape, tile=1024)
+        parts = (source.read(t.write.shift(window.row, window.col), [name]) for t in tiles)
+        if not any(np.isfinite(part.data).any() for part in parts):
+            empty.append(name)
+    return empty
 
 
 HASHED_BYTES = 256 << 20

@@ -21,6 +21,7 @@ from trifuse.core import (
     fingerprint,
     run_units,
     write_json,
+    writes,
 )
 from trifuse.core.runtime import Runtime
 from trifuse.core.units import MANIFEST
@@ -90,6 +91,7 @@ class Interpolated:
         return "\n".join([*lines, f"wrote {len(self.files)} images to {self.folder}"])
 
 
+@writes("series", "weights", folder=True)
 def interpolate(
     series: Path | str | Mapping[str, Series],
     out: Path | str,
@@ -219,6 +221,7 @@ def interpolate(
         work.require_complete()
         run_units(every, partial(date_unit, todo, parts, record), manifest, label="dates", **by)
         manifest.require_complete()
+    if (out / WORK).exists():
         shutil.rmtree(out / WORK)
     return _finish(out, job, manifest, record, animation)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trifuse.core import Band, BandSet, Cube, Grid, Unit, Window, atomic_path, fingerprint
+from trifuse.core import Band, BandSet, Cube, Grid, Unit, Window, atomic_file, fingerprint
 from trifuse.core.runtime import Runtime
 from trifuse.products.files.geotiff import open_geotiff
 from trifuse.products.ndvi import compute_ndvi
@@ -188,8 +188,8 @@ def block_unit(
     planes += [np.where(seen, g, np.float32(np.nan)) for g in gaps]
     if paid is not None:
         planes.append(paid)
-    with atomic_path(where / unit.file, overwrite=True) as temporary:
-        np.save(temporary, np.stack(planes, axis=1))
+    with atomic_file(where / unit.file, overwrite=True) as sink:
+        np.save(sink, np.stack(planes, axis=1))
     return {}
 
 

@@ -23,6 +23,7 @@ from trifuse.core import (
     refuse_existing,
     run_units,
     write_bytes,
+    writes,
 )
 from trifuse.flows.inputs import Image, gives_xarray, provenance, result_array
 from trifuse.flows.ndvi_places import Footprint, locate, points, read_geojson
@@ -74,6 +75,7 @@ class Mapped:
 
 
 @gives_xarray  # type: ignore[arg-type]  # an image by its name might be one of the options
+@writes("image")
 def ndvi(
     image: Image,
     out: Path | str | None = None,
@@ -103,7 +105,8 @@ def ndvi(
         BandError: if the bands do not allow the definition.
         OutputExistsError: if the output exists and ``overwrite`` is False.
         ProductError: if the image cannot be read.
-        DataError: if the values cannot be reflectance, by an offset taken twice.
+        DataError: if the values cannot be reflectance, by an offset taken twice, or no pixel has a
+            value (of a file; of a cube the map is empty).
     """
     path = None if out is None else Path(out)
     with open_reflectance(image, ratio=True) as source:
@@ -117,7 +120,13 @@ def ndvi(
             return Mapped(path, None, facts | {"definition": definition})
         found = require_plausible(source, unless=("unscaled",))
         record = write_ndvi(
-            source, path, definition=definition, dtype=dtype, overwrite=overwrite, **options
+            source,
+            path,
+            definition=definition,
+            dtype=dtype,
+            overwrite=overwrite,
+            empty=False,
+            **options,
         )
     record |= {"kind": "ndvi", "definition": definition, "input": provenance(image)}
     record["doubts"] = [doubt.to_json() for doubt in found]
@@ -167,6 +176,7 @@ class MappedSeries:
         return f"MappedSeries({str(self.folder)!r}, {days})"
 
 
+@writes("series", "geojson", folder=True)
 def ndvi_series(
     series: Series | Path | str,
     out: Path | str,
@@ -258,6 +268,11 @@ def _unit_id(day: date, source: CubeSource) -> str:
     return f"{day}-{fingerprint([status.st_size, status.st_mtime_ns])[:12]}"
 
 
+def _cell(name: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
+
+
 def _write_table(path: Path, maps: Series, footprints: Sequence[Footprint]) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -269,7 +284,7 @@ def _write_table(path: Path, maps: Series, footprints: Sequence[Footprint]) -> N
             mean = f"{there.mean(dtype=np.float64):.5f}" if there.size else ""
             rows.writerow(
                 [
-                    place.name,
+                    _cell(place.name),
                     place.kind,
                     f"{place.lon:.7g}",
                     f"{place.lat:.7g}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trifuse.core import Cube, MissingExtraError, atomic_path
+from trifuse.core import Cube, MissingExtraError, atomic_file
 
 if TYPE_CHECKING:
     from trifuse.srf_data import SensorSRF
@@ -134,6 +134,6 @@ def require_matplotlib() -> Any:
 
 
 def _save(figure: Any, path: Path | str, overwrite: bool) -> None:
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": "TriFuse"}, format="png")
+    with atomic_file(path, overwrite=overwrite) as sink:
+        figure.savefig(sink, dpi=110, metadata={"Software": "TriFuse"}, format="png")
     require_matplotlib().close(figure)

@@ -23,6 +23,7 @@ from trifuse.core import (
     refuse_existing,
     write_bytes,
     write_json,
+    writes,
 )
 from trifuse.core.reading import OPTIONS as READING
 from trifuse.flows.cells import whole_cells
@@ -85,6 +86,11 @@ class _Part:
     ratio: int
 
 
+def _files(page: Path, _: Mapping[str, Any]) -> list[Path]:
+    return [page, page.with_suffix(page.suffix + ".json")]
+
+
+@writes("fused", "s2", "s3", "truth", "landcover", files=_files)
 def report(
     fused: Path | str,
     out: Path | str | None = None,

@@ -23,7 +23,8 @@ def summary_of(fused: Path, made_of: Mapping[str, Any], facts: Mapping[str, Any]
             f"ratio {made_of['ratio']}"
         )
     for name, s in facts.get("scores", {}).items():
-        lines.append(f"{name}: PSNR {s['psnr']:.2f} dB, SAM {s['sam']:.2f}°, RMSE {s['rmse']:.5f}")
+        psnr, sam, rmse = _number(s["psnr"], 2), _number(s["sam"], 2), _number(s["rmse"], 5)
+        lines.append(f"{name}: PSNR {psnr} dB, SAM {sam}°, RMSE {rmse}")
     check = made_of.get("selfcheck")
     if check:
         numbers = ", ".join(f"{k} {_number(check[k])}" for k in ("rmse", "euclidean", "cosine"))
@@ -32,25 +33,26 @@ def summary_of(fused: Path, made_of: Mapping[str, Any], facts: Mapping[str, Any]
         )
     for name, value in facts.get("inception_score", {}).items():
         lines.append(
-            f"inception score of {name}: {value:.3f} (own classifier, not comparable "
+            f"inception score of {name}: {_number(value, 3)} (own classifier, not comparable "
             "with published scores)"
         )
     ndvi = facts.get("ndvi", {})
     lines += [
-        f"NDVI classes, {k.replace('_', ' ')}: {v:.3f}"
+        f"NDVI classes, {k.replace('_', ' ')}: {_number(v, 3)}"
         for k, v in ndvi.items()
         if k.startswith("jaccard")
     ]
     lines += [
-        f"NDVI classes against land cover, Jaccard of {k}: {v['jaccard']:.3f}"
+        f"NDVI classes against land cover, Jaccard of {k}: {_number(v['jaccard'], 3)}"
         for k, v in ndvi.get("landcover", {}).get("images", {}).items()
     ]
     lines += [f"left out: {reason}" for reason in facts.get("left_out", [])]
     return lines
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.6f}"
+def _number(value: float | None, digits: int = 6) -> str:
+    """A figure; of constant images some are not defined, or infinite."""
+    return "unknown" if value is None else f"{value:.{digits}f}"
 
 
 def page_of(

@@ -21,6 +21,7 @@ from trifuse.core import (
     Window,
     progress,
     refuse_existing,
+    writes,
 )
 from trifuse.flows.area import window_of
 from trifuse.flows.inputs import Image, gives_xarray, provenance, result_array
@@ -86,6 +87,7 @@ class Sharpened:
 
 
 @gives_xarray
+@writes("image")
 def sharpen(
     image: Image,
     out: Path | str | None = None,
@@ -192,6 +194,7 @@ def sharpen(
                 n: round(view.deviation[n], 5) for n in names if n in blurred or denoise
             }
         learned = time.perf_counter() - start
+        there = False
         keep = [n for n in names if believed.ratio[source.bands.index(n)] == 1 and not denoise]
         meta = {**_plain(source), **{k: record[k] for k in ("method", "sharpness")}}
         tiles = TilePlan(grid.height, grid.width, TILE)
@@ -203,6 +206,7 @@ def sharpen(
                 rows, cols = tile.write.slices
                 part = _read(source, view, tile.write.shift(window.row, window.col), names, keep)
                 data[:, rows, cols], valid[rows, cols] = part.data, part.valid
+                there = there or bool(np.isfinite(part.data).any())
             cube = Cube(data, valid, made, grid, meta)
         else:
             with cube_writer(
@@ -219,12 +223,21 @@ def sharpen(
                     at = tile.write.shift(window.row, window.col)
                     part = _read(source, view, at, names, keep)
                     writer.write(tile.write, part.data, part.valid)
+                    there = there or bool(np.isfinite(part.data).any())
+                if not there:  # before the file gets its name
+                    raise _nothing(source.name)
             cube = None
+        if not there:
+            raise _nothing(source.name)
     total = time.perf_counter() - start
     record["timings"] = {"learn": learned, "total": total}
     if path is not None:
         files = (path, *write_companions(path, record, quicklook=quicklook))
     return Sharpened(path, cube, record, files)
+
+
+def _nothing(where: str) -> DataError:
+    return DataError("no pixel has a value", where=where, fix="give another area or image")
 
 
 def _require_sampling(source: CubeSource, sampled: SceneSampling) -> Sharpness:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trifuse.core import PSF, ConfigError, Cube, refuse_existing
+from trifuse.core import PSF, ConfigError, Cube, refuse_existing, writes
 from trifuse.flows.inputs import Image, as_source, provenance
 from trifuse.products import require_plausible, write_cube
 from trifuse.products.write.writer import write_sidecar
@@ -48,6 +48,7 @@ class Views:
         return "\n".join([*lines, *(f"wrote {f}" for f in self.files)])
 
 
+@writes("enmap", folder=True)
 def write_views(
     enmap: Image,
     out: Path | str | None = None,
@@ -85,7 +86,8 @@ def write_views(
 
     Raises:
         ConfigError: if there are no errors of that name.
-        OutputExistsError: if one of the files exists and ``overwrite`` is False.
+        OutputExistsError: if one of the files exists and ``overwrite`` is False, or is an input.
+        BusyError: if another process is writing there.
         BandError: if the cube does not cover a response.
         GridError: if it is smaller than a cell.
         MetadataError: if its values cannot be reflectance.

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import Manifest, StoreError, Tile, Unit, atomic_path, run_units
+from trifuse.core import Manifest, StoreError, Tile, Unit, atomic_file, run_units
 from trifuse.fusion.inference import Compute
 from trifuse.fusion.ranks import Ranks
 from trifuse.fusion.tiles import TileWork
@@ -67,8 +67,8 @@ def in_parts(
 def write_part(work: TileWork, unit: Unit, folder: Path) -> dict[str, Any]:
     """Compute the tiles of a part into its file, one after the other, as flat float32."""
     values = [v.ravel() for _, v in work.tiles([unit.payload])]
-    with atomic_path(folder / unit.file, overwrite=True) as temporary:
-        np.save(temporary, np.concatenate(values))
+    with atomic_file(folder / unit.file, overwrite=True) as sink:
+        np.save(sink, np.concatenate(values))
     return {}
 
 

@@ -7,6 +7,7 @@ the scene alone and never on the tile, and is nodata again in the result.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -16,6 +17,11 @@ from trifuse.align import coarse_view, missing_pixels, pair
 from trifuse.core import PSF, CubeSource, DataError, Window, fill_nearest, upsample
 from trifuse.core.resample import NO_SHIFT
 from trifuse.restore.view import RestoredView, as_view
+
+FLAT = 1e-6
+"""Range of reflectance below which cells are all the same."""
+
+_log = logging.getLogger(__name__)
 
 
 class Scene:
@@ -70,6 +76,8 @@ class Scene:
         self._missing = np.isnan(self.lrhsi)
         if self._missing.all():
             raise DataError("no valid pixel over the shared ground", where=s3.name)
+        if empty := [n for n, m in zip(self.bands.names, self._missing, strict=True) if m.all()]:
+            _log.warning("%s: %s has no value and stays missing", s3.name, ", ".join(empty))
         self._bridged = fill_nearest(self.lrhsi)
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +116,13 @@ class Scene:
 
         Costs one pass over S2, made when it is first asked for.
         """
-        return coarse_view(self.s2, self.pair, psf=self.psf)
+        cells, seen = coarse_view(self.s2, self.pair, psf=self.psf)
+        there = [plane[np.isfinite(plane)] for plane in cells]
+        ranges = [float(np.ptp(values)) for values in there if values.size > 1]
+        if ranges and max(ranges) < FLAT:
+            what = "%s: every band has one value everywhere: no detail comes from it"
+            _log.warning(what, self.view.source.name)
+        return cells, seen
 
     @cached_property
     def _hr_bridged(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import BandSet, Cube, CubeSource, TilePlan, ahead, progress
+from trifuse.core import BandSet, Cube, CubeSource, DataError, TilePlan, ahead, progress, spare
 from trifuse.core.streaming import THREADS
 from trifuse.products.ndvi_bands import DefinitionName, NdviDefinition, define_ndvi
 from trifuse.products.write.writer import DType, cube_writer
@@ -95,6 +95,7 @@ def write_ndvi(
     overwrite: bool = False,
     cog: bool = True,
     eps: float = EPS,
+    empty: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Write the NDVI of a source, window by window.
@@ -111,6 +112,7 @@ def write_ndvi(
         overwrite: replace an existing file.
         cog: cloud-optimised, with overviews.
         eps: least NIR + red that has an NDVI.
+        empty: whether a map without a value may be written, as of a date of clouds.
         options: as of :func:`define_ndvi`.
 
     Returns:
@@ -120,7 +122,9 @@ def write_ndvi(
         BandError: if the bands do not allow the definition.
         OutputExistsError: if the file exists and ``overwrite`` is False.
         ProductError: if the source cannot be read or the file not be written.
+        DataError: if no pixel has a value and ``empty`` is False.
     """
+    spare([Path(path)], [source])
     how = _define(source.bands, source.meta, definition, options)
     rules = {
         "formula": how.formula,
@@ -160,6 +164,12 @@ def write_ndvi(
             total += float(values[there].sum(dtype=np.float64))
             clipped += cut
             out.write(tile.write, values[None], there)
+        if not valid and not empty:  # before the file gets its name
+            raise DataError(
+                "no pixel has a value in red and near infrared",
+                where=source.name,
+                fix="give another image",
+            )
     pixels = source.grid.height * source.grid.width
     return {
         **facts,

@@ -26,6 +26,7 @@ from trifuse.core import (
     Unit,
     fingerprint,
     run_units,
+    writes,
 )
 from trifuse.core.units import MANIFEST
 from trifuse.core.xarray_read import is_xarray
@@ -109,6 +110,7 @@ class StorePlan:
         }
 
 
+@writes("scenes", folder=True)
 def simulate_store(
     scenes: Scene | Sequence[Scene],
     out: Path | str,

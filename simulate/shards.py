@@ -7,11 +7,10 @@ sample lies in the scene. int16 counts are 1e-4 of reflectance, −32768 where t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,10 @@ from trifuse.core import (
     Cube,
     Grid,
     GridError,
-    ProductError,
     StoreError,
     Window,
-    atomic_path,
     degrade,
+    write_bytes,
 )
 
 FORMAT = "trifuse-triplets-1"
@@ -122,12 +120,10 @@ def write_shard(
     columns = dict(zip(COLUMNS, (rows, cols, np.array(shares, "<f4")), strict=True))
     saturated = 0
     pixels = {id(view): view.masked() for view in views}
-    # Fixed library bounds and no time stamps: equal content is equal bytes.
-    with (
-        atomic_path(path, overwrite=True) as temporary,
-        _written(path),
-        h5py.File(temporary, "w", libver=("earliest", "v110")) as f,
-    ):
+    # Fixed library bounds and no time stamps: equal content is equal bytes. In memory, because the
+    # library takes the process down where it cannot write what it holds back until a file closes.
+    core = {"driver": "core", "backing_store": False}
+    with h5py.File(path, "w", libver=("earliest", "v110"), **core) as f:
         for name, array in columns.items():
             f.create_dataset(name, data=array, track_times=False)
             digest.update(array.tobytes())
@@ -147,6 +143,9 @@ def write_shard(
         attributes["saturated"] = saturated
         for name, value in sorted(attributes.items()):
             f.attrs[name] = _attribute(value)
+        f.flush()
+        content = f.id.get_file_image()
+    write_bytes(path, content, overwrite=True)
     return {"count": len(corners), "content": digest.hexdigest(), "saturated": saturated}
 
 
@@ -161,18 +160,6 @@ def _create(f: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> h5py
         track_times=False,
         **_COMPRESSION,
     )
-
-
-@contextlib.contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """The library's own errors while writing: a disk that is full or fails."""
-    try:
-        yield
-    except OSError as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise ProductError(
-            f"cannot be written ({reason})", where=path, fix="check the disk's space and rights"
-        ) from None
 
 
 def encode(values: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:

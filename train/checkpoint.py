@@ -10,13 +10,13 @@ from __future__ import annotations
 import pickle
 import random
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
 
-from trifuse.core import ProductError, atomic_path
+from trifuse.core import ProductError, atomic_file
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 VERSION = 1
@@ -29,8 +29,8 @@ def find_state(run: Path) -> Path | None:
 
 def save_state(run: Path, state: dict[str, Any]) -> None:
     """Write a state as ``last.pt``; the one that was there becomes ``previous.pt``."""
-    with atomic_path(run / LAST, overwrite=True) as temporary:
-        torch.save({"version": VERSION, **state}, temporary)
+    with atomic_file(run / LAST, overwrite=True) as sink:
+        torch.save({"version": VERSION, **state}, cast("IO[bytes]", sink))  # it writes, no more
         if (run / LAST).exists():
             (run / LAST).replace(run / PREVIOUS)
 

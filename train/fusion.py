@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trifuse import metrics
-from trifuse.core import StoreError
+from trifuse.core import StoreError, writes
 from trifuse.core.card import kind_of
 from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.core.weights import save_weights
@@ -88,6 +88,7 @@ class TrainConfig(EngineConfig):
     loss: LossConfig = field(default_factory=LossConfig)
 
 
+@writes("store", out="run", folder=True)
 def train_fusion(
     config: TrainConfig,
     store: TripletStore | Path | str,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trifuse.core import CubeSource
+from trifuse.core import CubeSource, writes
 from trifuse.core.settings import require, require_least, to_mapping
 from trifuse.core.weights import save_weights
 from trifuse.fusformer.refiner import BANDS, Refiner, RefinerCard, RefinerConfig
@@ -68,6 +68,7 @@ class RefinerTrainConfig(EngineConfig):
         require_least(self, 1, "val_scenes")
 
 
+@writes("real", out="run", folder=True)
 def train_refiner(
     config: RefinerTrainConfig,
     run: Path | str,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trifuse.core import DataError, Window, fingerprint
+from trifuse.core import DataError, Window, fingerprint, writes
 from trifuse.core.settings import require, to_mapping
 from trifuse.core.weights import save_weights
 from trifuse.temporal.card import LIMITS, TamrfCard
@@ -44,6 +44,7 @@ PARTS = ("reconstruction", "contrast", "structure")
 _log = logging.getLogger(__name__)
 
 
+@writes("scenes", "val", out="run", folder=True)
 def train_tamrf(
     config: TamrfTrainConfig,
     scenes: Sequence[Scene],

@@ -36,6 +36,7 @@ from trifuse.core import (
     fingerprint,
     progress,
     run_units,
+    writes,
 )
 from trifuse.products.files.regrid import box_in, overlap, read_on
 from trifuse.products.plausible import Doubt, doubts, require_no_wrong
@@ -119,6 +120,7 @@ class BuiltSeries:
         }
 
 
+@writes("sentinel2", "landsat", "sentinel3", "ls2s2", folder=True)
 def build_series(
     out: Path | str,
     *,

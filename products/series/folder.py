@@ -15,6 +15,8 @@ from trifuse.core import (
     progress,
     read_json,
     refuse_existing,
+    sha256,
+    spare,
     write_json,
 )
 from trifuse.products.files.geotiff import open_geotiff
@@ -57,6 +59,7 @@ def write_series(
     index = folder / INDEX
     files = [folder / f"{day.isoformat()}.tif" for day in series.dates]
     refuse_existing(index, *files, overwrite=overwrite)
+    spare([folder, index, *files], [series])
     index.unlink(missing_ok=True)  # from here on the folder is incomplete until the end
     for (day, source), path in progress(zip(series, files, strict=True), "dates", len(series)):
         meta = {**source.meta, "date": day.isoformat(), "sensor": series.sensor}
@@ -69,7 +72,9 @@ def write_series(
             cog=cog,
             keep_invalid=keep_invalid,
         )
-    return write_index(folder, series.sensor, series.bands, series.dates, overwrite=overwrite)
+    return write_index(
+        folder, series.sensor, series.bands, series.dates, overwrite=overwrite, digests=True
+    )
 
 
 def write_index(
@@ -79,6 +84,7 @@ def write_index(
     dates: Iterable[date],
     *,
     overwrite: bool = False,
+    digests: bool = False,
     **more: Any,
 ) -> Path:
     """Write the index of a folder whose files ``YYYY-MM-DD.tif`` are there.
@@ -89,6 +95,7 @@ def write_index(
         bands: of every file.
         dates: of the files.
         overwrite: replace an index.
+        digests: also record the size and SHA-256 of each file, where no manifest has them.
         more: further plain values for the index.
     """
     record = {
@@ -97,11 +104,19 @@ def write_index(
         "software": software(),
         "sensor": sensor,
         "bands": bands.to_json(),
-        "images": [{"date": d.isoformat(), "file": f"{d.isoformat()}.tif"} for d in dates],
+        "images": [_entry(folder, f"{d.isoformat()}.tif", d, digests) for d in dates],
         **more,
     }
     write_json(folder / INDEX, record, overwrite=overwrite)
     return folder / INDEX
+
+
+def _entry(folder: Path, name: str, day: date, digests: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"date": day.isoformat(), "file": name}
+    if digests:
+        path = folder / name
+        entry |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return entry
 
 
 def open_series(folder: Path | str) -> Series:
@@ -140,13 +155,19 @@ def open_series(folder: Path | str) -> Series:
 
 
 def is_series(path: Path | str) -> bool:
-    """Whether a folder holds an index of a series; never raises."""
+    """Whether a folder holds an index of a series.
+
+    Raises:
+        ProductError: if there is an index that cannot be read: without it nobody knows whether
+            the folder is a series.
+    """
     try:
         index = Path(path) / INDEX
-        record = read_json(index) if index.is_file() else None
-    except (ProductError, OSError):
+        there = index.is_file()
+    except OSError:
         return False
-    return isinstance(record, dict) and "images" in record
+    record = read_json(index) if there else None
+    return isinstance(record, dict) and ("images" in record or record.get("format") == FORMAT)
 
 
 def _file_in(folder: Path, name: Any) -> Path:

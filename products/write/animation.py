@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from trifuse.core import CubeSource, DataError, MissingExtraError, atomic_path
+from trifuse.core import CubeSource, DataError, MissingExtraError, write_bytes
 from trifuse.core.picture import STRETCH, choose_rgb
 from trifuse.products.write.quicklook import read_small
 
@@ -80,10 +81,16 @@ def write_animation(
             (4, 3), label, fill="white", stroke_width=1, stroke_fill="black"
         )
         pictures.append(picture)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        pictures[0].save(
-            temporary, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0
-        )
+    content = io.BytesIO()
+    pictures[0].save(
+        content,
+        format=path.suffix[1:].upper(),
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+    )
+    write_bytes(path, content.getvalue(), overwrite=overwrite)
     return names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from trifuse.products.write.writer import write_sidecar
 
 
 def write_companions(
-    path: Path, record: Mapping[str, Any], *, quicklook: bool = True
+    path: Path, record: Mapping[str, Any], *, quicklook: bool = True, also: Sequence[Path] = ()
 ) -> list[Path]:
     """Write what belongs beside a GeoTIFF; the sidecar, last of all, marks it as complete.
 
@@ -21,6 +21,7 @@ def write_companions(
         path: the GeoTIFF.
         record: plain JSON values for the sidecar.
         quicklook: whether to write ``<path>.png``.
+        also: what else was written with it, to be recorded in the sidecar.
 
     Returns:
         The files written.
@@ -31,4 +32,4 @@ def write_companions(
             write_quicklook(picture, source, overwrite=True)
         item = write_stac_item(path, source, record, quicklook=picture)
     files = [f for f in (picture, item) if f is not None]
-    return [*files, write_sidecar(path, record)]
+    return [*files, write_sidecar(path, record, [*also, *files])]

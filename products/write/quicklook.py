@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
 
 from trifuse.core import (
     BandError,
@@ -20,7 +20,8 @@ from trifuse.core import (
     MemorySource,
     ProductError,
     Window,
-    atomic_path,
+    refuse_existing,
+    write_bytes,
 )
 from trifuse.core.picture import choose_rgb, stretch
 from trifuse.products.files.layers import LayeredSource
@@ -58,22 +59,24 @@ def write_quicklook(
     names = choose_rgb(source.bands) if rgb is None else tuple(rgb)
     if len(names) not in (1, 3):
         raise BandError(f"{len(names)} bands for a picture", fix="give one, or red, green, blue")
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        pixels = render(read_small(source, max_size, list(dict.fromkeys(names))), names)
-        profile = {
-            "driver": "PNG",
-            "dtype": "uint8",
-            "count": 4,
-            "height": pixels.shape[1],
-            "width": pixels.shape[2],
-        }
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with rasterio.open(temporary, "w", **profile) as d:
-                    d.write(pixels)
-        except RasterioError as e:
-            raise ProductError(f"cannot be written ({gdal_reason(e)})", where=path) from None
+    refuse_existing(path, overwrite=overwrite)
+    pixels = render(read_small(source, max_size, list(dict.fromkeys(names))), names)
+    profile = {
+        "driver": "PNG",
+        "dtype": "uint8",
+        "count": 4,
+        "height": pixels.shape[1],
+        "width": pixels.shape[2],
+    }
+    try:
+        with warnings.catch_warnings(), MemoryFile() as file:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with file.open(**profile) as d:
+                d.write(pixels)
+            content = bytes(file.getbuffer())
+    except RasterioError as e:
+        raise ProductError(f"cannot be written ({gdal_reason(e)})", where=path) from None
+    write_bytes(path, content, overwrite=overwrite)
     return names
 
 

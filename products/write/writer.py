@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -30,13 +30,16 @@ from trifuse.core import (
     CubeSource,
     DataError,
     Grid,
-    ProductError,
     TilePlan,
     Window,
     atomic_path,
+    not_as_meant,
+    sha256,
+    spare,
     write_json,
 )
 from trifuse.products.files.raster import CACHE, gdal_reason, parse_crs
+from trifuse.products.write.readback import Meant
 
 SCALE = 1e-4
 """Reflectance of one count of an int16 file, as in EnMAP and Sentinel-2 products."""
@@ -67,6 +70,7 @@ class CubeWriter:
         grid: of the whole image.
         bands: of the whole image.
         saturated: values so far that int16 could not hold and that were set to its limit.
+        meant: what the file has to hold when it is finished.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class CubeWriter:
         self._dataset, self._dtype, self._mask, self._keep = dataset, dtype, mask, keep
         self._coding = encoding(bands)
         self._lock = threading.Lock()
+        self.meant = Meant(mask=mask)
 
     def write(self, window: Window, data: np.ndarray, valid: np.ndarray | None = None) -> None:
         """Write a window; a later one replaces an earlier one.
@@ -112,6 +117,11 @@ class CubeWriter:
             self._dataset.write(stored, window=box)
             if self._mask:
                 self._dataset.write_mask(seen, window=box)
+            for torn in self.meant.note(window, stored, seen):
+                box = rasterio.windows.Window(torn.col, torn.row, torn.width, torn.height)
+                left = self._dataset.read(window=box)
+                seen = self._dataset.read_masks(1, window=box) > 0 if self._mask else seen
+                self.meant.amend(torn, left, seen)
 
 
 @contextlib.contextmanager
@@ -167,12 +177,9 @@ def cube_writer(
                 yield writer
             with _gdal():
                 _finish(stage, temporary, len(bands), dtype, cog)
-        except RasterioError as e:
-            raise ProductError(
-                f"cannot be written ({gdal_reason(e)})",
-                where=path,
-                fix="check the disk's space and rights",
-            ) from None
+                writer.meant.check(temporary, Path(path))
+        except (RasterioError, SystemError) as e:
+            raise not_as_meant(path, gdal_reason(e)) from None
     if writer.saturated:
         _log.warning(
             "%s: %d values beyond ±%d counts (±%.4f) were set to that limit; write "
@@ -195,6 +202,7 @@ def write_cube(path: Path | str, cube: Cube, **options: Any) -> None:
 
 def copy_source(path: Path | str, source: CubeSource, **options: Any) -> None:
     """Write a source window by window; options as of :func:`cube_writer`."""
+    spare([Path(path)], [source])
     options.setdefault("meta", source.sampling.described(source.meta, source.bands.names))
     with cube_writer(path, source.grid, source.bands, **options) as out:
         for tile in TilePlan(*source.grid.shape, tile=512):
@@ -202,19 +210,24 @@ def copy_source(path: Path | str, source: CubeSource, **options: Any) -> None:
             out.write(tile.write, part.data, part.valid)
 
 
-def write_sidecar(path: Path | str, record: Mapping[str, Any]) -> Path:
+def write_sidecar(path: Path | str, record: Mapping[str, Any], beside: Iterable[Path] = ()) -> Path:
     """Write the run record ``<path>.json`` beside a product: last, as the mark of completion.
 
     Args:
         path: the product.
-        record: plain JSON values; ``software`` is added.
+        record: plain JSON values; ``software`` is added, and as ``written`` the size and SHA-256
+            of each file, by which :func:`trifuse.verify` knows them.
+        beside: other files in the same folder that go with the product.
 
     Returns:
         Path of the sidecar; an older one is replaced.
     """
     path = Path(path)
     sidecar = path.with_name(path.name + ".json")
-    write_json(sidecar, {"software": software(), **record}, overwrite=True)
+    files = [p for p in (path, *beside) if p.is_file()]
+    written = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in files}
+    marks = {"software": software(), **({"written": written} if written else {})}
+    write_json(sidecar, {**marks, **record}, overwrite=True)
     return sidecar
 
 
@@ -266,7 +279,7 @@ def _create(path: Path, profile: Mapping[str, Any]) -> Any:
     with warnings.catch_warnings():
         # An image without a place on the ground is the caller's choice.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, "w", **profile)
+        return rasterio.open(path, "w+", **profile)  # parts that are overwritten are read again
 
 
 def _stage_profile(grid: Grid, bands: BandSet, dtype: DType) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from trifuse.core import PSF, ConfigError, refuse_existing
+from trifuse.core import PSF, ConfigError, refuse_existing, writes
 from trifuse.simulate.ground.procedural import procedural_layers
 from trifuse.simulate.views import scene_views
 
@@ -33,6 +33,7 @@ class SceneFiles:
     truth: Path
 
 
+@writes(folder=True)
 def write_scene(
     out: Path | str,
     size: int | tuple[int, int] = 300,

@@ -25,6 +25,7 @@ from trifuse.core import (
     blur,
     degrade,
     refuse_existing,
+    writes,
 )
 from trifuse.simulate.ground.draws import stream
 from trifuse.simulate.ground.landuse import LANDCOVER
@@ -166,6 +167,7 @@ def procedural_series(
     return SyntheticSeries(images, grid, seed, year, landcover, LANDCOVER, crop, CROPS, land)
 
 
+@writes(folder=True)
 def write_series_pair(
     out: Path | str,
     size: int | tuple[int, int] = 192,

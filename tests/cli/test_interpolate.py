@@ -281,7 +281,8 @@ class TestBadInput:
         one = ("--dates", "2022-03-01")
         fails(12, "is no date", "interpolate", area, "--dates", "May", *common)
         fails(10, "no band 'B77'", "interpolate", area, *one, "--bands", "B77", *common)
-        fails(3, "holds no folder", "interpolate", tmp_path, *one, *common)
+        (tmp_path / "none").mkdir()
+        fails(3, "holds no folder", "interpolate", tmp_path / "none", *one, *common)
         fails(12, "unknown method 'x'", "interpolate", area, *one, "--method", "x", *common[2:])
         fails(12, "takes no weights", "interpolate", area, *one, "--method", "linear", *common)
         fails(

@@ -10,8 +10,15 @@ from rasterio.warp import transform, transform_geom
 
 from trifuse.cli.main import run
 from trifuse.core import BandSet, Cube, Grid, MemorySource, Series
-from trifuse.core.errors import ConfigError, OverlapError, PartialError, ProductError, StoreError
-from trifuse.flows.ndvi import ndvi_series
+from trifuse.core.errors import (
+    ConfigError,
+    DataError,
+    OverlapError,
+    PartialError,
+    ProductError,
+    StoreError,
+)
+from trifuse.flows.ndvi import ndvi, ndvi_series
 from trifuse.flows.ndvi_places import MAX_PLACES, locate, points, read_geojson
 from trifuse.products import open_cube, open_series, write_series
 
@@ -226,3 +233,32 @@ class TestPlaces:
         (tmp_path / "bad.geojson").write_text(text)
         with pytest.raises(ProductError, match=r"bad\.geojson"):
             read_geojson(tmp_path / "bad.geojson")
+
+
+def test_names_are_no_formulas_in_the_table(folder, tmp_path):
+    lon, lat = lonlat(5, 20)
+    names = ["=1+1", "+49", "-2", "@x", "plain = 1"]
+    places = [
+        {
+            "type": "Feature",
+            "properties": {"name": name},
+            "geometry": {"type": "Point", "coordinates": [lon, lat]},
+        }
+        for name in names
+    ]
+    (tmp_path / "p.geojson").write_text(
+        json.dumps({"type": "FeatureCollection", "features": places})
+    )
+    ndvi_series(folder, tmp_path / "n", geojson=tmp_path / "p.geojson")
+    found = {row["place"] for row in table(tmp_path / "n/timeseries.csv")}
+    assert found == {"'=1+1", "'+49", "'-2", "'@x", "plain = 1"}
+
+
+def test_an_image_without_a_value_gets_no_map(tmp_path):
+    cube = image(0)
+    empty = MemorySource(
+        Cube(np.full_like(cube.data, np.nan), np.zeros_like(cube.valid), BANDS, GRID)
+    )
+    with pytest.raises(DataError, match="no pixel has a value"):
+        ndvi(empty, tmp_path / "n.tif")
+    assert list(tmp_path.iterdir()) == []

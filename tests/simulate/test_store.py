@@ -1,6 +1,8 @@
 """Stores of triplets: what they hold, the same bytes whatever happens, what makes none."""
 
+import errno
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -24,6 +26,7 @@ from trifuse.core import (
     Window,
     degrade,
 )
+from trifuse.core.atomic import Sink
 from trifuse.simulate import TripletStore, plan_store, scene_views, simulate_store
 from trifuse.simulate.shards import decode, encode
 
@@ -265,13 +268,17 @@ def test_one_damaged_scene_does_not_stop_the_others(scenes, tmp_path, config, on
 
 
 def test_a_full_disk(scenes, tmp_path, monkeypatch, config, one_line):
-    def full(self, *args):
-        raise OSError("Can't synchronously write data (No space left on device)")
+    honest = Sink.write
 
-    monkeypatch.setattr(h5py.Dataset, "__setitem__", full)
+    def full(self, content):
+        if bytes(content[:4]) == b"\x89HDF":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return honest(self, content)
+
+    monkeypatch.setattr(Sink, "write", full)
     with pytest.raises(ProductError, match="No space left on device") as failure:
         simulate_store(scenes[0], tmp_path / "s", config)
-    one_line(failure, "ENMAP01-000.h5: cannot be written", "check the disk's space")
+    one_line(failure, "ENMAP01-000.h5: cannot be written", "free some space")
     assert [p.name for p in (tmp_path / "s").iterdir()] == ["manifest.json"]
 
 

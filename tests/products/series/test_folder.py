@@ -113,4 +113,5 @@ def test_a_damaged_index_is_told(tmp_path, change, kind, text):
     index.write_text("{")
     with pytest.raises(ProductError, match="JSON"):
         open_series(tmp_path)
-    assert not is_series(tmp_path)
+    with pytest.raises(ProductError, match=r"index\.json: cannot be read as JSON"):
+        is_series(tmp_path)

@@ -1,0 +1,1 @@
+"""Attacks on the command line: kills, full disks, lost workers, rivals, damaged inputs."""
