@@ -14,9 +14,9 @@ odd ones.
 * ``stacks``: every kernel and cut, told all (``told``) and told nothing (``found``); whether the
   ratio, the lattice and the kernel were found, or an operator that leaves as little.
 * ``facts``: the same search without a fusion.
-* ``warped``: the stack brought onto a turned grid, as of another UTM zone, by Lanczos and by cubic.
-  Both fusions are told how far Sentinel-3 is displaced: blocks so small have 15 to 20 cells that
-  both see, about as many as registration needs, and whether it is heeded would decide the score.
+* ``warped``: the stack brought onto a turned grid, as of another UTM zone, by three kernels. Both
+  fusions are told how far Sentinel-3 is displaced: blocks so small have 15 to 20 cells that both
+  see, about as many as registration needs, and whether it is heeded would decide the score.
 * ``sharp``: images no band of which was interpolated; what is lost against ``--sharpness sharp``.
 * ``product``: a real product of Sentinel-2 (29RKH, every tenth pixel), its 10 m bands averaged to
   20 m, its 20 m bands the truth of what is blurred, sampled and exported by each kernel; sharpened
@@ -55,7 +55,7 @@ from trifuse.simulate import PROTOCOLS, observe
 from trifuse.simulate.observation import native_ratios
 
 CUTS = ((0, 0), (3, 0), (1, 4), (2, 5))
-WARPS = ("lanczos", "cubic")
+WARPS = ("lanczos", "cubic", "nearest")
 SCENES = ("jasper", "berlin", "procedural-900x60", "procedural-901x60")
 ERRORS = PROTOCOLS["real-world"]
 

@@ -16,6 +16,9 @@ from trifuse.restore.scene_statistics import Statistics
 from trifuse.restore.sharpness import Sharpness
 from trifuse.restore.sharpness_check import SharpnessCheck, learn, sharpness_of
 
+Learnt = tuple[Sharpness, Statistics, SharpnessCheck]
+"""What :func:`trifuse.restore.sharpness_check.learn` returns."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,14 +31,12 @@ class Agreed:
         sharpness: the same, as far as the pixels bear it out.
         statistics: of the scene.
         check: of the sharpness.
-        contradictions: what metadata told otherwise, in words.
     """
 
     sampled: SceneSampling
     sharpness: Sharpness
     statistics: Statistics
     check: SharpnessCheck
-    contradictions: tuple[str, ...] = ()
 
 
 def agreed(
@@ -58,48 +59,45 @@ def agreed(
     Raises:
         DataError: see :func:`trifuse.restore.sharpness_check.learn`.
     """
-    known = _agreed(source, sampled, mtf, noise, force)
-    for text in (*known.contradictions, *known.check.warnings()):
-        _log.warning("%s: %s", source.name, text)
-    return known
+    assert sampled.sharpness is not None
+    learnt = learn(source, sampled.sharpness, force=force, **sampled.learning(mtf, noise))
+    if learnt[2].contradicts and not force:
+        sampled, learnt = second_look(source, sampled, learnt, mtf=mtf, noise=noise)
+    return Agreed(sampled, *learnt)
 
 
-def _agreed(
-    source: CubeSource, sampled: SceneSampling, mtf: float | None, noise: float | None, force: bool
-) -> Agreed:
-    first = _learnt(source, sampled, mtf, noise, force)
+def second_look(
+    source: CubeSource,
+    sampled: SceneSampling,
+    learnt: Learnt,
+    *,
+    mtf: float | None = None,
+    noise: float | None = None,
+) -> tuple[SceneSampling, Learnt]:
+    """What is believed where the pixels contradict what was told.
+
+    Args:
+        source: the image.
+        sampled: how it was sampled.
+        learnt: by that.
+        mtf: as given; None is looked for.
+        noise: likewise.
+
+    Returns:
+        What the pixels show beyond doubt, if metadata of a file told otherwise; else as it was.
+    """
     # A reader that has laid the bands itself knows how; what a file's metadata tell may be wrong.
-    told = not (sampled.given or sampled.checked or force) and bool(
-        WORDS.keys() & source.meta.keys()
-    )
-    if not told or not (first.check.sharp or first.check.otherwise):
-        return first
+    if sampled.given or sampled.checked or not WORDS.keys() & source.meta.keys():
+        return sampled, learnt
     found = scene_sampling(source, look=True, mtf=mtf, noise=noise)
     lines = told_otherwise(source, found)
     if not lines or found.sharpness is None or not all(f.sure or f.warped for f in found.blurred):
-        return first
+        return sampled, learnt
+    for line in lines:
+        _log.warning("%s: %s", source.name, line)
     found = replace(found, lines=(*lines, *found.lines))
-    return replace(_learnt(source, found, mtf, noise, force), contradictions=tuple(lines))
-
-
-def _learnt(
-    source: CubeSource, sampled: SceneSampling, mtf: float | None, noise: float | None, force: bool
-) -> Agreed:
-    sharpness = sampled.sharpness
-    assert sharpness is not None
-    return Agreed(
-        sampled,
-        *learn(
-            source,
-            sharpness,
-            force=force,
-            checked=sampled.checked,
-            given=sampled.given,
-            say=False,
-            find_mtf=mtf is None and not sampled.blur_given,
-            find_noise=noise is None,
-        ),
-    )
+    assert found.sharpness is not None
+    return found, learn(source, found.sharpness, **found.learning(mtf, noise))
 
 
 def told_otherwise(source: CubeSource, found: SceneSampling) -> list[str]:

@@ -150,7 +150,7 @@ class LocalRestorer:
         self._device = torch.device(device)
         self._mean = self._tensor(statistics.mean)[:, None, None]
         # Cells of 2×2 pixels, if frequencies can be ordered so that those of the cells come first.
-        self._cell = 2 if all(r % 2 == 0 for r in sharpness.steps if r > 1) else 1
+        self._cell = 2 if all(r % 2 == 0 for r in sharpness.ratios if r > 1) else 1
         self._chain = tuple(sorted({*sharpness.steps, self._cell}))
         self._to_y, self._to_x = (self._tensor(cosines(n, self._chain)) for n in shape)
         f_y, f_x = (frequencies(n, self._chain) / (2 * n) for n in shape)

@@ -59,7 +59,7 @@ def parse_sampling(text: str) -> GivenSampling | None:
     """What ``--sharpness`` says; None for ``auto`` and ``sharp``.
 
     Raises:
-        ConfigError: if it is nothing like ``1:2:6``, ``1:2:6@row,col``, ``1:2:6@row,col:kernel``
+        ConfigError: if it is nothing like ``1:2:6``, ``1:2:6@row,col``, ``1:2:6@row,col:kernel``,
             ``blur:1.2`` or ``blur:auto``.
     """
     if text in ("auto", "sharp"):
@@ -75,10 +75,9 @@ def parse_sampling(text: str) -> GivenSampling | None:
     first, second, third = (int(form[i]) for i in (1, 2, 3))
     if not 1 <= first <= second <= third <= 60:
         raise ConfigError(f"sharpness {text!r}", fix="give rising numbers from 1 to 60")
-    if form[6] is not None:
-        kernel_of(form[6])
+    kernel = None if form[6] is None else kernel_of(form[6]).name
     origin = None if form[4] is None else (int(form[4]), int(form[5]))
-    return GivenSampling((first, second, third), origin, form[6])
+    return GivenSampling((first, second, third), origin, kernel)
 
 
 BLURS = 0.3, 2.2
@@ -143,6 +142,15 @@ class SceneSampling:
     def blurred(self) -> tuple[FoundSampling, ...]:
         """What was found of bands that came from coarser samples."""
         return tuple(f for f in self.found if f.ratio > 1)
+
+    def learning(self, mtf: float | None, noise: float | None) -> dict[str, bool]:
+        """How ``learn`` goes on from here; a modulation transfer or noise of None is looked for."""
+        return {
+            "checked": self.checked,
+            "given": self.given,
+            "find_mtf": mtf is None and not self.blur_given,
+            "find_noise": noise is None,
+        }
 
     def to_json(self, names: Sequence[str]) -> dict[str, Any]:
         """Plain values for a record."""

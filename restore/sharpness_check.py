@@ -148,6 +148,11 @@ class SharpnessCheck:
     given: bool = False
     blurs: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def contradicts(self) -> bool:
+        """Whether the pixels contradict what was told, for some band."""
+        return bool(self.sharp or self.otherwise)
+
     def warnings(self) -> list[str]:
         """What a user should know, in words."""
         found = []
@@ -252,7 +257,6 @@ def learn(
     force: bool = False,
     checked: bool = False,
     given: bool = False,
-    say: bool = True,
     find_mtf: bool = True,
     find_noise: bool = True,
 ) -> tuple[Sharpness, Statistics, SharpnessCheck]:
@@ -264,7 +268,6 @@ def learn(
         force: believe what is told against the pixels.
         checked: the sampling follows from the pixels, so no band is declared sharp.
         given: a user gave the sampling, so no band is declared sharp, either.
-        say: log what the check warns of.
         find_mtf: look for the modulation transfer in the pixels; what is told stays where they
             agree.
         find_noise: let noise that is found count in place of what is told. Else it only is taken
@@ -300,7 +303,7 @@ def learn(
         elif sharpness.blurred and sharpness.laid == "blurred":
             mtf = estimate_mtf(search_blocks(source, sharpness), sharpness)
             check = replace(check, blurs=_other_blurs(names, sharpness, mtf))
-    for text in check.warnings() if say else ():
+    for text in check.warnings():
         _log.warning("%s: %s", source.name, text)
     outside = np.where(np.array(sharpness.ratio) > 1, evidence.outside, np.nan)
     statistics = scene_statistics(source, sharpness, outside)

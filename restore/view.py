@@ -15,7 +15,7 @@ import numpy as np
 
 from trifuse.core import CubeSource, DataError, Window
 from trifuse.core.runtime import Runtime
-from trifuse.restore.agreed import agreed
+from trifuse.restore.agreed import second_look
 from trifuse.restore.blockwise import BLOCK, BlockwiseSource, LatticeSource
 from trifuse.restore.local import HALO_PERIODS, LocalRestorer
 from trifuse.restore.places import Kinds, ground_kinds
@@ -233,12 +233,13 @@ def restored_view(
         known = s2.sampling.values("noise") if noise is None else (noise,) * len(s2.bands)
         return _unrestored(s2, known, found)
     try:
-        known_by = agreed(s2, sampled, mtf=mtf, noise=noise)
+        learnt = learn(s2, told, **sampled.learning(mtf, noise))
+        if learnt[2].contradicts:
+            sampled, learnt = second_look(s2, sampled, learnt, mtf=mtf, noise=noise)
     except DataError as e:
         _log.warning("%s: not restored: %s", s2.name, e.what)
         return _unrestored(s2, told.noise, {**found, "why": e.what})
-    sampled, check = known_by.sampled, known_by.check
-    sharpness, statistics = known_by.sharpness, known_by.statistics
+    sharpness, statistics, check = learnt
     about: dict[str, Any] = {
         **_sampling_record(sampled, names),
         "noise": {n: float(f"{v:.3g}") for n, v in zip(names, sharpness.noise, strict=True)},

@@ -1,5 +1,7 @@
 """How an image was sampled: found, told wrongly, given; on lattices, on none, or only blurred."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -12,6 +14,8 @@ from trifuse.flows.sharpen import sharpen
 from trifuse.restore.agreed import agreed
 from trifuse.restore.sample_noise import kernel_response
 from trifuse.restore.scene_sampling import parse_sampling, scene_sampling
+from trifuse.restore.sharpness_check import learn
+from trifuse.restore.view import LocallyRestoredSource
 from trifuse.simulate import procedural_scene, scene_views
 
 RATIOS = (6, 1, 1, 1, 2, 2, 2, 1, 2, 6, 2, 2)
@@ -84,6 +88,16 @@ def test_a_warped_stack_is_said_and_treated_by_its_blur(views):
     assert all("no whole pixels" in line for line in found.lines)
     facts = sampling_facts(MemorySource(image))
     assert [f["warped"] for f in facts["found"]] == [False, True, True]
+
+
+def test_samples_of_three_pixels_may_be_warped_too(views):
+    """Their blocks may be odd."""
+    ratios = tuple(3 if r > 1 else 1 for r in RATIOS)
+    image = of(views, laid(views, "cubic", ratios)[:, :93, :117])
+    sharpness = replace(scene_sampling(image).sharpness, laid="warped")
+    made = LocallyRestoredSource(image, *learn(image, sharpness, checked=True)[:2], device="cpu")
+    truth = views.masked()[COARSE, :93, :117]
+    assert (error(made.read().data[COARSE], truth) < error(image.read().data[COARSE], truth)).all()
 
 
 def test_a_blur_without_samples_is_found_and_can_be_given(views):
@@ -214,6 +228,7 @@ def test_average_onto_finer_pixels_is_the_nearest():
         )
     np.testing.assert_array_equal(made[Resampling.average], made[Resampling.nearest])
     assert kernel_of("average") is kernel_of("nearest")
+    assert parse_sampling("1:2:6@3,0:average") == parse_sampling("1:2:6@3,0:nearest")
 
 
 @pytest.mark.parametrize("kernel", ["nearest", "lanczos"])
