@@ -53,8 +53,8 @@ _EXTRAS = {
 def understood(error: BaseException) -> TrifuseError | None:
     """What an exception means, as one of ours; None if it is a bug.
 
-    >>> understood(MemoryError("std::bad_alloc"))
-    ResourceError('not enough memory (std::bad_alloc); give it more memory, ...')
+    >>> understood(MemoryError("std::bad_alloc")).what
+    'not enough memory (std::bad_alloc)'
     """
     if isinstance(error, TrifuseError):
         return error

@@ -77,8 +77,9 @@ def verify(path: Path | str) -> Verified:
     Files whose size and SHA-256 are recorded are read and compared; of others it is told whether
     they decode. A folder of none of these is what lies in it.
 
-    >>> verify("FUSED.tif").whole
-    True
+    In use::
+
+        verify("FUSED.tif").whole
 
     Args:
         path: GeoTIFF, its sidecar, weights, or a folder.

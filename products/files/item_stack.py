@@ -116,9 +116,10 @@ def open_item(
     }
     meta = {k: v for k, v in meta.items() if v not in (None, "")}
     if len(images) == 1:
-        source = _single(images[0], rasters[0], meta, path)
-        some = bands is not None and set(bands) < set(source.bands.names)
-        return source.select(bands) if some and bands is not None else source
+        source, said = _single(images[0], rasters[0], meta, path)
+        wanted = set(bands or ())
+        kept = [n for n, s in zip(source.bands.names, said, strict=True) if wanted & {n, s}]
+        return source.select(kept) if kept else source
     return _stack(item, images, rasters, meta, upsampling, named=bands is not None, remote=remote)
 
 
@@ -158,8 +159,14 @@ def _is_band(key: str, asset: Mapping[str, Any]) -> bool:
     return key.lower() not in _PICTURES and not key.startswith("oa_") and not roles & _NO_DATA
 
 
-def _single(image: _Image, raster: Raster, meta: dict[str, Any], path: str | Path) -> CubeSource:
-    """One image: what its file says counts, what it does not say is the Item's."""
+def _single(
+    image: _Image, raster: Raster, meta: dict[str, Any], path: str | Path
+) -> tuple[CubeSource, Sequence[str]]:
+    """One image: what its file says counts, what it does not say is the Item's.
+
+    Returns:
+        The image, and how the Item calls its bands.
+    """
     h = raster.header
     numbers = [n for n in range(1, h.count + 1) if n != h.alpha]
     rows = image.rows if len(image.rows) == len(numbers) else [{}] * len(numbers)
@@ -176,7 +183,7 @@ def _single(image: _Image, raster: Raster, meta: dict[str, Any], path: str | Pat
     if origin:
         source.meta["calibration"]["from"] = origin
     source.meta = {**meta, **source.meta, "notes": _told(meta["notes"], path)}
-    return source
+    return source, stated
 
 
 def _stack(

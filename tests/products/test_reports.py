@@ -19,7 +19,7 @@ from trifuse.products.enmap import write_enmap_l2a
 from trifuse.products.landsat import write_landsat
 from trifuse.products.landsat.metadata import SR_BANDS
 from trifuse.products.sentinel2 import write_sentinel2_cogs, write_sentinel2_safe
-from trifuse.products.sentinel2.delivery import NATIVE
+from trifuse.products.sentinel2.levels import NATIVE
 from trifuse.products.sentinel3 import write_olci_l1, write_syn
 from trifuse.products.sentinel3.factory_olci import BANDS as OLCI
 from trifuse.srf_data import S2_L2A, S3_SYN, load

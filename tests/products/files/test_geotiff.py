@@ -143,7 +143,7 @@ def test_calibration_by_tags_and_by_option(tmp_path, counts):
 
 
 def test_integers_without_a_scale_are_taken_as_they_are_and_said_so(tmp_path, counts, caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "trifuse"):
         source = open_geotiff(save(tmp_path / "a.tif", counts))
     np.testing.assert_array_equal(source.read().data, counts)
     assert "no scale" in source.meta["calibration"]["from"] and "no scale" in caplog.text
