@@ -38,6 +38,9 @@ _handles: dict[tuple[int, str], int | None] = {}
 _unfinished: set[tuple[int, str]] = set()
 """Of these those whose output an earlier process began and did not finish."""
 
+_kept: set[tuple[int, str]] = set()
+"""Of these those that stay, because their output was left half done."""
+
 _guard = threading.Lock()
 
 
@@ -79,7 +82,8 @@ def locked(path: Path | str, *, wait: float = 0.0) -> Iterator[None]:
             if not _held[key]:
                 del _held[key]
                 _unfinished.discard(key)
-                _release(file, _handles.pop(key))
+                _release(file, _handles.pop(key), keep=key in _kept)
+                _kept.discard(key)
 
 
 def begin(path: Path | str) -> None:
@@ -88,6 +92,14 @@ def begin(path: Path | str) -> None:
     if handle is not None:
         with contextlib.suppress(OSError):  # a full disk: then it is as if nothing had begun
             os.pwrite(handle, b"begun", 0)
+
+
+def leave(path: Path | str) -> None:
+    """Let the lock of an output stay when it is released: the output was begun and not finished."""
+    key = os.getpid(), str(lock_file(path))
+    handle = _handles.get(key)
+    if handle is not None and os.fstat(handle).st_size:
+        _kept.add(key)
 
 
 def unfinished(path: Path | str) -> bool:
@@ -147,11 +159,12 @@ def _same(handle: int, file: Path) -> bool:
         return False
 
 
-def _release(file: Path, handle: int | None) -> None:
+def _release(file: Path, handle: int | None, *, keep: bool) -> None:
     if handle is None:
         return
-    with contextlib.suppress(OSError):
-        file.unlink(missing_ok=True)
+    if not keep:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
     os.close(handle)
 
 

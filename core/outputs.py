@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from trifuse.core.atomic import resuming
 from trifuse.core.errors import OutputExistsError, ProductError
-from trifuse.core.locks import locked, sweep, unfinished
+from trifuse.core.locks import leave, locked, sweep, unfinished
 from trifuse.core.reading import Reading
 
 P = ParamSpec("P")
@@ -197,9 +197,26 @@ def sole_writer(path: Path | str, files: Iterable[Path] = ()) -> Iterator[None]:
             if path.is_dir():
                 sweep(path)
             half = unfinished(path) and any(_exists(f) for f in (path, *files))
+            before = _signature(path)
             with resuming((path, *files)) if half else contextlib.nullcontext():
-                yield
+                try:
+                    yield
+                except BaseException:
+                    if half or _signature(path) not in (None, before):
+                        leave(path)  # it has its name, but not all that belongs to it
+                    raise
     finally:
         for left in made:
             with contextlib.suppress(OSError):  # it is not empty
                 left.rmdir()
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """What changes when another file takes a name, or a folder is made."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if path.is_dir():
+        return (status.st_ino,)
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from trifuse.core import BusyError, OutputExistsError, sole_writer, spare, write_bytes, writes
+from trifuse.core import (
+    BusyError,
+    OutputExistsError,
+    refuse_existing,
+    sole_writer,
+    spare,
+    write_bytes,
+    writes,
+)
 from trifuse.core.outputs import product_files
 
 
@@ -166,3 +174,31 @@ def test_what_a_killed_process_began_is_made_anew_and_nothing_else(tmp_path, how
         assert list(tmp_path.iterdir()) == [out]
     with pytest.raises(OutputExistsError, match="exists already"):
         verb(out)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_ended_after_its_first_file_is_made_anew(tmp_path, error):
+    out = tmp_path / "out.tif"
+
+    @writes()
+    def verb(out, fails=None):
+        refuse_existing(out)
+        write_bytes(out, b"image")
+        if fails:
+            raise fails
+        write_bytes(tmp_path / "out.tif.json", b"record")
+
+    @writes()
+    def other(out):
+        refuse_existing(out, overwrite=True)
+        raise error
+
+    with pytest.raises(error):
+        verb(out, error)
+    verb(out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.tif", "out.tif.json"]
+    with pytest.raises(error):
+        other(out)
+    with pytest.raises(OutputExistsError, match="exists already"):
+        verb(out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.tif", "out.tif.json"]
