@@ -131,7 +131,7 @@ def main() -> None:
     _keep_streams()
     signal.signal(signal.SIGTERM, _terminate)
     code = run()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done: there is nothing to stop
     sys.exit(_settled(code))
 
 

@@ -25,7 +25,7 @@ _MEMORY = re.compile(
     r"can(no|')t allocate|cannot allocate memory|unable to allocate|out of memory|bad_alloc"
     r"|not enough memory|failed to map segment|mmap failed|can't start new thread"
     r"|could not create a (primitive|memory object)|resource temporarily unavailable"
-    r"|memory allocation (of|failed)",
+    r"|memory allocation (of|failed)|without (exception set|setting an exception)",
     re.IGNORECASE,
 )
 _CUT = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a full disk

@@ -40,6 +40,7 @@ CASES = {
         16,
         "more memory",
     ),
+    "library": (lambda _: SystemError("error return without exception set"), 16, "memory"),
     "threads": (lambda _: RuntimeError("can't start new thread"), 16, "more memory"),
     "shared object": (
         lambda _: ImportError("libx.so: failed to map segment from shared object"),
