@@ -86,11 +86,12 @@ class _Part:
     ratio: int
 
 
-def _files(page: Path, _: Mapping[str, Any]) -> list[Path]:
+def page_files(page: Path, _: Mapping[str, Any]) -> list[Path]:
+    """A page and its record."""
     return [page, page.with_suffix(page.suffix + ".json")]
 
 
-@writes("fused", "s2", "s3", "truth", "landcover", files=_files)
+@writes("fused", "s2", "s3", "truth", "landcover", files=page_files)
 def report(
     fused: Path | str,
     out: Path | str | None = None,

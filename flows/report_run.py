@@ -10,9 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import ProductError, read_json, refuse_existing, write_bytes, write_json
+from trifuse.core import (
+    ProductError,
+    read_json,
+    refuse_existing,
+    spare,
+    write_bytes,
+    write_json,
+    writes,
+)
 from trifuse.flows.panels import require_matplotlib
-from trifuse.flows.report import Report
+from trifuse.flows.report import Report, page_files
 from trifuse.flows.report_figures import Figure, render
 from trifuse.flows.report_page import page
 from trifuse.products.write.writer import software
@@ -29,6 +37,7 @@ def is_run(path: Path) -> bool:
     return path.is_dir() and (path / METRICS).is_file()
 
 
+@writes(files=page_files)
 def report_run(
     run: Path | str,
     out: Path | str | None = None,
@@ -50,13 +59,19 @@ def report_run(
 
     Raises:
         ProductError: if the folder holds no run, or its record is empty or damaged.
-        OutputExistsError: if the page exists and ``overwrite`` is False.
+        OutputExistsError: if the page exists and ``overwrite`` is False, or it is a file of the
+            run that is read.
+        BusyError: if another process is writing the page.
         MissingExtraError: if matplotlib is not installed.
     """
     require_matplotlib()
     run = Path(run)
-    out = run / "report.html" if out is None else Path(out)
+    if out is None:
+        return report_run(run, run / "report.html", overwrite=overwrite, dry_run=dry_run)
+    out = Path(out)
     beside = out.with_suffix(out.suffix + ".json")
+    # The folder as a whole is no input that is spared: the page may lie in it.
+    spare((out, beside), [run / n for n in (METRICS, EXAMPLES, CONFIG, BEST, FINAL)])
     refuse_existing(out, beside, overwrite=overwrite)
     rows = read_lines(run / METRICS)
     if not rows:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trifuse.core import ConfigError, Manifest, StoreError, Unit, atomic_path, run_units
+from trifuse.core import ConfigError, Manifest, StoreError, Unit, atomic_path, run_units, writes
 from trifuse.simulate import TripletStore, assign_splits
 from trifuse.simulate.footprints import degree_boxes, ground_groups, overlapping
 from trifuse.simulate.store import GROUND
@@ -135,6 +135,7 @@ def check_store(path: Path | str) -> StoreReport:
     return StoreReport(lines, record)
 
 
+@writes("stores", folder=True)
 def merge_stores(
     stores: Sequence[Path | str], out: Path | str, *, overwrite: bool = False, dry_run: bool = False
 ) -> StoreReport:
@@ -150,6 +151,7 @@ def merge_stores(
         ConfigError: if there are fewer than two.
         StoreError: if they were made in different ways, a scene of two of them differs, or a file
             is not what was recorded.
+        OutputExistsError: if the folder is one of the stores, holds one or lies in one.
     """
     if len(stores) < 2:
         raise ConfigError(f"{len(stores)} stores to merge", fix="give two or more")

@@ -87,9 +87,14 @@ def within(cube, low, high):
 @pytest.mark.parametrize("method", METHODS)
 class TestEveryMethod:
     @pytest.mark.parametrize("factor", [1e4, 100.0])
-    def test_another_scale_is_refused(self, method, factor):
-        with pytest.raises(DataError, match="cannot be reflectance: the scale is missing"):
-            fused(scaled(factor), method)
+    def test_counts_and_per_cent_are_taken_as_such(self, method, factor, caplog):
+        taken = fused(scaled(factor), method)
+        assert f"taken times {1 / factor:g}" in caplog.text
+        np.testing.assert_allclose(taken.data, fused(pair(), method).data, atol=1e-3)
+
+    def test_another_scale_is_refused(self, method):
+        with pytest.raises(DataError, match="are no reflectance, and what they are cannot be told"):
+            fused(scaled(1e3), method)
 
     def test_values_below_zero_everywhere_are_refused(self, method):
         with pytest.raises(DataError, match="an offset seems to be taken twice"):

@@ -9,6 +9,8 @@ import trifuse as tf
 from trifuse.cli.main import run
 from trifuse.core import BandSet, Cube, Grid, MemorySource, OutputExistsError, Series
 from trifuse.flows.report import report
+from trifuse.flows.report_run import report_run
+from trifuse.flows.store import merge_stores
 from trifuse.products import build_series, copy_source, open_cube, write_cube, write_series
 from trifuse.simulate import simulate_store
 
@@ -23,7 +25,10 @@ def cube(seed, names=("B4", "B8", "B8A")):
 
 @pytest.fixture
 def given(tmp_path):
-    """A folder with images, a product with its deviations, and a series."""
+    """A folder with images, a product with its deviations, a series, and the record of a run."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.jsonl").write_text("{}\n")
     for name in ("s2.tif", "s3.tif", "fused_std.tif"):
         write_cube(tmp_path / name, cube(1))
     tf.ndvi(cube(0), tmp_path / "fused.tif")
@@ -66,6 +71,10 @@ VERBS = {
     ),
     "sharpen onto the image": lambda d: tf.sharpen(d / "s2.tif", d / "s2.tif", overwrite=True),
     "simulate around its scene": lambda d: simulate_store([d / "s2.tif"], d, overwrite=True),
+    "merge stores into one": lambda d: merge_stores([d / "data", d / "s"], d / "s", overwrite=True),
+    "report onto the record of a run": lambda d: report_run(
+        d / "run", d / "run/metrics.jsonl", overwrite=True
+    ),
     "copy an open image": lambda d: copy_source(
         d / "s2.tif", open_cube(d / "s2.tif"), overwrite=True
     ),
