@@ -420,7 +420,9 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(tmp_path):
     cogs = write_sentinel2_cogs(tmp_path / "cogs", cube())
     (cogs / "SCL.tif").unlink()
     with pytest.raises(ProductError, match="lacks SCL"):
-        open_cube(cogs)
+        open_cube(cogs, mask="cloud")
+    with open_cube(cogs) as source:  # where no mask was asked for, that is said
+        assert any("no SCL" in note for note in source.meta["notes"])
     check(cogs, mask="none")
     made = safe(tmp_path / "cut", packing="zip")
     made.write_bytes(made.read_bytes()[:-400])
@@ -434,7 +436,7 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(tmp_path):
     made = syn(tmp_path / "syn")
     with tarfile.open(f"{made}.tar", "w") as archive:
         archive.add(made, made.name)
-    with pytest.raises(ProductError, match=r"is an archive, .*; unpack it and give the folder"):
+    with pytest.raises(ProductError, match=r"is an archive of .* unpack it and give the image"):
         open_cube(f"{made}.tar")
 
 
