@@ -18,13 +18,13 @@ from trifuse.products.enmap.images import image_driver
 from trifuse.products.files.archive import (
     FileRef,
     Unpacked,
-    is_clutter,
     is_tar,
     is_zip,
     tar_names,
     unpack_tar,
     zip_members,
 )
+from trifuse.products.files.clutter import is_clutter
 
 NAME = re.compile(
     r"ENMAP(\d{2})-____(L1B|L1C|L2A)-DT(.{10})_(\d{8}T\d{6})Z_(\d{3})_V(\d{6})_(\d{8}T\d{6})Z", re.I

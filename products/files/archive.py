@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from trifuse.core import ProductError
+from trifuse.products.files.clutter import is_clutter
 
 MAX_MEMBERS = 20_000
 MAX_UNPACKED = 128 << 30
@@ -47,13 +48,6 @@ DAMAGE = (
     tarfile.TarError,
 )
 """What the modules of archives raise on damaged ones."""
-CLUTTER = {
-    *("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".Trashes", "$RECYCLE.BIN"),
-    *("System Volume Information", "lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle"),
-}
-"""Folders and files that operating systems and network drives add to what they keep or pack."""
-UNFINISHED = (".incomplete", ".part", ".partial", ".crdownload", ".download", ".aria2", ".tmp")
-"""Endings that those who fetch files give to what is not there whole yet."""
 _ZIP = b"PK\x03\x04"
 _CHUNK = 1 << 20
 _MAX_HEADER_READ = 16 << 20
@@ -169,20 +163,6 @@ def is_tar(path: Path) -> bool:
     return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
-def is_clutter(name: str) -> bool:
-    """Whether a member or file is no part of a product: what systems and drives leave beside.
-
-    macOS adds a file ``._name`` to every file, in its place or in a tree ``__MACOSX`` of its own.
-    """
-    parts = name.replace("\\", "/").split("/")
-    return parts[-1].startswith("._") or not CLUTTER.isdisjoint(parts)
-
-
-def is_unfinished(name: str) -> bool:
-    """Whether a file is, by its name, a download that did not end."""
-    return name.lower().endswith(UNFINISHED)
-
-
 @contextlib.contextmanager
 def open_member(path: Path, member: str) -> Iterator[IO[bytes]]:
     """The content of a member of a zip or tar, from its start; fails as those modules do."""
@@ -209,9 +189,10 @@ def _entry(archive: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
 
 
 def zip_members(path: Path) -> list[FileRef]:
-    """The files in a zip, in the order of its directory, without :func:`clutter <is_clutter>`.
+    """The files in a zip, in the order of its directory.
 
-    Names are told with slashes, whichever the zip uses.
+    What :func:`trifuse.products.files.clutter.is_clutter` tells is left out. Names are told with
+    slashes, whichever the zip uses.
 
     Raises:
         ProductError: if it is damaged, encrypted, of implausible size, or names files outside

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import ProductError, canonical_name
-from trifuse.products.files.archive import FileRef, is_clutter, is_zip, zip_members
+from trifuse.products.files.archive import FileRef, is_zip, zip_members
+from trifuse.products.files.clutter import is_clutter
 from trifuse.products.files.remote import AnyFile
 from trifuse.products.sentinel2.levels import L1C, L2A, Level
 

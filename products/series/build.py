@@ -8,7 +8,6 @@ what is clear is in the mask.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ from trifuse.core import (
     DataError,
     Grid,
     Manifest,
-    OverlapError,
     ProductError,
     TilePlan,
     Unit,
@@ -38,19 +36,16 @@ from trifuse.core import (
     run_units,
     writes,
 )
-from trifuse.products.files.regrid import box_in, overlap, read_on
+from trifuse.products.files.regrid import read_on
 from trifuse.products.plausible import Doubt, doubts, require_no_wrong
 from trifuse.products.series.find import Dated, find_products, from_series
 from trifuse.products.series.folder import INDEX, write_index
+from trifuse.products.series.ground import CELL, area_grids
 from trifuse.products.series.ls2s2 import open_ls2s2
 from trifuse.products.series.sensors import SENSORS
 from trifuse.products.write.writer import THERMAL, cube_writer
 from trifuse.srf_data import load
 
-CELL = 30.0
-"""Areas are whole cells of this size, or of a swath's, so that all cover the same ground."""
-
-LATLON = "EPSG:4326"
 _TILE = 1020
 _log = logging.getLogger(__name__)
 
@@ -223,73 +218,6 @@ def build_series(
                 config["bands"] = list(bands[name])
             _write(Path(out) / name, name, plan, by_day[name], config, overwrite, bands[name])
     return BuiltSeries(Path(out), built)
-
-
-def area_grids(
-    found: Mapping[str, Sequence[Dated]], bbox: Box | None = None, *, cell: float = CELL
-) -> dict[str, Grid]:
-    """Nested grids over the ground that all sensors, and the box, have in common.
-
-    The system and lattice are those of the first sensor of :data:`SENSORS` that is given; of
-    several systems the one with most products.
-
-    Args:
-        found: sensor → its products.
-        bbox: west, south, east, north in degrees.
-        cell: metres; the ground is whole cells of this size.
-
-    Raises:
-        OverlapError: if there is no such ground, not even one cell.
-    """
-    leader = next(found[name] for name in SENSORS if name in found)
-    counts: dict[str, int] = {}
-    for product in leader:
-        counts[product.grid.crs] = counts.get(product.grid.crs, 0) + 1
-    crs = max(sorted(counts), key=lambda c: counts[c])
-    lattice = min((p for p in leader if p.grid.crs == crs), key=lambda p: p.name).grid
-    west, north = lattice.bounds[0], lattice.bounds[3]
-    area = (
-        None
-        if bbox is None
-        else _snapped(box_in(crs, bbox, LATLON), west, north, cell, outward=True)
-    )
-    for sensor, products in found.items():
-        boxes = [box_in(crs, p.grid.bounds, p.grid.crs) for p in products]
-        if area is not None:
-            boxes = [b for b in boxes if overlap(b, area)]
-        ground = (
-            (
-                min(b[0] for b in boxes),
-                min(b[1] for b in boxes),
-                max(b[2] for b in boxes),
-                max(b[3] for b in boxes),
-            )
-            if boxes
-            else None
-        )
-        inner = None if ground is None else _snapped(ground, west, north, cell, outward=False)
-        area = inner if area is None or inner is None else overlap(area, inner)
-        if inner is None or area is None:
-            raise OverlapError(
-                f"the {sensor} products share no ground with "
-                + ("the box" if bbox is not None else "the other sensor"),
-                fix="give products and a box of one area",
-            )
-    assert area is not None
-    height, width = round((area[3] - area[1]) / cell), round((area[2] - area[0]) / cell)
-    coarse = Grid.from_origin(crs, area[0], area[3], cell, height, width)
-    return {s: coarse.zoom_in(round(cell / SENSORS[s].gsd)) for s in found}
-
-
-def _snapped(box: Box, west: float, north: float, cell: float, *, outward: bool) -> Box | None:
-    """A box in whole cells of a lattice; None if it holds none."""
-    low, high = (math.floor, math.ceil) if outward else (math.ceil, math.floor)
-    slack = 1e-6 if not outward else -1e-6
-    left, right = low((box[0] - west) / cell - slack), high((box[2] - west) / cell + slack)
-    top, bottom = low((north - box[3]) / cell - slack), high((north - box[1]) / cell + slack)
-    if right <= left or bottom <= top:
-        return None
-    return west + left * cell, north - bottom * cell, west + right * cell, north - top * cell
 
 
 def _by_day(

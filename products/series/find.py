@@ -11,7 +11,8 @@ from pathlib import Path
 
 from trifuse.core import CubeSource, Grid, MetadataError, OverlapError, ProductError, Series
 from trifuse.core.units import MANIFEST
-from trifuse.products.files.archive import is_clutter, is_tar, is_unfinished, is_zip
+from trifuse.products.files.archive import is_tar, is_zip
+from trifuse.products.files.clutter import is_clutter, is_unfinished
 from trifuse.products.files.item import SUFFIXES
 from trifuse.products.reader import OtherSensorError
 from trifuse.products.series.folder import INDEX, is_series, open_series

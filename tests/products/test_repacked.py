@@ -11,7 +11,8 @@ import pytest
 from trifuse.core import BandSet, Cube, Grid, ProductError
 from trifuse.products import build_series, detect, open_cube, open_sensors
 from trifuse.products.enmap import write_enmap_l2a
-from trifuse.products.files.archive import is_clutter, is_zip, tar_members, unpack_tar, zip_members
+from trifuse.products.files.archive import is_zip, tar_members, unpack_tar, zip_members
+from trifuse.products.files.clutter import is_clutter
 from trifuse.products.landsat import write_landsat
 from trifuse.products.landsat.metadata import SR_BANDS
 from trifuse.products.sentinel2 import write_sentinel2_safe
