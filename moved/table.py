@@ -155,6 +155,7 @@ _MODULES = {
 }
 
 _NAMES = (
+    ("products.sentinel2.delivery", "products.sentinel2.levels", "NATIVE"),
     (
         "fusformer",
         "fusion",

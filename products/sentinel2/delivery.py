@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trifuse.core import ProductError, canonical_name
+from trifuse.moved import keep_moved_names
 from trifuse.products.files.archive import FileRef, is_zip, zip_members
 from trifuse.products.files.clutter import is_clutter
 from trifuse.products.files.remote import AnyFile
@@ -353,3 +354,6 @@ def _name(root: str, path: Path) -> str:
     last = root.rsplit("/", 1)[-1] or (path.name if path.suffix.lower() != ".xml" else "")
     last = last or path.parent.name
     return re.sub(r"(\.SAFE)?(\.zip)?$", "", last, flags=re.IGNORECASE)
+
+
+keep_moved_names(__name__)
