@@ -16,6 +16,9 @@ from torch import Tensor
 LEAST = 0.05
 """Share of half a reference that nothing falls below."""
 
+DARK = 1e-6
+"""Reflectance down to which a reference counts as not positive: a hundredth of a stored count."""
+
 
 def kept_positive(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Values above zero wherever a reference is; broadcast against each other.
@@ -24,16 +27,16 @@ def kept_positive(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     [0.3, 0.05, 0.005]
     """
     with np.errstate(invalid="ignore"):
-        half = np.where(reference > 0, reference / 2, 1)
+        half = np.where(reference > DARK, reference / 2, 1)
         fall = np.exp(np.minimum(values / half - 1, 0) / (1 - LEAST))
         low = half * (LEAST + (1 - LEAST) * fall)
-        change = (reference > 0) & (values < half)
+        change = (reference > DARK) & (values < half)
     return np.where(change, low, values).astype(values.dtype, copy=False)
 
 
 def kept_positive_tensor(values: Tensor, reference: Tensor) -> Tensor:
     """The same of tensors."""
-    half = torch.where(reference > 0, reference / 2, 1.0)
+    half = torch.where(reference > DARK, reference / 2, 1.0)
     fall = torch.exp((values / half - 1).clamp(max=0) / (1 - LEAST))
     low = half * (LEAST + (1 - LEAST) * fall)
-    return torch.where((reference > 0) & (values < half), low, values)
+    return torch.where((reference > DARK) & (values < half), low, values)
