@@ -7,13 +7,13 @@ it is out already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
-from trifuse.core import Grid, ProductError, Window
+from trifuse.core import ProductError, Window
+from trifuse.products.files.layers import Readable
 from trifuse.products.sentinel2.metadata import OFFSET_SINCE, SATURATED, Sentinel2Metadata
 
 WRAPPED = 64_000
@@ -34,26 +34,6 @@ _SIDE = 256
 _PLACES = ((0.5, 0.5), (0.25, 0.75), (0.75, 0.25), (0.25, 0.25), (0.75, 0.75))
 _BLOCKS = 2
 _FILLED = 0.05
-
-
-class Readable(Protocol):
-    """An image of one band."""
-
-    name: str
-
-    @property
-    def grid(self) -> Grid:
-        """Where it lies."""
-        ...
-
-    def read(
-        self,
-        numbers: Sequence[int],
-        window: Window | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> np.ndarray:
-        """Stored values, (1, y, x)."""
-        ...
 
 
 def sample(image: Readable, nodata: float | None) -> np.ndarray:
